@@ -1,0 +1,25 @@
+"""CoordConv for Keras 3: convolutions that see their own coordinates.
+
+Liu et al., "An intriguing failing of convolutional neural networks and the
+CoordConv solution", NeurIPS 2018, https://arxiv.org/abs/1807.03247.
+"""
+
+from keras_coordconv.coordinates import coordinate_grid
+from keras_coordconv.layers import CoordConv1D
+from keras_coordconv.layers import CoordConv2D
+from keras_coordconv.layers import CoordConv3D
+from keras_coordconv.layers import CoordinateChannel1D
+from keras_coordconv.layers import CoordinateChannel2D
+from keras_coordconv.layers import CoordinateChannel3D
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CoordConv1D",
+    "CoordConv2D",
+    "CoordConv3D",
+    "CoordinateChannel1D",
+    "CoordinateChannel2D",
+    "CoordinateChannel3D",
+    "coordinate_grid",
+]

@@ -1,0 +1,248 @@
+"""CoordConv: convolutions that see the coordinates of their input."""
+
+import keras
+from keras import ops
+
+from keras_coordconv.layers.coordinate_layer import CoordinateLayer
+
+
+class BaseCoordConv(CoordinateLayer):
+    """Turns a Keras convolution into a CoordConv: the engine of the family.
+
+    The kernel is that of "append the coordinates, then convolve", with the
+    coordinates' slice last on its input axis. A convolution is linear, so
+
+        conv([x, p], [W_x, W_p]) = conv(x, W_x) + conv(p, W_p)
+
+    and since the coordinates `p` are the same for the whole batch, the second
+    term is one small convolution over a batch of one. The bias goes into that
+    small term, so that one addition of the size of the output does for both.
+    """
+
+    def build(self, input_shape):
+        channels = self.input_channels(input_shape)
+        if channels % self.groups != 0:
+            raise ValueError(
+                "The number of input channels must be evenly divisible by "
+                f"the number of groups. Received: groups={self.groups} and "
+                f"input_shape={tuple(input_shape)}"
+            )
+        # Every group sees all the coordinates.
+        widened_shape = list(input_shape)
+        widened_shape[self.channel_axis] = (
+            channels + self.groups * self.coordinate_channels
+        )
+        super().build(tuple(widened_shape))
+        self.input_spec = self.input_spec_for(channels)
+
+    def convolution_op(self, inputs, kernel):
+        """Convolution with the coordinates, bias included.
+
+        Args:
+            inputs: Tensor, the layer's own input, without coordinates.
+            kernel: Tensor of shape `(*kernel_size, channels // groups +
+                coordinate_channels, filters)`.
+
+        Returns:
+            Tensor, the layer's output before its activation.
+        """
+        channels = kernel.shape[-2] - self.coordinate_channels
+        position = self._convolve(
+            self.coordinates(inputs), kernel[..., channels:, :]
+        )
+        if self.use_bias:
+            shape = [1] * (self.rank + 2)
+            shape[self.channel_axis] = self.filters
+            position = ops.add(position, ops.reshape(self.bias, shape))
+        outputs = self._convolve(inputs, kernel[..., :channels, :])
+        return ops.add(outputs, position)
+
+    def call(self, inputs):
+        inputs = ops.cast(inputs, self.compute_dtype)
+        outputs = self.convolution_op(inputs, self.kernel)
+        if self.activation is not None:
+            return self.activation(outputs)
+        return outputs
+
+    def _convolve(self, inputs, kernel):
+        padding = self.padding
+        if padding == "causal":
+            inputs = ops.pad(inputs, self._compute_causal_padding())
+            padding = "valid"
+        return ops.conv(
+            inputs,
+            kernel,
+            strides=list(self.strides),
+            padding=padding,
+            dilation_rate=self.dilation_rate,
+            data_format=self.data_format,
+        )
+
+
+@keras.saving.register_keras_serializable(package="keras_coordconv")
+class CoordConv1D(BaseCoordConv, keras.layers.Conv1D):
+    """1D convolution that sees the coordinate of each step.
+
+    The same as appending one channel with the coordinate `i` to the input and
+    applying `keras.layers.Conv1D`, at about the price of the convolution alone.
+    Section 3 of [the CoordConv paper](https://arxiv.org/abs/1807.03247), in one
+    dimension.
+
+    Args:
+        filters, kernel_size, ...: All arguments of `keras.layers.Conv1D`, in
+            the same order.
+        use_radius: Boolean, whether the layer also sees the distance `r` of
+            each step from the middle of the sequence.
+        coordinate_range: Pair `(low, high)`, the coordinates of the first and
+            of the last step, or `"pixel"` for 0, 1, 2, ... A sequence of one
+            step gets the middle of the range (0 in pixels).
+
+    Input shape:
+
+    - If `data_format="channels_last"`:
+        A 3D tensor with shape: `(batch_size, steps, channels)`
+    - If `data_format="channels_first"`:
+        A 3D tensor with shape: `(batch_size, channels, steps)`
+
+    Output shape:
+
+    - If `data_format="channels_last"`:
+        A 3D tensor with shape: `(batch_size, new_steps, filters)`
+    - If `data_format="channels_first"`:
+        A 3D tensor with shape: `(batch_size, filters, new_steps)`
+
+    The kernel has the shape `(kernel_size, channels / groups + d, filters)`,
+    with `d` = 1, or 2 with the radius. With `groups > 1` every group sees the
+    coordinates. Integer inputs are cast to the layer's compute dtype.
+
+    Returns:
+        A 3D tensor representing
+        `activation(conv1d([inputs, coordinates], kernel) + bias)`.
+
+    Raises:
+        ValueError: if `coordinate_range` is malformed, if the input has the
+            wrong rank or an undefined number of channels, and whenever
+            `keras.layers.Conv1D` raises it.
+
+    Example:
+
+    >>> x = np.random.rand(4, 10, 128)
+    >>> y = keras_coordconv.CoordConv1D(32, 3, activation="relu")(x)
+    >>> y.shape
+    (4, 8, 32)
+    """
+
+
+@keras.saving.register_keras_serializable(package="keras_coordconv")
+class CoordConv2D(BaseCoordConv, keras.layers.Conv2D):
+    """2D convolution that sees the coordinates of each pixel.
+
+    The same as appending one channel with the row coordinate `i` and one with
+    the column coordinate `j` to the input and applying `keras.layers.Conv2D`,
+    at about the price of the convolution alone. Section 3 of
+    [the CoordConv paper](https://arxiv.org/abs/1807.03247).
+
+    Args:
+        filters, kernel_size, ...: All arguments of `keras.layers.Conv2D`, in
+            the same order.
+        use_radius: Boolean, whether the layer also sees the distance `r` of
+            each pixel from the middle of the image, in the units of
+            `coordinate_range`.
+        coordinate_range: Pair `(low, high)`, the coordinates of the first and
+            of the last pixel of each axis, or `"pixel"` for 0, 1, 2, ... An
+            axis of size 1 gets the middle of the range (0 in pixels).
+
+    Input shape:
+
+    - If `data_format="channels_last"`:
+        A 4D tensor with shape: `(batch_size, height, width, channels)`
+    - If `data_format="channels_first"`:
+        A 4D tensor with shape: `(batch_size, channels, height, width)`
+
+    Output shape:
+
+    - If `data_format="channels_last"`:
+        A 4D tensor with shape: `(batch_size, new_height, new_width, filters)`
+    - If `data_format="channels_first"`:
+        A 4D tensor with shape: `(batch_size, filters, new_height, new_width)`
+
+    The kernel has the shape `(*kernel_size, channels / groups + d, filters)`,
+    with `d` = 2, or 3 with the radius; the slice of the coordinates is the last
+    one, in the order `i`, `j`, `r`. With `groups > 1` every group sees the
+    coordinates. Integer inputs are cast to the layer's compute dtype.
+
+    Returns:
+        A 4D tensor representing
+        `activation(conv2d([inputs, coordinates], kernel) + bias)`.
+
+    Raises:
+        ValueError: if `coordinate_range` is malformed, if the input has the
+            wrong rank or an undefined number of channels, and whenever
+            `keras.layers.Conv2D` raises it.
+
+    Example:
+
+    >>> x = np.random.rand(4, 10, 10, 128)
+    >>> y = keras_coordconv.CoordConv2D(32, 3, activation="relu")(x)
+    >>> y.shape
+    (4, 8, 8, 32)
+    """
+
+
+@keras.saving.register_keras_serializable(package="keras_coordconv")
+class CoordConv3D(BaseCoordConv, keras.layers.Conv3D):
+    """3D convolution that sees the coordinates of each voxel.
+
+    The same as appending one channel per axis with its coordinate to the input
+    and applying `keras.layers.Conv3D`, at about the price of the convolution
+    alone. Section 3 of
+    [the CoordConv paper](https://arxiv.org/abs/1807.03247), in three
+    dimensions.
+
+    Args:
+        filters, kernel_size, ...: All arguments of `keras.layers.Conv3D`, in
+            the same order.
+        use_radius: Boolean, whether the layer also sees the distance `r` of
+            each voxel from the middle of the volume, in the units of
+            `coordinate_range`.
+        coordinate_range: Pair `(low, high)`, the coordinates of the first and
+            of the last voxel of each axis, or `"pixel"` for 0, 1, 2, ... An
+            axis of size 1 gets the middle of the range (0 in pixels).
+
+    Input shape:
+
+    - If `data_format="channels_last"`:
+        A 5D tensor with shape: `(batch_size, dim1, dim2, dim3, channels)`
+    - If `data_format="channels_first"`:
+        A 5D tensor with shape: `(batch_size, channels, dim1, dim2, dim3)`
+
+    Output shape:
+
+    - If `data_format="channels_last"`:
+        A 5D tensor with shape:
+        `(batch_size, new_dim1, new_dim2, new_dim3, filters)`
+    - If `data_format="channels_first"`:
+        A 5D tensor with shape:
+        `(batch_size, filters, new_dim1, new_dim2, new_dim3)`
+
+    The kernel has the shape `(*kernel_size, channels / groups + d, filters)`,
+    with `d` = 3, or 4 with the radius; the slice of the coordinates is the last
+    one, in the order of the axes, then `r`. With `groups > 1` every group sees
+    the coordinates. Integer inputs are cast to the layer's compute dtype.
+
+    Returns:
+        A 5D tensor representing
+        `activation(conv3d([inputs, coordinates], kernel) + bias)`.
+
+    Raises:
+        ValueError: if `coordinate_range` is malformed, if the input has the
+            wrong rank or an undefined number of channels, and whenever
+            `keras.layers.Conv3D` raises it.
+
+    Example:
+
+    >>> x = np.random.rand(4, 10, 10, 10, 128)
+    >>> y = keras_coordconv.CoordConv3D(32, 3, activation="relu")(x)
+    >>> y.shape
+    (4, 8, 8, 8, 32)
+    """

@@ -1,0 +1,123 @@
+"""What all layers with coordinates share: their two arguments, the grid."""
+
+import inspect
+
+import keras
+from keras import ops
+
+from keras_coordconv.coordinates import DEFAULT_RANGE
+from keras_coordconv.coordinates import coordinate_channels
+from keras_coordconv.coordinates import coordinate_grid
+from keras_coordconv.coordinates import standardize_coordinate_range
+
+
+class CoordinateLayer:
+    """Mixin that gives a Keras layer the coordinates of its input.
+
+    It goes before a `keras.layers.Layer` that has the attributes `rank` and
+    `data_format`. The arguments of that layer keep their order; `use_radius`
+    and `coordinate_range` come after them, by keyword only.
+    """
+
+    def __init__(
+        self,
+        *args,
+        use_radius=False,
+        coordinate_range=DEFAULT_RANGE,
+        **kwargs,
+    ):
+        super().__init__(*args, **kwargs)
+        self.use_radius = bool(use_radius)
+        self.coordinate_range = standardize_coordinate_range(coordinate_range)
+        self.input_spec = keras.InputSpec(ndim=self.rank + 2)
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        cls.__signature__ = _signature_with_coordinates(cls)
+
+    @property
+    def coordinate_channels(self):
+        """Number of channels that the coordinates add to the input."""
+        return coordinate_channels(self.rank, self.use_radius)
+
+    @property
+    def channel_axis(self):
+        return -1 if self.data_format == "channels_last" else 1
+
+    def input_channels(self, input_shape):
+        """Number of channels of the layer's own input.
+
+        Raises:
+            ValueError: if the shape has the wrong rank or no channel count.
+        """
+        if len(input_shape) != self.rank + 2:
+            raise ValueError(
+                f"The input of {type(self).__name__} must have rank "
+                f"{self.rank + 2}: batch, {self.rank} spatial "
+                f"{'axis' if self.rank == 1 else 'axes'} and channels. "
+                f"Received: input_shape={tuple(input_shape)}"
+            )
+        channels = input_shape[self.channel_axis]
+        if channels is None:
+            raise ValueError(
+                f"The channel axis of the input of {type(self).__name__} must "
+                f"be defined (data_format={self.data_format!r}). "
+                f"Received: input_shape={tuple(input_shape)}"
+            )
+        return channels
+
+    def input_spec_for(self, channels):
+        """Input specification of a layer built for so many channels."""
+        return keras.InputSpec(
+            ndim=self.rank + 2, axes={self.channel_axis: channels}
+        )
+
+    def spatial_shape(self, inputs):
+        """Sizes of the spatial axes: integers, or scalars where unknown."""
+        shape = ops.shape(inputs)
+        if self.data_format == "channels_last":
+            return shape[1:-1]
+        return shape[2:]
+
+    def coordinates(self, inputs):
+        """Coordinates of `inputs`, with a batch axis of 1, in its format."""
+        grid = coordinate_grid(
+            self.spatial_shape(inputs),
+            use_radius=self.use_radius,
+            coordinate_range=self.coordinate_range,
+            dtype=self.compute_dtype,
+        )
+        if self.data_format == "channels_first":
+            grid = ops.moveaxis(grid, -1, 0)
+        return ops.expand_dims(grid, 0)
+
+    def get_config(self):
+        config = super().get_config()
+        config.update(
+            {
+                "use_radius": self.use_radius,
+                "coordinate_range": self.coordinate_range,
+            }
+        )
+        return config
+
+
+def _signature_with_coordinates(cls):
+    """Signature of the Keras layer below `cls` with our two arguments added.
+
+    Python would show `*args, **kwargs`; with this, `help()` and editors that
+    ask for the signature show the full list. A class that writes an `__init__`
+    of its own keeps that one (`None` tells `inspect` to look at it).
+    """
+    owner = next(base for base in cls.__mro__ if "__init__" in vars(base))
+    if owner is not CoordinateLayer or not issubclass(cls, keras.layers.Layer):
+        return None
+    keras_layer = cls.__mro__[cls.__mro__.index(CoordinateLayer) + 1]
+    inherited = inspect.signature(keras_layer).parameters.values()
+    ours = inspect.signature(CoordinateLayer.__init__).parameters.values()
+    kinds = inspect.Parameter
+    return inspect.Signature(
+        [p for p in inherited if p.kind is not kinds.VAR_KEYWORD]
+        + [p for p in ours if p.kind is kinds.KEYWORD_ONLY]
+        + [p for p in inherited if p.kind is kinds.VAR_KEYWORD]
+    )
