@@ -1,0 +1,258 @@
+"""Not-so-Clevr: a white 9x9 square at every place of a 64x64 canvas.
+
+Section 2 of the paper. Every example is a centre (x, y), x the column and y the
+row, and what is drawn there: the centre alone (one pixel) and the square around
+it. The data set is generated; nothing is downloaded.
+"""
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+CANVAS_SIZE = 64
+SQUARE_HALF_SIZE = 4
+SPLITS = ("uniform", "quadrant")
+SUBSETS = ("train", "test")
+TASKS = (
+    "coordinate_classification",
+    "coordinate_regression",
+    "rendering",
+)
+
+_UNIFORM_TEST_PROBABILITY = 0.25
+_UNIFORM_SEED = 20202
+
+
+def locations():
+    """All centres at which the square lies inside the canvas.
+
+    Returns:
+        Integer array of shape `(3136, 2)`, the (x, y) of each centre in pixels,
+        x (the column) the slower one.
+    """
+    centers = np.arange(SQUARE_HALF_SIZE, CANVAS_SIZE - SQUARE_HALF_SIZE)
+    x, y = np.meshgrid(centers, centers, indexing="ij")
+    return np.stack([x.ravel(), y.ravel()], axis=-1)
+
+
+def subset_locations(split, subset):
+    """Centres of one subset of a split.
+
+    Args:
+        split: String, `"uniform"` (each centre is in the test set with
+            probability 0.25, drawn as the authors' code draws it: 2368 train,
+            768 test) or `"quadrant"` (the lower right quarter of the canvas is
+            the test set: 2407 train, 729 test).
+        subset: String, `"train"` or `"test"`.
+
+    Returns:
+        Integer array of shape `(examples, 2)`, as from `locations()`.
+
+    Raises:
+        ValueError: if there is no such split or subset.
+    """
+    _check("split", split, SPLITS)
+    _check("subset", subset, SUBSETS)
+    centers = locations()
+    if split == "uniform":
+        random = np.random.RandomState(_UNIFORM_SEED)
+        in_test = random.uniform(size=len(centers)) < _UNIFORM_TEST_PROBABILITY
+    else:
+        in_test = np.all(centers > CANVAS_SIZE / 2, axis=-1)
+    return centers[in_test if subset == "test" else ~in_test]
+
+
+def draw_centers(centers):
+    """One-hot images of the centres.
+
+    Args:
+        centers: Integer array of shape `(examples, 2)`, (x, y) in pixels.
+
+    Returns:
+        Float32 array of shape `(examples, 64, 64, 1)`, 1 at the centre.
+    """
+    return _draw_squares(centers, half_size=0)
+
+
+def draw_squares(centers):
+    """Images of the 9x9 squares around the centres.
+
+    Args:
+        centers: Integer array of shape `(examples, 2)`, (x, y) in pixels.
+
+    Returns:
+        Float32 array of shape `(examples, 64, 64, 1)`, 1 inside the square.
+    """
+    return _draw_squares(centers, half_size=SQUARE_HALF_SIZE)
+
+
+def pixel_index(centers):
+    """Index of each centre among the 4096 pixels, row by row."""
+    return centers[:, 1] * CANVAS_SIZE + centers[:, 0]
+
+
+def task_arrays(task, split="uniform", subset="train"):
+    """Inputs and targets of one task of the paper.
+
+    Args:
+        task: String. `"coordinate_classification"`: from the centre (x, y) in
+            pixels to its pixel's index, row by row (Section 4).
+            `"coordinate_regression"`: from the one-hot image of the centre to
+            (x, y) / 64 (Section 4). `"rendering"`: from (x, y) in pixels to
+            the image of the square (Section 4).
+        split: String, `"uniform"` or `"quadrant"`.
+        subset: String, `"train"` or `"test"`.
+
+    Returns:
+        Tuple of arrays `(inputs, targets)`: locations are float32 of shape
+        `(examples, 2)`, images float32 of shape `(examples, 64, 64, 1)`, pixel
+        indices int32 of shape `(examples,)`.
+
+    Raises:
+        ValueError: if there is no such task, split or subset.
+
+    Example:
+
+    >>> inputs, targets = task_arrays("coordinate_classification", "quadrant")
+    >>> inputs[0], targets[0]
+    (array([4., 4.], dtype=float32), 260)
+    """
+    _check("task", task, TASKS)
+    centers = subset_locations(split, subset)
+    in_pixels = centers.astype("float32")
+    if task == "coordinate_classification":
+        return in_pixels, pixel_index(centers).astype("int32")
+    if task == "coordinate_regression":
+        return draw_centers(centers), in_pixels / CANVAS_SIZE
+    return in_pixels, draw_squares(centers)
+
+
+def task_dataset(
+    task,
+    split="uniform",
+    subset="train",
+    batch_size=16,
+    shuffle_seed=None,
+    limit_examples=None,
+):
+    """`tf.data` pipeline of batches for one task of the paper.
+
+    Args:
+        task, split, subset: As for `task_arrays`.
+        batch_size: Integer. The last batch may be smaller.
+        shuffle_seed: Integer, to shuffle the examples anew in each epoch, or
+            `None` to keep their order.
+        limit_examples: Integer, how many examples to use, evenly spread over
+            the subset, or `None` for all.
+
+    Returns:
+        A `tf.data.Dataset` of `(inputs, targets)`.
+
+    Raises:
+        ValueError: if there is no such task, split or subset.
+    """
+    inputs, targets = task_arrays(task, split, subset)
+    if limit_examples is not None and limit_examples < len(inputs):
+        keep = np.linspace(0, len(inputs) - 1, limit_examples).astype(int)
+        inputs, targets = inputs[keep], targets[keep]
+    dataset = tf.data.Dataset.from_tensor_slices((inputs, targets))
+    if shuffle_seed is not None:
+        dataset = dataset.shuffle(len(inputs), seed=shuffle_seed)
+    return dataset.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+
+
+class NotSoClevr(tfds.core.GeneratorBasedBuilder):
+    """Not-so-Clevr for TensorFlow Datasets.
+
+    >>> import keras_coordconv.datasets
+    >>> tfds.load("not_so_clevr/quadrant", split="train")
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012
+    BUILDER_CONFIGS = [  # noqa: RUF012
+        tfds.core.BuilderConfig(
+            name="uniform",
+            description="Test centres drawn at random all over the canvas.",
+        ),
+        tfds.core.BuilderConfig(
+            name="quadrant",
+            description="Test centres in the lower right quarter.",
+        ),
+    ]
+
+    def _info(self):
+        image = tfds.features.Image(shape=(CANVAS_SIZE, CANVAS_SIZE, 1))
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=(
+                "A white 9x9 square at every place of a 64x64 canvas. "
+                "`location` is the (x, y) of its centre in pixels, x the "
+                "column; `normalized_location` the same divided by 64; "
+                "`center` an image with the pixel of the centre set; `image` "
+                "the image of the square. Set pixels are 255."
+            ),
+            homepage="https://arxiv.org/abs/1807.03247",
+            citation=_CITATION,
+            features=tfds.features.FeaturesDict(
+                {
+                    "location": tfds.features.Tensor(
+                        shape=(2,), dtype=np.float32
+                    ),
+                    "normalized_location": tfds.features.Tensor(
+                        shape=(2,), dtype=np.float32
+                    ),
+                    "center": image,
+                    "image": image,
+                }
+            ),
+        )
+
+    def _split_generators(self, dl_manager):
+        del dl_manager  # Generated: there is nothing to download.
+        return {subset: self._generate_examples(subset) for subset in SUBSETS}
+
+    def _generate_examples(self, subset):
+        centers = subset_locations(self.builder_config.name, subset)
+        for center in centers:
+            x, y = center.tolist()
+            yield (
+                f"{x},{y}",
+                {
+                    "location": center.astype("float32"),
+                    "normalized_location": np.float32(center / CANVAS_SIZE),
+                    "center": _as_uint8(draw_centers(center[None])[0]),
+                    "image": _as_uint8(draw_squares(center[None])[0]),
+                },
+            )
+
+
+def _draw_squares(centers, half_size):
+    index = np.arange(CANVAS_SIZE)
+    columns = np.abs(index - centers[:, :1]) <= half_size
+    rows = np.abs(index - centers[:, 1:]) <= half_size
+    squares = rows[:, :, None] & columns[:, None, :]
+    return squares[..., None].astype("float32")
+
+
+def _as_uint8(image):
+    return (255 * image).astype("uint8")
+
+
+def _check(name, value, allowed):
+    if value not in allowed:
+        raise ValueError(
+            f"`{name}` must be one of {', '.join(allowed)}. "
+            f"Received: {name}={value!r}"
+        )
+
+
+_CITATION = """\
+@inproceedings{liu2018coordconv,
+  title={An intriguing failing of convolutional neural networks and the
+    {CoordConv} solution},
+  author={Liu, Rosanne and Lehman, Joel and Molino, Piero and Petroski Such,
+    Felipe and Frank, Eric and Sergeev, Alex and Yosinski, Jason},
+  booktitle={Advances in Neural Information Processing Systems},
+  year={2018}
+}"""

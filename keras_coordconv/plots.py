@@ -1,0 +1,95 @@
+"""Every figure of the project; the only module that needs matplotlib."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from keras_coordconv.datasets import not_so_clevr
+
+
+def plot_not_so_clevr():
+    """The data set: two examples, and both splits. Figure 2 of the paper.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+    """
+    figure = Figure(figsize=(11, 3.2), layout="constrained")
+    axes = figure.subplots(1, 4)
+    example = np.array([[40, 22]])
+    _show_canvas(
+        axes[0], not_so_clevr.draw_centers(example)[0], "One example: centre"
+    )
+    _show_canvas(
+        axes[1], not_so_clevr.draw_squares(example)[0], "The same: square"
+    )
+    for axis, split in zip(axes[2:], not_so_clevr.SPLITS, strict=True):
+        for subset, color in (("train", "tab:blue"), ("test", "tab:red")):
+            centers = not_so_clevr.subset_locations(split, subset)
+            axis.scatter(
+                *centers.T,
+                s=2,
+                color=color,
+                linewidths=0,
+                label=f"{subset} ({len(centers)})",
+            )
+        _frame_canvas(axis, f"Centres of the {split} split")
+        axis.legend(
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.16),
+            ncols=2,
+            markerscale=4,
+            frameon=False,
+        )
+    return figure
+
+
+def plot_summed_predictions(truths, predictions):
+    """Sums over all examples of a set: what was asked, what was answered.
+
+    The left column of Figure 5 of the paper: a set on which a model is perfect
+    has the same picture in both columns.
+
+    Args:
+        truths: Dictionary from a set's name (a row of the figure) to an array
+            of shape `(64, 64)`, the sum of the true images of the set.
+        predictions: Dictionary from a model's name (a column) to a dictionary
+            like `truths`, the sums of the model's outputs.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+    """
+    columns = {"truth": truths, **predictions}
+    figure = Figure(
+        figsize=(3.1 * len(columns) + 0.6, 2.9 * len(truths)),
+        layout="constrained",
+    )
+    axes = figure.subplots(len(truths), len(columns), squeeze=False)
+    for row, name in zip(axes, truths, strict=True):
+        brightest = max(sums[name].max() for sums in columns.values())
+        for axis, (column, sums) in zip(row, columns.items(), strict=True):
+            image = _show_canvas(
+                axis, sums[name], f"{name}: {column}", vmax=brightest
+            )
+        figure.colorbar(image, ax=list(row), shrink=0.8, label="sum")
+    return figure
+
+
+def _show_canvas(axis, image, title, vmax=1.0):
+    shown = axis.imshow(
+        np.squeeze(image), cmap="gray", vmin=0.0, vmax=vmax, origin="upper"
+    )
+    _frame_canvas(axis, title)
+    return shown
+
+
+def _frame_canvas(axis, title):
+    size = not_so_clevr.CANVAS_SIZE
+    axis.set(
+        title=title,
+        xlim=(-0.5, size - 0.5),
+        ylim=(size - 0.5, -0.5),
+        xticks=(0, 32, 63),
+        yticks=(0, 32, 63),
+        xlabel="x [pixel]",
+        ylabel="y [pixel]",
+        aspect="equal",
+    )

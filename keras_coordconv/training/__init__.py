@@ -1,0 +1,1 @@
+"""What every training run needs: flags, the run folder, seeds, callbacks."""

@@ -1,0 +1,115 @@
+"""The command-line flags that all example scripts share."""
+
+import argparse
+import math
+import sys
+
+
+def build_parser(description):
+    """Parser with the flags that mean the same in every example.
+
+    Args:
+        description: String, the script's docstring, printed by `--help` as is.
+
+    Returns:
+        An `argparse.ArgumentParser`; each script adds its own flags to it.
+    """
+    parser = argparse.ArgumentParser(
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    run = parser.add_argument_group("run")
+    run.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="seed of weights and data order (default: %(default)s)",
+    )
+    run.add_argument(
+        "--workdir",
+        help="folder of the run (default: the next number below runs/)",
+    )
+    run.add_argument(
+        "--resume",
+        action="store_true",
+        help="continue the run in --workdir, or the last one",
+    )
+    run.add_argument(
+        "--export-dir",
+        help="also export a SavedModel to the next version below this folder",
+    )
+    run.add_argument(
+        "--dtype-policy",
+        default="float32",
+        help="Keras dtype policy, as mixed_bfloat16 (default: %(default)s)",
+    )
+    run.add_argument(
+        "--limit-examples",
+        type=positive_integer,
+        help="use only so many examples of each set",
+    )
+    run.add_argument(
+        "--steps-per-epoch",
+        type=positive_integer,
+        help="train only so many batches an epoch",
+    )
+    run.add_argument(
+        "--tensorboard",
+        metavar="FOLDER",
+        help="write TensorBoard logs there (needs `pip install tensorboard`)",
+    )
+    return parser
+
+
+def add_recipe(parser, recipes, descriptions):
+    """Adds the training settings, whose defaults depend on `--layer`.
+
+    Args:
+        parser: From `build_parser`.
+        recipes: Dictionary from each `--layer` to its settings by name.
+        descriptions: Dictionary from each setting's name to its help text.
+    """
+    group = parser.add_argument_group("training")
+    for name, description in descriptions.items():
+        defaults = {layer: recipe[name] for layer, recipe in recipes.items()}
+        listed = ", ".join(f"{v:g} for {k}" for k, v in defaults.items())
+        group.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=_type_of(next(iter(defaults.values()))),
+            help=f"{description} (default: {listed})",
+        )
+
+
+def parse(parser, recipes, argv=None):
+    """Parses the flags and fills in the recipe of the chosen layer."""
+    args = parser.parse_args(argv)
+    for name, value in recipes[args.layer].items():
+        if getattr(args, name) is None:
+            setattr(args, name, value)
+    return args
+
+
+def positive_integer(text):
+    """A flag's type: an integer from 1 on."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, received {text}")
+    return value
+
+
+def not_negative_number(text):
+    """A flag's type: a number from 0 on."""
+    value = float(text)
+    if not (math.isfinite(value) and value >= 0):
+        raise argparse.ArgumentTypeError(f"must be at least 0, received {text}")
+    return value
+
+
+def exit_with_error(error):
+    """Prints one line that says what to do, and exits with status 2."""
+    print(f"error: {error}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def _type_of(default):
+    return positive_integer if isinstance(default, int) else not_negative_number

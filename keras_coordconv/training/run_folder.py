@@ -1,0 +1,215 @@
+"""The folder of a training run: flags, history, checkpoint, metrics, figures.
+
+    args.json          the flags
+    history.csv        one row an epoch: epoch, seconds so far, losses, metrics
+    checkpoint-N.weights.h5   the state after epoch N, to resume from
+    best.keras         the model of the epoch with the lowest training loss
+    metrics.json       the result: numbers by name
+    figures/*.png
+
+Everything is written beside its place and then renamed, so that a run that is
+killed leaves nothing half-written.
+"""
+
+import contextlib
+import csv
+import json
+import os
+import pathlib
+import time
+
+import keras
+
+# Flags that may differ when a run is resumed: they do not shape the training.
+_FREE_ARGUMENTS = ("resume", "workdir", "export_dir", "tensorboard")
+
+
+class RunFolder:
+    """A training run on disk, new or resumed.
+
+    Args:
+        path: String or path of the folder. `None` takes the next free number
+            below `default_parent`, or with `resume` the last one there.
+        arguments: Dictionary of the run's flags, written to `args.json`.
+        resume: Boolean, whether to continue the run that the folder holds.
+        default_parent: String or path, used where `path` is `None`.
+
+    Raises:
+        ValueError: if the folder cannot be written, holds a run already and
+            `resume` is false, or was begun with other flags.
+
+    Example:
+
+    >>> run = RunFolder("runs/first", {"seed": 0})
+    >>> initial_epoch = run.restore(model)
+    >>> model.fit(
+    ...     data,
+    ...     epochs=10,
+    ...     initial_epoch=initial_epoch,
+    ...     callbacks=[run.callback()],
+    ... )
+    >>> run.write_metrics({"seconds": run.seconds})
+    """
+
+    def __init__(self, path, arguments, resume=False, default_parent="runs"):
+        if path is None:
+            path = _numbered_folder(pathlib.Path(default_parent), resume)
+        self.path = pathlib.Path(path)
+        self.figures = self.path / "figures"
+        self.best_model = self.path / "best.keras"
+        self.history = []
+        try:
+            self.figures.mkdir(parents=True, exist_ok=True)
+            written = self.path / "args.json"
+            if written.exists():
+                self._check_same_run(json.loads(written.read_text()), arguments)
+                if not resume:
+                    raise ValueError(
+                        "A work folder holds one run. "
+                        f"Received: workdir={self.path}, which has one. Use "
+                        "--resume to continue it, or name another folder."
+                    )
+            self._write_json("args.json", arguments)
+        except OSError as error:
+            raise ValueError(
+                "The work folder must be writable. "
+                f"Received: workdir={self.path} ({error.strerror}). "
+                "Name another one with --workdir."
+            ) from error
+
+    @property
+    def seconds(self):
+        """Seconds of training so far, over all sessions of the run."""
+        return self.history[-1]["seconds"] if self.history else 0.0
+
+    def restore(self, model):
+        """Loads the last checkpoint into a compiled model.
+
+        Returns:
+            Integer, the number of epochs that are done.
+        """
+        epoch, checkpoint = self._last_checkpoint()
+        if checkpoint is not None:
+            model.optimizer.build(model.trainable_variables)
+            model.load_weights(checkpoint)
+            self.history = [
+                row for row in self._read_history() if row["epoch"] <= epoch
+            ]
+        return epoch
+
+    def callback(self):
+        """Keras callback that writes the history and the checkpoints."""
+        return _RunFolderCallback(self)
+
+    def load_best_model(self):
+        return keras.saving.load_model(self.best_model)
+
+    def write_metrics(self, metrics):
+        self._write_json("metrics.json", metrics)
+
+    def written(self):
+        """Paths of what the run has written, for printing."""
+        return [
+            path
+            for path in sorted(self.path.rglob("*"))
+            if path.is_file() and not path.name.startswith("checkpoint-")
+        ]
+
+    def record_epoch(self, model, epoch, seconds, logs):
+        """Writes the state after an epoch, the checkpoint last."""
+        row = {"epoch": epoch, "seconds": round(seconds, 2), **logs}
+        is_best = all(row["loss"] < past["loss"] for past in self.history)
+        self.history.append(row)
+        self._write_history()
+        if is_best or not self.best_model.exists():
+            with _beside(self.best_model) as partial:
+                model.save(partial)
+        _, previous = self._last_checkpoint()
+        checkpoint = self.path / f"checkpoint-{epoch}.weights.h5"
+        with _beside(checkpoint) as partial:
+            model.save_weights(partial)
+        if previous is not None and previous != checkpoint:
+            previous.unlink()
+
+    def _last_checkpoint(self):
+        checkpoints = {
+            int(path.name.split("-")[1].split(".")[0]): path
+            for path in self.path.glob("checkpoint-*.weights.h5")
+        }
+        return max(checkpoints.items(), default=(0, None))
+
+    def _check_same_run(self, begun_with, arguments):
+        for name, value in arguments.items():
+            if name in _FREE_ARGUMENTS or begun_with.get(name) == value:
+                continue
+            flag = name.replace("_", "-")
+            raise ValueError(
+                "A run is resumed with the flags it was begun with. "
+                f"Received: --{flag} {value}, begun with "
+                f"{begun_with.get(name)} in {self.path}. Leave the flag as it "
+                "was, or name another folder with --workdir."
+            )
+
+    def _read_history(self):
+        path = self.path / "history.csv"
+        if not path.exists():
+            return []
+        with path.open(newline="") as file:
+            return [
+                {
+                    name: int(value) if name == "epoch" else float(value)
+                    for name, value in row.items()
+                }
+                for row in csv.DictReader(file)
+            ]
+
+    def _write_history(self):
+        with (
+            _beside(self.path / "history.csv") as partial,
+            partial.open("w", newline="") as file,
+        ):
+            writer = csv.DictWriter(file, fieldnames=list(self.history[-1]))
+            writer.writeheader()
+            writer.writerows(self.history)
+
+    def _write_json(self, name, content):
+        with _beside(self.path / name) as partial:
+            partial.write_text(json.dumps(content, indent=2) + "\n")
+
+
+class _RunFolderCallback(keras.callbacks.Callback):
+    def __init__(self, run):
+        super().__init__()
+        self.run = run
+
+    def on_train_begin(self, logs=None):
+        self.start = time.perf_counter() - self.run.seconds
+
+    def on_epoch_end(self, epoch, logs=None):
+        seconds = time.perf_counter() - self.start
+        logs = {name: float(value) for name, value in (logs or {}).items()}
+        self.run.record_epoch(self.model, epoch + 1, seconds, logs)
+
+
+@contextlib.contextmanager
+def _beside(path):
+    """Path to write to, renamed to `path` when the block ends well."""
+    partial = path.with_name(f"partial-{path.name}")
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _numbered_folder(parent, resume):
+    numbers = [
+        int(path.name) for path in parent.glob("*") if path.name.isdecimal()
+    ]
+    last = max(numbers, default=0)
+    if resume and not last:
+        raise ValueError(
+            "--resume needs a run to continue. "
+            f"Received: no run in {parent}. Name its folder with --workdir."
+        )
+    return parent / f"{last if resume else last + 1:03d}"

@@ -1,0 +1,38 @@
+"""Installation: `pip install .`, with the tests `pip install '.[test]'`."""
+
+import pathlib
+import re
+
+from setuptools import find_packages
+from setuptools import setup
+
+ROOT = pathlib.Path(__file__).parent
+VERSION = re.search(
+    r'__version__ = "(.+)"', (ROOT / "keras_coordconv/__init__.py").read_text()
+)[1]
+
+setup(
+    name="coordconv-keras",
+    version=VERSION,
+    description="CoordConv for Keras 3: convolutions that see coordinates.",
+    long_description=(ROOT / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    packages=find_packages(include=["keras_coordconv", "keras_coordconv.*"]),
+    python_requires=">=3.11",
+    install_requires=[
+        "tensorflow>=2.20",
+        "keras>=3.12",
+        "tensorflow-datasets>=4.9.9",
+        # Needed by tensorflow-datasets, which does not ask for it.
+        "importlib_resources",
+        "numpy>=2.0",
+        "matplotlib>=3.9",
+    ],
+    extras_require={
+        # dill: tensorflow-datasets' DatasetBuilderTestCase needs it.
+        "test": ["pytest>=8", "pytest-xdist>=3.5", "dill"],
+        "jax": ["jax>=0.6"],
+        "tensorboard": ["tensorboard"],
+    },
+)
