@@ -47,15 +47,22 @@ class BaseCoordConv(CoordinateLayer):
             Tensor, the layer's output before its activation.
         """
         channels = kernel.shape[-2] - self.coordinate_channels
+        outputs = self._convolve(
+            inputs, kernel[..., :channels, :], self.data_format
+        )
+        return ops.add(outputs, self.position_term(inputs, kernel))
+
+    def position_term(self, inputs, kernel):
+        """What the coordinates and the bias add, with a batch axis of 1."""
+        channels = kernel.shape[-2] - self.coordinate_channels
         position = self._convolve(
-            self.coordinates(inputs), kernel[..., channels:, :]
+            self.coordinates(inputs), kernel[..., channels:, :], "channels_last"
         )
         if self.use_bias:
-            shape = [1] * (self.rank + 2)
-            shape[self.channel_axis] = self.filters
-            position = ops.add(position, ops.reshape(self.bias, shape))
-        outputs = self._convolve(inputs, kernel[..., :channels, :])
-        return ops.add(outputs, position)
+            position = ops.add(position, self.bias)
+        if self.data_format == "channels_first":
+            position = ops.moveaxis(position, -1, 1)
+        return position
 
     def call(self, inputs):
         inputs = ops.cast(inputs, self.compute_dtype)
@@ -64,10 +71,14 @@ class BaseCoordConv(CoordinateLayer):
             return self.activation(outputs)
         return outputs
 
-    def _convolve(self, inputs, kernel):
+    def _convolve(self, inputs, kernel, data_format):
         padding = self.padding
         if padding == "causal":
-            inputs = ops.pad(inputs, self._compute_causal_padding())
+            steps = [self.dilation_rate[0] * (self.kernel_size[0] - 1), 0]
+            if data_format == "channels_last":
+                inputs = ops.pad(inputs, [[0, 0], steps, [0, 0]])
+            else:
+                inputs = ops.pad(inputs, [[0, 0], [0, 0], steps])
             padding = "valid"
         return ops.conv(
             inputs,
@@ -75,7 +86,7 @@ class BaseCoordConv(CoordinateLayer):
             strides=list(self.strides),
             padding=padding,
             dilation_rate=self.dilation_rate,
-            data_format=self.data_format,
+            data_format=data_format,
         )
 
 

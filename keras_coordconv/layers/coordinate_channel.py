@@ -31,6 +31,8 @@ class BaseCoordinateChannel(CoordinateLayer, keras.layers.Layer):
     def call(self, inputs):
         inputs = ops.cast(inputs, self.compute_dtype)
         coordinates = self.coordinates(inputs)
+        if self.data_format == "channels_first":
+            coordinates = ops.moveaxis(coordinates, -1, 1)
         batch = ops.shape(inputs)[0]
         coordinates = ops.broadcast_to(
             coordinates, (batch, *ops.shape(coordinates)[1:])

@@ -11,6 +11,31 @@ from keras_coordconv.coordinates import coordinate_grid
 from keras_coordconv.coordinates import standardize_coordinate_range
 
 
+class _Signature:
+    """`__signature__` of a class: the Keras layer's, with ours added.
+
+    Python would show `*args, **kwargs`; with this, `help()` and editors that
+    ask for the signature show the full list. A class that writes an `__init__`
+    of its own keeps that one (`None` makes `inspect` look at it), and so does
+    the call of an instance.
+    """
+
+    def __get__(self, instance, cls):
+        if instance is not None:
+            raise AttributeError("__signature__")
+        owner = next(base for base in cls.__mro__ if "__init__" in vars(base))
+        if owner is not CoordinateLayer or not issubclass(
+            cls, keras.layers.Layer
+        ):
+            return None
+        keras_layer = cls.__mro__[cls.__mro__.index(CoordinateLayer) + 1]
+        *inherited, kwargs = inspect.signature(keras_layer).parameters.values()
+        own = inspect.signature(CoordinateLayer.__init__).parameters
+        return inspect.Signature(
+            [*inherited, own["use_radius"], own["coordinate_range"], kwargs]
+        )
+
+
 class CoordinateLayer:
     """Mixin that gives a Keras layer the coordinates of its input.
 
@@ -18,6 +43,8 @@ class CoordinateLayer:
     `data_format`. The arguments of that layer keep their order; `use_radius`
     and `coordinate_range` come after them, by keyword only.
     """
+
+    __signature__ = _Signature()
 
     def __init__(
         self,
@@ -30,10 +57,6 @@ class CoordinateLayer:
         self.use_radius = bool(use_radius)
         self.coordinate_range = standardize_coordinate_range(coordinate_range)
         self.input_spec = keras.InputSpec(ndim=self.rank + 2)
-
-    def __init_subclass__(cls, **kwargs):
-        super().__init_subclass__(**kwargs)
-        cls.__signature__ = _signature_with_coordinates(cls)
 
     @property
     def coordinate_channels(self):
@@ -80,15 +103,13 @@ class CoordinateLayer:
         return shape[2:]
 
     def coordinates(self, inputs):
-        """Coordinates of `inputs`, with a batch axis of 1, in its format."""
+        """Coordinates of `inputs`, `(1, *spatial_shape, channels)`."""
         grid = coordinate_grid(
             self.spatial_shape(inputs),
             use_radius=self.use_radius,
             coordinate_range=self.coordinate_range,
             dtype=self.compute_dtype,
         )
-        if self.data_format == "channels_first":
-            grid = ops.moveaxis(grid, -1, 0)
         return ops.expand_dims(grid, 0)
 
     def get_config(self):
@@ -100,24 +121,3 @@ class CoordinateLayer:
             }
         )
         return config
-
-
-def _signature_with_coordinates(cls):
-    """Signature of the Keras layer below `cls` with our two arguments added.
-
-    Python would show `*args, **kwargs`; with this, `help()` and editors that
-    ask for the signature show the full list. A class that writes an `__init__`
-    of its own keeps that one (`None` tells `inspect` to look at it).
-    """
-    owner = next(base for base in cls.__mro__ if "__init__" in vars(base))
-    if owner is not CoordinateLayer or not issubclass(cls, keras.layers.Layer):
-        return None
-    keras_layer = cls.__mro__[cls.__mro__.index(CoordinateLayer) + 1]
-    inherited = inspect.signature(keras_layer).parameters.values()
-    ours = inspect.signature(CoordinateLayer.__init__).parameters.values()
-    kinds = inspect.Parameter
-    return inspect.Signature(
-        [p for p in inherited if p.kind is not kinds.VAR_KEYWORD]
-        + [p for p in ours if p.kind is kinds.KEYWORD_ONLY]
-        + [p for p in inherited if p.kind is kinds.VAR_KEYWORD]
-    )

@@ -1,0 +1,117 @@
+import keras
+import numpy as np
+import pytest
+from reference import numpy_coordinates
+
+from keras_coordconv import coordinate_grid
+
+
+def to_numpy(tensor):
+    return keras.ops.convert_to_numpy(tensor)
+
+
+def test_grid_by_hand():
+    grid = to_numpy(coordinate_grid((2, 3), use_radius=True))
+    rows = [[-1, -1, -1], [1, 1, 1]]
+    columns = [[-1, 0, 1], [-1, 0, 1]]
+    root = np.sqrt(2)
+    radius = [[root, 1, root], [root, 1, root]]
+    expected = np.stack([rows, columns, radius], axis=-1)
+    np.testing.assert_allclose(grid, expected, rtol=1e-6)
+
+
+def test_pixel_grid_by_hand():
+    grid = to_numpy(coordinate_grid((2, 3), True, "pixel"))
+    np.testing.assert_array_equal(grid[..., 0], [[0, 0, 0], [1, 1, 1]])
+    np.testing.assert_array_equal(grid[..., 1], [[0, 1, 2], [0, 1, 2]])
+    edge = np.sqrt(1.25)
+    np.testing.assert_allclose(grid[..., 2], [[edge, 0.5, edge]] * 2, rtol=1e-6)
+
+
+@pytest.mark.parametrize("use_radius", [False, True])
+@pytest.mark.parametrize(
+    "coordinate_range", [(-1.0, 1.0), (0, 1), (-3.5, 0.25), "pixel"]
+)
+@pytest.mark.parametrize(
+    "shape", [(1,), (2,), (7,), (5, 3), (1, 4), (1, 1), (3, 4, 5), (2, 1, 3)]
+)
+def test_grid_equals_numpy(shape, coordinate_range, use_radius):
+    grid = coordinate_grid(shape, use_radius, coordinate_range)
+    assert keras.backend.standardize_dtype(grid.dtype) == "float32"
+    np.testing.assert_allclose(
+        to_numpy(grid),
+        numpy_coordinates(shape, use_radius, coordinate_range),
+        rtol=1e-6,
+        atol=1e-6,
+    )
+
+
+@pytest.mark.parametrize("size", [2, 3, 10, 64, 224, 1000])
+def test_ends_are_exact_and_grid_is_symmetric(size):
+    axis = to_numpy(coordinate_grid((size,)))[:, 0]
+    assert axis[0] == -1 and axis[-1] == 1
+    np.testing.assert_array_equal(axis, -axis[::-1])
+    assert len(np.unique(axis)) == size
+
+
+def test_axis_of_size_one_gets_the_middle():
+    assert to_numpy(coordinate_grid((1,), True, (2, 6))).tolist() == [[4, 0]]
+    assert to_numpy(coordinate_grid((1,), True, "pixel")).tolist() == [[0, 0]]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_grid_is_computed_in_float32_and_cast_once(dtype):
+    grid = coordinate_grid((300, 2), True, (0, 1), dtype=dtype)
+    assert keras.backend.standardize_dtype(grid.dtype) == dtype
+    expected = keras.ops.cast(coordinate_grid((300, 2), True, (0, 1)), dtype)
+    np.testing.assert_array_equal(
+        to_numpy(keras.ops.cast(grid, "float32")),
+        to_numpy(keras.ops.cast(expected, "float32")),
+    )
+
+
+@pytest.mark.tensorflow_backend
+@pytest.mark.parametrize("shape", [(5, 3), (1, 4), (1, 1)])
+@pytest.mark.parametrize("coordinate_range", [(-1.0, 1.0), "pixel"])
+def test_sizes_known_only_at_run_time(shape, coordinate_range):
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec((2,), tf.int32)])
+    def grid(sizes):
+        return coordinate_grid(
+            (sizes[0], sizes[1]), True, coordinate_range=coordinate_range
+        )
+
+    np.testing.assert_allclose(
+        grid(np.array(shape, "int32")),
+        numpy_coordinates(shape, True, coordinate_range),
+        atol=1e-6,
+    )
+
+
+@pytest.mark.parametrize(
+    "coordinate_range",
+    [
+        "pixels",
+        "",
+        (0,),
+        (0, 1, 2),
+        (1, 1),
+        (1, -1),
+        (0, float("inf")),
+        (float("nan"), 1),
+        ("0", "1"),
+        (False, True),
+        None,
+        3,
+    ],
+)
+def test_malformed_range(coordinate_range):
+    with pytest.raises(ValueError, match="Received: coordinate_range="):
+        coordinate_grid((2, 2), coordinate_range=coordinate_range)
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (3, -1)])
+def test_malformed_shape(shape):
+    with pytest.raises(ValueError, match="Received: spatial_shape="):
+        coordinate_grid(shape)
