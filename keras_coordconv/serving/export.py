@@ -104,8 +104,12 @@ def _input_specs(model):
 
 
 def _outputs_by_name(model):
+    if isinstance(model, keras.Sequential):
+        names = [model.layers[-1].name]
+    else:
+        names = model.output_names
     return lambda outputs: dict(
-        zip(model.output_names, keras.tree.flatten(outputs), strict=True)
+        zip(names, keras.tree.flatten(outputs), strict=True)
     )
 
 

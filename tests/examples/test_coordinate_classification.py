@@ -1,0 +1,116 @@
+"""The script, started as a user would start it, on little data."""
+
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.tensorflow_backend
+
+SCRIPT = (
+    pathlib.Path(__file__).parents[2] / "examples/coordinate_classification.py"
+)
+SMALL = ("--limit-examples", "24", "--epochs", "2")
+
+
+def run(*arguments, cwd, check=True):
+    return subprocess.run(
+        [sys.executable, SCRIPT, *arguments],
+        cwd=cwd,
+        check=check,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_help(tmp_path):
+    printed = run("--help", cwd=tmp_path).stdout
+    for flag in ("--layer", "--split", "--seed", "--workdir", "--resume"):
+        assert flag in printed
+    assert "default: 4 for coordconv" in printed
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("layer", "split", "parameters"),
+    [("coordconv", "quadrant", 7553), ("conv", "uniform", 103_585)],
+)
+def test_small_run(tmp_path, layer, split, parameters):
+    import tensorflow as tf
+
+    printed = run(
+        *("--layer", layer, "--split", split, "--width", "1"),
+        *("--export-dir", "exported"),
+        *SMALL,
+        cwd=tmp_path,
+    ).stdout
+    folder = tmp_path / "runs/coordinate_classification/001"
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["parameters"] == parameters
+    for name in ("seconds", "train_loss", "test_loss", "test_accuracy"):
+        assert np.isfinite(metrics[name])
+    args = json.loads((folder / "args.json").read_text())
+    assert (args["layer"], args["split"]) == (layer, split)
+    for figure in ("not_so_clevr", "summed_predictions"):
+        path = folder / "figures" / f"{figure}.png"
+        assert path.read_bytes().startswith(b"\x89PNG")
+        assert str(path.relative_to(tmp_path)) in printed
+    served = tf.saved_model.load(str(tmp_path / "exported/1"))
+    answer = served.signatures["serving_default"](
+        location=tf.constant([[10.0, 20.0]])
+    )
+    assert set(answer) == {"probabilities", "row", "column"}
+
+
+def test_interrupted_and_resumed(tmp_path):
+    arguments = (
+        *("--workdir", "run", "--limit-examples", "24", "--epochs", "40"),
+    )
+    process = subprocess.Popen(
+        [sys.executable, SCRIPT, *arguments],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("run/checkpoint-3.weights.h5")):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    history = (tmp_path / "run/history.csv").read_text().splitlines()
+    again = run(*arguments, cwd=tmp_path, check=False)
+    assert again.returncode == 2 and "--resume" in again.stderr
+    printed = run(*arguments, "--resume", cwd=tmp_path).stdout
+    assert "Epoch 1/40" not in printed and "Epoch 40/40" in printed
+    resumed = (tmp_path / "run/history.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in resumed[1:]] == [
+        str(epoch) for epoch in range(1, 41)
+    ]
+    # At most the epoch that was under way is trained again.
+    assert resumed[: len(history) - 1] == history[:-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--filters", "3"), "unrecognized arguments: --filters"),
+        (("--layer", "dense"), "invalid choice: 'dense'"),
+        (("--epochs", "0"), "must be at least 1"),
+        (("--learning-rate", "-1"), "must be at least 0"),
+        (("--learning-rate", "much"), "--learning-rate"),
+        (("--workdir", "file/run"), "The work folder must be writable"),
+        (("--resume",), "--resume needs a run to continue"),
+    ],
+)
+def test_bad_arguments(tmp_path, arguments, message):
+    (tmp_path / "file").write_text("in the way")
+    process = run(*arguments, *SMALL[:2], cwd=tmp_path, check=False)
+    assert process.returncode == 2
+    assert message in process.stderr.splitlines()[-1]
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -1,0 +1,150 @@
+import csv
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from keras_coordconv.training.run_folder import RunFolder
+
+
+def small_model():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.Adam(0.1), "mse")
+    return model
+
+
+def train(run, epochs, model=None):
+    model = model or small_model()
+    inputs = np.arange(16.0).reshape(8, 2) / 16
+    model.fit(
+        inputs,
+        inputs.sum(axis=-1, keepdims=True),
+        batch_size=4,
+        shuffle=False,
+        epochs=epochs,
+        initial_epoch=run.restore(model),
+        callbacks=[run.callback()],
+        verbose=0,
+    )
+    return model
+
+
+def read_history(run):
+    with (run.path / "history.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_what_a_run_writes(tmp_path):
+    run = RunFolder(tmp_path / "run", {"seed": 3})
+    model = train(run, epochs=3)
+    run.write_metrics({"seconds": run.seconds})
+    assert json.loads((run.path / "args.json").read_text()) == {"seed": 3}
+    history = read_history(run)
+    assert [row["epoch"] for row in history] == ["1", "2", "3"]
+    losses = [float(row["loss"]) for row in history]
+    assert losses[0] > losses[1] > losses[2]
+    seconds = [float(row["seconds"]) for row in history]
+    assert 0 <= seconds[0] <= seconds[1] <= seconds[2] == run.seconds
+    assert [path.name for path in run.written()] == [
+        "args.json",
+        "best.keras",
+        "history.csv",
+        "metrics.json",
+    ]
+    for own, other in zip(
+        run.load_best_model().get_weights(), model.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(own, other)
+
+
+def test_best_model_is_that_of_the_lowest_loss(tmp_path):
+    run = RunFolder(tmp_path / "run", {})
+    model = small_model()
+    model.optimizer.build(model.trainable_variables)
+    for epoch, loss in enumerate((3.0, 1.0, 2.0), start=1):
+        model.set_weights([np.full(w.shape, epoch) for w in model.weights])
+        run.record_epoch(model, epoch, seconds=1.0, logs={"loss": loss})
+    assert (run.load_best_model().get_weights()[0] == 2).all()
+
+
+def test_resumed_run_equals_an_uninterrupted_one(tmp_path):
+    keras.utils.set_random_seed(0)
+    whole = RunFolder(tmp_path / "whole", {})
+    expected = train(whole, epochs=6)
+    keras.utils.set_random_seed(0)
+    train(RunFolder(tmp_path / "parts", {}), epochs=2)
+    run = RunFolder(tmp_path / "parts", {}, resume=True)
+    model = train(run, epochs=6)
+    # Adam's moments and step count are restored as well as the weights.
+    for own, other in zip(
+        model.get_weights(), expected.get_weights(), strict=True
+    ):
+        np.testing.assert_allclose(own, other, rtol=1e-6)
+    losses = [
+        [float(row["loss"]) for row in read_history(r)] for r in (run, whole)
+    ]
+    np.testing.assert_allclose(*losses, rtol=1e-5)
+    seconds = [float(row["seconds"]) for row in read_history(run)]
+    assert seconds == sorted(seconds)
+
+
+@pytest.mark.parametrize("killed_before", ["history", "best", "checkpoint"])
+def test_killed_while_writing(tmp_path, monkeypatch, killed_before):
+    # The second epoch's files are not all there: it is trained again.
+    run = RunFolder(tmp_path / "run", {})
+    model = train(run, epochs=1)
+
+    class KilledError(Exception):
+        pass
+
+    def kill(*args):
+        raise KilledError
+
+    method = {"history": None, "best": "save", "checkpoint": "save_weights"}
+    if killed_before == "history":
+        monkeypatch.setattr(run, "_write_history", kill)
+    else:
+        monkeypatch.setattr(model, method[killed_before], kill)
+    with pytest.raises(KilledError):
+        run.record_epoch(model, 2, seconds=1.0, logs={"loss": 0.0})
+    resumed = RunFolder(tmp_path / "run", {}, resume=True)
+    assert resumed.restore(small_model()) == 1
+    train(resumed, epochs=3)
+    assert [row["epoch"] for row in read_history(resumed)] == ["1", "2", "3"]
+    assert not list(run.path.glob("partial-*"))
+    assert len(list(run.path.glob("checkpoint-*"))) == 1
+
+
+def test_folder_with_a_run_is_not_overwritten(tmp_path):
+    train(RunFolder(tmp_path / "run", {"seed": 0}), epochs=1)
+    with pytest.raises(ValueError, match=r"one run.*--resume"):
+        RunFolder(tmp_path / "run", {"seed": 0})
+
+
+def test_resuming_with_other_flags(tmp_path):
+    RunFolder(tmp_path / "run", {"learning_rate": 0.1, "workdir": "a"})
+    with pytest.raises(
+        ValueError, match=r"--learning-rate 0.2, begun with 0.1"
+    ):
+        RunFolder(tmp_path / "run", {"learning_rate": 0.2}, resume=True)
+    RunFolder(
+        tmp_path / "run", {"learning_rate": 0.1, "workdir": "b"}, resume=True
+    )
+
+
+def test_numbered_folders(tmp_path):
+    with pytest.raises(ValueError, match=r"Received: no run in"):
+        RunFolder(None, {}, resume=True, default_parent=tmp_path)
+    for number in ("001", "002"):
+        assert RunFolder(None, {}, default_parent=tmp_path).path.name == number
+    resumed = RunFolder(None, {}, resume=True, default_parent=tmp_path)
+    assert resumed.path.name == "002"
+
+
+def test_unwritable_folder(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ValueError, match=r"writable.*Received: workdir="):
+        RunFolder(tmp_path / "file" / "run", {})
+    with pytest.raises(ValueError, match=r"writable.*Received: workdir="):
+        RunFolder(tmp_path / "file", {})
