@@ -23,7 +23,7 @@ setup(
     install_requires=[
         "tensorflow>=2.20",
         "keras>=3.12",
-        "tensorflow-datasets>=4.9.9",
+        "tensorflow-datasets>=4.9.10",
         # Needed by tensorflow-datasets, which does not ask for it.
         "importlib_resources",
         "numpy>=2.0",

@@ -6,11 +6,13 @@ input channels, computed in NumPy.
 """
 
 import importlib.util
+import pathlib
 import sys
 import types
 from unittest import mock
 
 import keras.src.layers.convolutional
+import pytest
 from reference import append_coordinates
 
 import keras_coordconv
@@ -33,10 +35,14 @@ def with_coordinates(convolution):
 
 
 def load_suite(name):
-    spec = importlib.util.spec_from_file_location(
-        f"coordconv_{name}",
-        f"{keras.src.layers.convolutional.__path__[0]}/{name}.py",
-    )
+    folder = pathlib.Path(keras.src.layers.convolutional.__path__[0])
+    path = folder / f"{name}.py"
+    if not path.exists():
+        pytest.skip(
+            f"Keras {keras.__version__} ships without its tests",
+            allow_module_level=True,
+        )
+    spec = importlib.util.spec_from_file_location(f"coordconv_{name}", path)
     suite = importlib.util.module_from_spec(spec)
     # The tables of cases look the classes up at import, the tests later.
     with mock.patch.multiple(keras.src.layers, **CLASSES):
