@@ -36,7 +36,7 @@ RECIPES = {
         "batch_size": 4,
         "learning_rate": 0.003,
         "warmup_epochs": 0.5,
-        "l2": 1e-3,
+        "l2": 4e-3,
     },
     "conv": {
         "epochs": 100,

@@ -6,18 +6,32 @@ CoordConv solution", NeurIPS 2018, https://arxiv.org/abs/1807.03247.
 
 from keras_coordconv.coordinates import coordinate_grid
 from keras_coordconv.layers import CoordConv1D
+from keras_coordconv.layers import CoordConv1DTranspose
 from keras_coordconv.layers import CoordConv2D
+from keras_coordconv.layers import CoordConv2DTranspose
 from keras_coordconv.layers import CoordConv3D
+from keras_coordconv.layers import CoordConv3DTranspose
+from keras_coordconv.layers import CoordDepthwiseConv1D
+from keras_coordconv.layers import CoordDepthwiseConv2D
 from keras_coordconv.layers import CoordinateChannel1D
 from keras_coordconv.layers import CoordinateChannel2D
 from keras_coordconv.layers import CoordinateChannel3D
+from keras_coordconv.layers import CoordSeparableConv1D
+from keras_coordconv.layers import CoordSeparableConv2D
 
 __version__ = "0.1.0"
 
 __all__ = [
     "CoordConv1D",
+    "CoordConv1DTranspose",
     "CoordConv2D",
+    "CoordConv2DTranspose",
     "CoordConv3D",
+    "CoordConv3DTranspose",
+    "CoordDepthwiseConv1D",
+    "CoordDepthwiseConv2D",
+    "CoordSeparableConv1D",
+    "CoordSeparableConv2D",
     "CoordinateChannel1D",
     "CoordinateChannel2D",
     "CoordinateChannel3D",

@@ -3,37 +3,14 @@
 import keras
 from keras import ops
 
-from keras_coordconv.layers.coordinate_layer import CoordinateLayer
+from keras_coordconv.layers.coordinate_convolution import CoordinateConvolution
 
 
-class BaseCoordConv(CoordinateLayer):
-    """Turns a Keras convolution into a CoordConv: the engine of the family.
+class BaseCoordConv(CoordinateConvolution):
+    """Makes a CoordConv of `keras.layers.Conv`, for any rank."""
 
-    The kernel is that of "append the coordinates, then convolve", with the
-    coordinates' slice last on its input axis. A convolution is linear, so
-
-        conv([x, p], [W_x, W_p]) = conv(x, W_x) + conv(p, W_p)
-
-    and since the coordinates `p` are the same for the whole batch, the second
-    term is one small convolution over a batch of one. The bias goes into that
-    small term, so that one addition of the size of the output does for both.
-    """
-
-    def build(self, input_shape):
-        channels = self.input_channels(input_shape)
-        if channels % self.groups != 0:
-            raise ValueError(
-                "The number of input channels must be evenly divisible by "
-                f"the number of groups. Received: groups={self.groups} and "
-                f"input_shape={tuple(input_shape)}"
-            )
-        # Every group sees all the coordinates.
-        widened_shape = list(input_shape)
-        widened_shape[self.channel_axis] = (
-            channels + self.groups * self.coordinate_channels
-        )
-        super().build(tuple(widened_shape))
-        self.input_spec = self.input_spec_for(channels)
+    def convolution(self, inputs):
+        return self.convolution_op(inputs, self.kernel)
 
     def convolution_op(self, inputs, kernel):
         """Convolution with the coordinates, bias included.
@@ -47,31 +24,11 @@ class BaseCoordConv(CoordinateLayer):
             Tensor, the layer's output before its activation.
         """
         channels = kernel.shape[-2] - self.coordinate_channels
-        outputs = self._convolve(
-            inputs, kernel[..., :channels, :], self.data_format
+        return self.folded_convolution(
+            inputs, kernel[..., :channels, :], kernel[..., channels:, :]
         )
-        return ops.add(outputs, self.position_term(inputs, kernel))
 
-    def position_term(self, inputs, kernel):
-        """What the coordinates and the bias add, with a batch axis of 1."""
-        channels = kernel.shape[-2] - self.coordinate_channels
-        position = self._convolve(
-            self.coordinates(inputs), kernel[..., channels:, :], "channels_last"
-        )
-        if self.use_bias:
-            position = ops.add(position, self.bias)
-        if self.data_format == "channels_first":
-            position = ops.moveaxis(position, -1, 1)
-        return position
-
-    def call(self, inputs):
-        inputs = ops.cast(inputs, self.compute_dtype)
-        outputs = self.convolution_op(inputs, self.kernel)
-        if self.activation is not None:
-            return self.activation(outputs)
-        return outputs
-
-    def _convolve(self, inputs, kernel, data_format):
+    def convolve(self, inputs, kernel, data_format):
         padding = self.padding
         if padding == "causal":
             steps = [self.dilation_rate[0] * (self.kernel_size[0] - 1), 0]

@@ -37,6 +37,30 @@ LAYERS = [
         (5, 6, 2),
     ),
     ("CoordConv3D", {"filters": 3, "kernel_size": 2}, (3, 4, 5, 2)),
+    (
+        "CoordConv1DTranspose",
+        {"filters": 3, "kernel_size": 3, "strides": 2, "padding": "same"},
+        (6, 2),
+    ),
+    ("CoordConv2DTranspose", {"filters": 3, "kernel_size": 2}, (5, 6, 2)),
+    (
+        "CoordConv2DTranspose",
+        {"filters": 3, "kernel_size": 3, "strides": 2, "use_radius": True},
+        (5, 6, 2),
+    ),
+    ("CoordConv3DTranspose", {"filters": 3, "kernel_size": 2}, (3, 4, 5, 2)),
+    ("CoordDepthwiseConv1D", {"kernel_size": 3, "strides": 2}, (6, 2)),
+    (
+        "CoordDepthwiseConv2D",
+        {"kernel_size": 3, "depth_multiplier": 2, "use_radius": True},
+        (5, 6, 2),
+    ),
+    ("CoordSeparableConv1D", {"filters": 3, "kernel_size": 3}, (6, 2)),
+    (
+        "CoordSeparableConv2D",
+        {"filters": 3, "kernel_size": 3, "padding": "same"},
+        (5, 6, 2),
+    ),
 ]
 
 every_layer = pytest.mark.parametrize(
@@ -76,13 +100,13 @@ def channels_first(shape):
 def test_keras_layer_test(kind, arguments, shape):
     layer_class = getattr(keras_coordconv, kind)
     layer = make(kind, arguments)
-    is_convolution = hasattr(layer, "filters")
+    weights = 3 if "Separable" in kind else 2 if "Conv" in kind else 0
     TestCase().run_layer_test(
         layer_class,
         init_kwargs=arguments,
         input_shape=(2, *shape),
         expected_output_shape=layer.compute_output_shape((2, *shape)),
-        expected_num_trainable_weights=2 if is_convolution else 0,
+        expected_num_trainable_weights=weights,
         expected_num_non_trainable_weights=0,
         expected_num_losses=0,
         supports_masking=False,
@@ -143,8 +167,8 @@ def test_channels_first(kind, arguments, shape):
     )
     inputs = random_input(shape)
     outputs = run_jitted(first, np.moveaxis(inputs, -1, 1))
-    assert outputs.shape == first.compute_output_shape(
-        (2, *channels_first(shape))
+    assert outputs.shape == tuple(
+        first.compute_output_shape((2, *channels_first(shape)))
     )
     np.testing.assert_allclose(
         np.moveaxis(outputs, 1, -1),
@@ -167,9 +191,9 @@ def run_jitted(layer, inputs):
 def test_symbolic_shapes(kind, arguments, shape):
     layer = make(kind, arguments)
     unknown = keras.Input((*[None] * (len(shape) - 1), shape[-1]))
-    assert layer(unknown).shape == layer.compute_output_shape(unknown.shape)
-    known = keras.Input(shape)
-    assert layer(known).shape == layer.compute_output_shape(known.shape)
+    for inputs in (unknown, keras.Input(shape)):
+        expected = layer.compute_output_shape(inputs.shape)
+        assert layer(inputs).shape == tuple(expected)
 
 
 @every_layer

@@ -1,0 +1,182 @@
+"""CoordConv transposed: deconvolutions that see their input's coordinates."""
+
+import keras
+from keras import ops
+
+from keras_coordconv.layers.coordinate_convolution import CoordinateConvolution
+
+
+class BaseCoordConvTranspose(CoordinateConvolution):
+    """Makes a CoordConv of `keras.layers.ConvTranspose`, for any rank."""
+
+    def convolution(self, inputs):
+        channels = self.kernel.shape[-1] - self.coordinate_channels
+        return self.folded_convolution(
+            inputs, self.kernel[..., :channels], self.kernel[..., channels:]
+        )
+
+    def convolve(self, inputs, kernel, data_format):
+        return ops.conv_transpose(
+            inputs,
+            kernel,
+            strides=list(self.strides),
+            padding=self.padding,
+            output_padding=self.output_padding,
+            dilation_rate=self.dilation_rate,
+            data_format=data_format,
+        )
+
+
+@keras.saving.register_keras_serializable(package="keras_coordconv")
+class CoordConv1DTranspose(
+    BaseCoordConvTranspose, keras.layers.Conv1DTranspose
+):
+    """1D transposed convolution that sees its input's coordinates.
+
+    The same as appending the coordinate `i` to the input and applying
+    `keras.layers.Conv1DTranspose`. It costs about as much as that layer alone.
+
+    Args:
+        filters, kernel_size, ...: All arguments of
+            `keras.layers.Conv1DTranspose`, in the same order.
+        use_radius: Boolean, whether the layer also sees the distance `r` of
+            each step from the middle of the sequence, in the units of
+            `coordinate_range`.
+        coordinate_range: Pair `(low, high)`, the coordinates of the first and
+            of the last step of each axis, or `"pixel"` for 0, 1, 2, ... An
+            axis of size 1 gets the middle of the range (0 in pixels).
+
+    Input shape:
+
+    - If `data_format="channels_last"`:
+        A 3D tensor with shape: `(batch_size, steps, channels)`
+    - If `data_format="channels_first"`:
+        A 3D tensor with shape: `(batch_size, channels, steps)`
+
+    Output shape:
+
+    - If `data_format="channels_last"`:
+        A 3D tensor with shape: `(batch_size, new_steps, filters)`
+    - If `data_format="channels_first"`:
+        A 3D tensor with shape: `(batch_size, filters, new_steps)`
+
+    The kernel has the shape `(*kernel_size, filters, channels + d)`, with `d` =
+    1, or 2 with the radius; the slice of the coordinates is the last one.
+
+    Raises:
+        ValueError: if `coordinate_range` is malformed, if the input has the
+            wrong rank or an undefined number of channels, and whenever
+            `keras.layers.Conv1DTranspose` raises it.
+
+    Example:
+
+    >>> x = np.random.rand(4, 10, 3)
+    >>> layer = keras_coordconv.CoordConv1DTranspose(8, 3, 2, "same")
+    >>> y = layer(x)
+    >>> y.shape
+    (4, 20, 8)
+    """
+
+
+@keras.saving.register_keras_serializable(package="keras_coordconv")
+class CoordConv2DTranspose(
+    BaseCoordConvTranspose, keras.layers.Conv2DTranspose
+):
+    """2D transposed convolution that sees its input's coordinates.
+
+    The same as appending row `i` and column `j` to the input and applying
+    `keras.layers.Conv2DTranspose`. It costs about as much as that layer alone.
+
+    Args:
+        filters, kernel_size, ...: All arguments of
+            `keras.layers.Conv2DTranspose`, in the same order.
+        use_radius: Boolean, whether the layer also sees the distance `r` of
+            each pixel from the middle of the image, in the units of
+            `coordinate_range`.
+        coordinate_range: Pair `(low, high)`, the coordinates of the first and
+            of the last pixel of each axis, or `"pixel"` for 0, 1, 2, ... An
+            axis of size 1 gets the middle of the range (0 in pixels).
+
+    Input shape:
+
+    - If `data_format="channels_last"`:
+        A 4D tensor with shape: `(batch_size, height, width, channels)`
+    - If `data_format="channels_first"`:
+        A 4D tensor with shape: `(batch_size, channels, height, width)`
+
+    Output shape:
+
+    - If `data_format="channels_last"`:
+        A 4D tensor with shape: `(batch_size, new_height, new_width, filters)`
+    - If `data_format="channels_first"`:
+        A 4D tensor with shape: `(batch_size, filters, new_height, new_width)`
+
+    The kernel has the shape `(*kernel_size, filters, channels + d)`, with `d` =
+    2, or 3 with the radius; the slice of the coordinates is the last one.
+
+    Raises:
+        ValueError: if `coordinate_range` is malformed, if the input has the
+            wrong rank or an undefined number of channels, and whenever
+            `keras.layers.Conv2DTranspose` raises it.
+
+    Example:
+
+    >>> x = np.random.rand(4, 10, 12, 3)
+    >>> layer = keras_coordconv.CoordConv2DTranspose(8, 3, 2, "same")
+    >>> y = layer(x)
+    >>> y.shape
+    (4, 20, 24, 8)
+    """
+
+
+@keras.saving.register_keras_serializable(package="keras_coordconv")
+class CoordConv3DTranspose(
+    BaseCoordConvTranspose, keras.layers.Conv3DTranspose
+):
+    """3D transposed convolution that sees its input's coordinates.
+
+    The same as appending one coordinate per axis to the input and applying
+    `keras.layers.Conv3DTranspose`. It costs about as much as that layer alone.
+
+    Args:
+        filters, kernel_size, ...: All arguments of
+            `keras.layers.Conv3DTranspose`, in the same order.
+        use_radius: Boolean, whether the layer also sees the distance `r` of
+            each voxel from the middle of the volume, in the units of
+            `coordinate_range`.
+        coordinate_range: Pair `(low, high)`, the coordinates of the first and
+            of the last voxel of each axis, or `"pixel"` for 0, 1, 2, ... An
+            axis of size 1 gets the middle of the range (0 in pixels).
+
+    Input shape:
+
+    - If `data_format="channels_last"`:
+        A 5D tensor with shape: `(batch_size, dim1, dim2, dim3, channels)`
+    - If `data_format="channels_first"`:
+        A 5D tensor with shape: `(batch_size, channels, dim1, dim2, dim3)`
+
+    Output shape:
+
+    - If `data_format="channels_last"`:
+        A 5D tensor with shape:
+        `(batch_size, new_dim1, new_dim2, new_dim3, filters)`
+    - If `data_format="channels_first"`:
+        A 5D tensor with shape:
+        `(batch_size, filters, new_dim1, new_dim2, new_dim3)`
+
+    The kernel has the shape `(*kernel_size, filters, channels + d)`, with `d` =
+    3, or 4 with the radius; the slice of the coordinates is the last one.
+
+    Raises:
+        ValueError: if `coordinate_range` is malformed, if the input has the
+            wrong rank or an undefined number of channels, and whenever
+            `keras.layers.Conv3DTranspose` raises it.
+
+    Example:
+
+    >>> x = np.random.rand(4, 6, 7, 8, 3)
+    >>> layer = keras_coordconv.CoordConv3DTranspose(8, 3, 2, "same")
+    >>> y = layer(x)
+    >>> y.shape
+    (4, 12, 14, 16, 8)
+    """

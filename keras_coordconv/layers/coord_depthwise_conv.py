@@ -1,0 +1,151 @@
+"""Depthwise CoordConv: the coordinates are channels like the others."""
+
+import keras
+from keras import ops
+
+from keras_coordconv.layers.coordinate_convolution import CoordinateConvolution
+
+
+class BaseCoordDepthwiseConv(CoordinateConvolution):
+    """Makes a CoordConv of `keras.layers.DepthwiseConv`, for any rank.
+
+    Channels do not mix: the filtered coordinates are output channels of their
+    own, computed once and repeated over the batch.
+    """
+
+    def convolution(self, inputs):
+        channels = self.kernel.shape[-2] - self.coordinate_channels
+        outputs = self.convolve(
+            inputs, self.kernel[..., :channels, :], self.data_format
+        )
+        position = self.convolve(
+            self.coordinates(inputs),
+            self.kernel[..., channels:, :],
+            "channels_last",
+        )
+        if self.data_format == "channels_first":
+            position = ops.moveaxis(position, -1, 1)
+        position = ops.broadcast_to(
+            position, (ops.shape(outputs)[0], *ops.shape(position)[1:])
+        )
+        outputs = ops.concatenate([outputs, position], self.channel_axis)
+        if self.use_bias:
+            shape = [1] * (self.rank + 2)
+            shape[self.channel_axis] = -1
+            outputs = ops.add(outputs, ops.reshape(self.bias, shape))
+        return outputs
+
+    def convolve(self, inputs, kernel, data_format):
+        return ops.depthwise_conv(
+            inputs,
+            kernel,
+            strides=self.strides,
+            padding=self.padding,
+            dilation_rate=self.dilation_rate,
+            data_format=data_format,
+        )
+
+    def compute_output_shape(self, input_shape):
+        return super().compute_output_shape(self.widened_shape(input_shape))
+
+
+@keras.saving.register_keras_serializable(package="keras_coordconv")
+class CoordDepthwiseConv1D(
+    BaseCoordDepthwiseConv, keras.layers.DepthwiseConv1D
+):
+    """1D depthwise convolution that filters the coordinates too.
+
+    The same as appending the coordinate `i` to the input and applying
+    `keras.layers.DepthwiseConv1D`. The filtered coordinates come last.
+
+    Args:
+        kernel_size, strides, ...: All arguments of
+            `keras.layers.DepthwiseConv1D`, in the same order.
+        use_radius: Boolean, whether the layer also sees the distance `r` of
+            each step from the middle of the sequence, in the units of
+            `coordinate_range`.
+        coordinate_range: Pair `(low, high)`, the coordinates of the first and
+            of the last step of each axis, or `"pixel"` for 0, 1, 2, ... An
+            axis of size 1 gets the middle of the range (0 in pixels).
+
+    Input shape:
+
+    - If `data_format="channels_last"`:
+        A 3D tensor with shape: `(batch_size, steps, channels)`
+    - If `data_format="channels_first"`:
+        A 3D tensor with shape: `(batch_size, channels, steps)`
+
+    Output shape:
+
+    - If `data_format="channels_last"`:
+        A 3D tensor with shape: `(batch_size, new_steps, new_channels)`
+    - If `data_format="channels_first"`:
+        A 3D tensor with shape: `(batch_size, new_channels, new_steps)`
+
+    `new_channels` is `(channels + d) * depth_multiplier`, with `d` = 1, or 2
+    with the radius.
+
+    Raises:
+        ValueError: if `coordinate_range` is malformed, if the input has the
+            wrong rank or an undefined number of channels, and whenever
+            `keras.layers.DepthwiseConv1D` raises it.
+
+    Example:
+
+    >>> x = np.random.rand(4, 10, 3)
+    >>> y = keras_coordconv.CoordDepthwiseConv1D(3, depth_multiplier=2)(x)
+    >>> y.shape
+    (4, 8, 8)
+    """
+
+
+@keras.saving.register_keras_serializable(package="keras_coordconv")
+class CoordDepthwiseConv2D(
+    BaseCoordDepthwiseConv, keras.layers.DepthwiseConv2D
+):
+    """2D depthwise convolution that filters the coordinates too.
+
+    The same as appending row `i` and column `j` to the input and applying
+    `keras.layers.DepthwiseConv2D`. The filtered coordinates come last.
+
+    Args:
+        kernel_size, strides, ...: All arguments of
+            `keras.layers.DepthwiseConv2D`, in the same order.
+        use_radius: Boolean, whether the layer also sees the distance `r` of
+            each pixel from the middle of the image, in the units of
+            `coordinate_range`.
+        coordinate_range: Pair `(low, high)`, the coordinates of the first and
+            of the last pixel of each axis, or `"pixel"` for 0, 1, 2, ... An
+            axis of size 1 gets the middle of the range (0 in pixels).
+
+    Input shape:
+
+    - If `data_format="channels_last"`:
+        A 4D tensor with shape: `(batch_size, height, width, channels)`
+    - If `data_format="channels_first"`:
+        A 4D tensor with shape: `(batch_size, channels, height, width)`
+
+    Output shape:
+
+    - If `data_format="channels_last"`:
+        A 4D tensor with shape:
+        `(batch_size, new_height, new_width, new_channels)`
+    - If `data_format="channels_first"`:
+        A 4D tensor with shape:
+        `(batch_size, new_channels, new_height, new_width)`
+
+    `new_channels` is `(channels + d) * depth_multiplier`, with `d` = 2, or 3
+    with the radius.
+
+    Raises:
+        ValueError: if `coordinate_range` is malformed, if the input has the
+            wrong rank or an undefined number of channels, and whenever
+            `keras.layers.DepthwiseConv2D` raises it.
+
+    Example:
+
+    >>> x = np.random.rand(4, 10, 12, 3)
+    >>> y = keras_coordconv.CoordDepthwiseConv2D(3, depth_multiplier=2)(x)
+    >>> y.shape
+    (4, 8, 10, 10)
+    """

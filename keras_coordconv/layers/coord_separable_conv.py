@@ -1,0 +1,132 @@
+"""Separable CoordConv: depthwise over input and coordinates, then pointwise."""
+
+import keras
+from keras import ops
+
+from keras_coordconv.layers.coordinate_convolution import CoordinateConvolution
+
+
+class BaseCoordSeparableConv(CoordinateConvolution):
+    """Makes a CoordConv of `keras.layers.SeparableConv`, for any rank."""
+
+    def convolution(self, inputs):
+        depthwise, pointwise = self.depthwise_kernel, self.pointwise_kernel
+        channels = depthwise.shape[-2] - self.coordinate_channels
+        filtered = channels * self.depth_multiplier
+        return self.folded_convolution(
+            inputs,
+            (depthwise[..., :channels, :], pointwise[..., :filtered, :]),
+            (depthwise[..., channels:, :], pointwise[..., filtered:, :]),
+        )
+
+    def convolve(self, inputs, kernels, data_format):
+        return ops.separable_conv(
+            inputs,
+            *kernels,
+            strides=self.strides,
+            padding=self.padding,
+            dilation_rate=self.dilation_rate,
+            data_format=data_format,
+        )
+
+
+@keras.saving.register_keras_serializable(package="keras_coordconv")
+class CoordSeparableConv1D(
+    BaseCoordSeparableConv, keras.layers.SeparableConv1D
+):
+    """1D separable convolution that sees its input's coordinates.
+
+    The same as appending the coordinate `i` to the input and applying
+    `keras.layers.SeparableConv1D`. It costs about as much as that layer alone.
+
+    Args:
+        filters, kernel_size, ...: All arguments of
+            `keras.layers.SeparableConv1D`, in the same order.
+        use_radius: Boolean, whether the layer also sees the distance `r` of
+            each step from the middle of the sequence, in the units of
+            `coordinate_range`.
+        coordinate_range: Pair `(low, high)`, the coordinates of the first and
+            of the last step of each axis, or `"pixel"` for 0, 1, 2, ... An
+            axis of size 1 gets the middle of the range (0 in pixels).
+
+    Input shape:
+
+    - If `data_format="channels_last"`:
+        A 3D tensor with shape: `(batch_size, steps, channels)`
+    - If `data_format="channels_first"`:
+        A 3D tensor with shape: `(batch_size, channels, steps)`
+
+    Output shape:
+
+    - If `data_format="channels_last"`:
+        A 3D tensor with shape: `(batch_size, new_steps, filters)`
+    - If `data_format="channels_first"`:
+        A 3D tensor with shape: `(batch_size, filters, new_steps)`
+
+    The depthwise kernel has `channels + d` input channels, with `d` = 1, or
+    2 with the radius; the slice of the coordinates is the last one, in the
+    pointwise kernel too.
+
+    Raises:
+        ValueError: if `coordinate_range` is malformed, if the input has the
+            wrong rank or an undefined number of channels, and whenever
+            `keras.layers.SeparableConv1D` raises it.
+
+    Example:
+
+    >>> x = np.random.rand(4, 10, 3)
+    >>> y = keras_coordconv.CoordSeparableConv1D(16, 3)(x)
+    >>> y.shape
+    (4, 8, 16)
+    """
+
+
+@keras.saving.register_keras_serializable(package="keras_coordconv")
+class CoordSeparableConv2D(
+    BaseCoordSeparableConv, keras.layers.SeparableConv2D
+):
+    """2D separable convolution that sees its input's coordinates.
+
+    The same as appending row `i` and column `j` to the input and applying
+    `keras.layers.SeparableConv2D`. It costs about as much as that layer alone.
+
+    Args:
+        filters, kernel_size, ...: All arguments of
+            `keras.layers.SeparableConv2D`, in the same order.
+        use_radius: Boolean, whether the layer also sees the distance `r` of
+            each pixel from the middle of the image, in the units of
+            `coordinate_range`.
+        coordinate_range: Pair `(low, high)`, the coordinates of the first and
+            of the last pixel of each axis, or `"pixel"` for 0, 1, 2, ... An
+            axis of size 1 gets the middle of the range (0 in pixels).
+
+    Input shape:
+
+    - If `data_format="channels_last"`:
+        A 4D tensor with shape: `(batch_size, height, width, channels)`
+    - If `data_format="channels_first"`:
+        A 4D tensor with shape: `(batch_size, channels, height, width)`
+
+    Output shape:
+
+    - If `data_format="channels_last"`:
+        A 4D tensor with shape: `(batch_size, new_height, new_width, filters)`
+    - If `data_format="channels_first"`:
+        A 4D tensor with shape: `(batch_size, filters, new_height, new_width)`
+
+    The depthwise kernel has `channels + d` input channels, with `d` = 2, or
+    3 with the radius; the slice of the coordinates is the last one, in the
+    pointwise kernel too.
+
+    Raises:
+        ValueError: if `coordinate_range` is malformed, if the input has the
+            wrong rank or an undefined number of channels, and whenever
+            `keras.layers.SeparableConv2D` raises it.
+
+    Example:
+
+    >>> x = np.random.rand(4, 10, 12, 3)
+    >>> y = keras_coordconv.CoordSeparableConv2D(16, 3)(x)
+    >>> y.shape
+    (4, 8, 10, 16)
+    """
