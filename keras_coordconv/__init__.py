@@ -4,6 +4,8 @@ Liu et al., "An intriguing failing of convolutional neural networks and the
 CoordConv solution", NeurIPS 2018, https://arxiv.org/abs/1807.03247.
 """
 
+from keras_coordconv.conversion import convert_to_coordconv
+from keras_coordconv.conversion import fold_coordinates
 from keras_coordconv.coordinates import coordinate_grid
 from keras_coordconv.layers import CoordConv1D
 from keras_coordconv.layers import CoordConv1DTranspose
@@ -35,5 +37,7 @@ __all__ = [
     "CoordinateChannel1D",
     "CoordinateChannel2D",
     "CoordinateChannel3D",
+    "convert_to_coordconv",
     "coordinate_grid",
+    "fold_coordinates",
 ]

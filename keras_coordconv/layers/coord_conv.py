@@ -23,10 +23,12 @@ class BaseCoordConv(CoordinateConvolution):
         Returns:
             Tensor, the layer's output before its activation.
         """
+        return self.folded_convolution(inputs, *self.split_weights(kernel))
+
+    def split_weights(self, kernel=None):
+        kernel = self.kernel if kernel is None else kernel
         channels = kernel.shape[-2] - self.coordinate_channels
-        return self.folded_convolution(
-            inputs, kernel[..., :channels, :], kernel[..., channels:, :]
-        )
+        return kernel[..., :channels, :], kernel[..., channels:, :]
 
     def convolve(self, inputs, kernel, data_format):
         padding = self.padding

@@ -9,11 +9,9 @@ from keras_coordconv.layers.coordinate_convolution import CoordinateConvolution
 class BaseCoordConvTranspose(CoordinateConvolution):
     """Makes a CoordConv of `keras.layers.ConvTranspose`, for any rank."""
 
-    def convolution(self, inputs):
+    def split_weights(self):
         channels = self.kernel.shape[-1] - self.coordinate_channels
-        return self.folded_convolution(
-            inputs, self.kernel[..., :channels], self.kernel[..., channels:]
-        )
+        return self.kernel[..., :channels], self.kernel[..., channels:]
 
     def convolve(self, inputs, kernel, data_format):
         return ops.conv_transpose(

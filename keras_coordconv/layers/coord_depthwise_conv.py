@@ -14,13 +14,11 @@ class BaseCoordDepthwiseConv(CoordinateConvolution):
     """
 
     def convolution(self, inputs):
-        channels = self.kernel.shape[-2] - self.coordinate_channels
-        outputs = self.convolve(
-            inputs, self.kernel[..., :channels, :], self.data_format
-        )
+        weights, coordinate_weights = self.split_weights()
+        outputs = self.convolve(inputs, weights, self.data_format)
         position = self.convolve(
-            self.coordinates(inputs),
-            self.kernel[..., channels:, :],
+            self.coordinates(self.spatial_shape(inputs)),
+            coordinate_weights,
             "channels_last",
         )
         if self.data_format == "channels_first":
@@ -34,6 +32,10 @@ class BaseCoordDepthwiseConv(CoordinateConvolution):
             shape[self.channel_axis] = -1
             outputs = ops.add(outputs, ops.reshape(self.bias, shape))
         return outputs
+
+    def split_weights(self):
+        channels = self.kernel.shape[-2] - self.coordinate_channels
+        return self.kernel[..., :channels, :], self.kernel[..., channels:, :]
 
     def convolve(self, inputs, kernel, data_format):
         return ops.depthwise_conv(

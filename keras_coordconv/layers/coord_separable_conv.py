@@ -9,12 +9,11 @@ from keras_coordconv.layers.coordinate_convolution import CoordinateConvolution
 class BaseCoordSeparableConv(CoordinateConvolution):
     """Makes a CoordConv of `keras.layers.SeparableConv`, for any rank."""
 
-    def convolution(self, inputs):
+    def split_weights(self):
         depthwise, pointwise = self.depthwise_kernel, self.pointwise_kernel
         channels = depthwise.shape[-2] - self.coordinate_channels
         filtered = channels * self.depth_multiplier
-        return self.folded_convolution(
-            inputs,
+        return (
             (depthwise[..., :channels, :], pointwise[..., :filtered, :]),
             (depthwise[..., channels:, :], pointwise[..., filtered:, :]),
         )

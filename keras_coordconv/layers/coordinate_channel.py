@@ -30,7 +30,7 @@ class BaseCoordinateChannel(CoordinateLayer, keras.layers.Layer):
 
     def call(self, inputs):
         inputs = ops.cast(inputs, self.compute_dtype)
-        coordinates = self.coordinates(inputs)
+        coordinates = self.coordinates(self.spatial_shape(inputs))
         if self.data_format == "channels_first":
             coordinates = ops.moveaxis(coordinates, -1, 1)
         batch = ops.shape(inputs)[0]

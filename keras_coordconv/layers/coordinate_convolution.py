@@ -19,7 +19,7 @@ class CoordinateConvolution(CoordinateLayer):
     small term, so that one addition of the size of the output does for both.
 
     A family says how it convolves (`convolve`) and how its weights divide into
-    those of the input and those of the coordinates (`convolution`).
+    those of the input and those of the coordinates (`split_weights`).
     """
 
     groups = 1
@@ -49,6 +49,10 @@ class CoordinateConvolution(CoordinateLayer):
 
     def convolution(self, inputs):
         """The output before the activation, bias included."""
+        return self.folded_convolution(inputs, *self.split_weights())
+
+    def split_weights(self):
+        """The weights of the input, and those of the coordinates."""
         raise NotImplementedError
 
     def convolve(self, inputs, weights, data_format):
@@ -57,13 +61,18 @@ class CoordinateConvolution(CoordinateLayer):
 
     def folded_convolution(self, inputs, weights, coordinate_weights):
         """Sum of the inputs' convolution and the coordinates', with bias."""
+        return ops.add(
+            self.convolve(inputs, weights, self.data_format),
+            self.position_term(self.spatial_shape(inputs), coordinate_weights),
+        )
+
+    def position_term(self, spatial_shape, coordinate_weights):
+        """What coordinates and bias add to each output, batch axis of 1."""
         position = self.convolve(
-            self.coordinates(inputs), coordinate_weights, "channels_last"
+            self.coordinates(spatial_shape), coordinate_weights, "channels_last"
         )
         if self.use_bias:
             position = ops.add(position, self.bias)
         if self.data_format == "channels_first":
             position = ops.moveaxis(position, -1, 1)
-        return ops.add(
-            self.convolve(inputs, weights, self.data_format), position
-        )
+        return position

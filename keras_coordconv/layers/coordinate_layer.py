@@ -102,10 +102,10 @@ class CoordinateLayer:
             return shape[1:-1]
         return shape[2:]
 
-    def coordinates(self, inputs):
-        """Coordinates of `inputs`, `(1, *spatial_shape, channels)`."""
+    def coordinates(self, spatial_shape):
+        """Coordinates of one input, `(1, *spatial_shape, channels)`."""
         grid = coordinate_grid(
-            self.spatial_shape(inputs),
+            spatial_shape,
             use_radius=self.use_radius,
             coordinate_range=self.coordinate_range,
             dtype=self.compute_dtype,

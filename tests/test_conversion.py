@@ -1,0 +1,268 @@
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from keras import ops
+
+import keras_coordconv
+from keras_coordconv import convert_to_coordconv
+from keras_coordconv import fold_coordinates
+
+
+def randomize(model):
+    """Weights that are not those of the initializers, all of them."""
+    random = np.random.default_rng(0)
+    model.set_weights(
+        [
+            # Variances must be positive.
+            np.abs(random.normal(size=w.shape)) + 0.1
+            if w.name.endswith("variance")
+            else 0.3 * random.normal(size=w.shape)
+            for w in model.weights
+        ]
+    )
+    return model
+
+
+def random_inputs(model, batch=3):
+    random = np.random.default_rng(1)
+    return [
+        random.normal(size=(batch, *tensor.shape[1:])).astype("float32")
+        for tensor in model.inputs
+    ]
+
+
+def predict(model, inputs):
+    inputs = inputs if len(inputs) > 1 else inputs[0]
+    return [
+        ops.convert_to_numpy(output)
+        for output in keras.tree.flatten(model(inputs, training=False))
+    ]
+
+
+def assert_same_outputs(model, other, rtol=1e-5, atol=1e-5):
+    inputs = random_inputs(model)
+    expected = predict(model, inputs)
+    outputs = predict(other, inputs)
+    for own, theirs in zip(outputs, expected, strict=True):
+        np.testing.assert_allclose(own, theirs, rtol=rtol, atol=atol)
+
+
+def sequential_model():
+    return keras.Sequential(
+        [
+            keras.Input((8, 9, 3)),
+            layers.Conv2D(4, 3, strides=2, padding="same", name="first"),
+            layers.BatchNormalization(),
+            layers.ReLU(),
+            layers.SeparableConv2D(5, 3, activation="tanh", name="second"),
+            layers.Conv2DTranspose(3, 2, strides=2, name="third"),
+        ],
+        name="plain",
+    )
+
+
+def graph_model():
+    """Two inputs and outputs, a shared and a nested convolution."""
+    one, two = (keras.Input((6, 7, 2), name=name) for name in ("one", "two"))
+    shared = layers.Conv2D(4, 3, groups=2, name="shared")
+    inner = keras.Sequential(
+        [layers.Conv2D(4, 1, activation="relu", name="inner_conv")],
+        name="inner",
+    )
+    x, y = shared(one), shared(two)
+    x = inner(x) * 2.0 + layers.LayerNormalization()(y)
+    head = layers.Dense(2)(layers.GlobalAveragePooling2D()(x))
+    return keras.Model([one, two], [head, y], name="graph")
+
+
+def channels_first_model():
+    return keras.Sequential(
+        [
+            keras.Input((6, 3)),
+            layers.Permute((2, 1)),
+            layers.Conv1D(4, 3, data_format="channels_first", groups=1),
+            layers.Permute((2, 1)),
+        ]
+    )
+
+
+MODELS = [sequential_model, graph_model, channels_first_model]
+
+
+def has_channels_first(build):
+    return (
+        build is channels_first_model
+        and keras.backend.backend() == "tensorflow"
+    )
+
+
+@pytest.mark.parametrize("build", MODELS)
+@pytest.mark.parametrize("select", ["first", "all"])
+def test_converted_model_gives_the_same_outputs(build, select):
+    if has_channels_first(build):
+        pytest.skip("TensorFlow has no channels_first convolution on CPUs")
+    model = randomize(build())
+    before = model.get_weights()
+    converted = convert_to_coordconv(model, select, use_radius=True)
+    assert_same_outputs(model, converted)
+    for own, old in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(own, old)
+    assert converted.name == model.name
+    assert [layer.name for layer in converted.layers] == [
+        layer.name for layer in model.layers
+    ]
+
+
+@pytest.mark.parametrize("build", [sequential_model, graph_model])
+def test_training_moves_the_coordinate_weights(build):
+    model = randomize(build())
+    converted = convert_to_coordconv(model, "all")
+    convolutions = [
+        layer
+        for layer in converted._flatten_layers()
+        if type(layer).__name__.startswith("Coord")
+    ]
+    assert len(convolutions) == (3 if build is sequential_model else 2)
+    before = [layer.get_weights() for layer in convolutions]
+    inputs = random_inputs(model)
+    targets = [np.ones_like(output) for output in predict(model, inputs)]
+    converted.compile("sgd", "mse", jit_compile=False)
+    converted.train_on_batch(
+        inputs if len(inputs) > 1 else inputs[0],
+        targets if len(targets) > 1 else targets[0],
+    )
+    for layer, old in zip(convolutions, before, strict=True):
+        _, position = layer.split_weights()
+        for weight in keras.tree.flatten(position)[-1:]:
+            assert np.abs(ops.convert_to_numpy(weight)).max() > 0
+        assert any(
+            (own != past).any()
+            for own, past in zip(layer.get_weights(), old, strict=True)
+        )
+
+
+def test_what_is_converted():
+    model = sequential_model()
+
+    def converted(select):
+        return [
+            layer.name
+            for layer in convert_to_coordconv(model, select).layers
+            if type(layer).__name__.startswith("Coord")
+        ]
+
+    assert converted("first") == ["first"]
+    assert converted("all") == ["first", "second", "third"]
+    assert converted(["third"]) == ["third"]
+    assert converted(lambda layer: layer.strides == (2, 2)) == [
+        "first",
+        "third",
+    ]
+
+
+def test_shared_convolution_stays_shared():
+    converted = convert_to_coordconv(graph_model(), "all")
+    assert isinstance(
+        converted.get_layer("shared"), keras_coordconv.CoordConv2D
+    )
+    assert len(converted.get_layer("shared").weights) == 2
+    inner = converted.get_layer("inner").get_layer("inner_conv")
+    assert isinstance(inner, keras_coordconv.CoordConv2D)
+
+
+@pytest.mark.parametrize("build", [sequential_model, graph_model])
+@pytest.mark.parametrize("coordinate_range", [(-1.0, 1.0), "pixel"])
+def test_folded_model_gives_the_same_outputs(build, coordinate_range):
+    model = convert_to_coordconv(
+        build(), "all", use_radius=True, coordinate_range=coordinate_range
+    )
+    randomize(model)
+    folded = fold_coordinates(model)
+    assert not any(
+        type(layer).__name__.startswith("Coord")
+        for layer in folded._flatten_layers()
+    )
+    assert_same_outputs(model, folded, rtol=1e-4, atol=1e-4)
+
+
+def test_folded_model_is_saved_and_loaded(tmp_path):
+    model = randomize(convert_to_coordconv(sequential_model(), "all"))
+    folded = fold_coordinates(model)
+    folded.save(tmp_path / "folded.keras")
+    loaded = keras.saving.load_model(tmp_path / "folded.keras")
+    assert_same_outputs(folded, loaded, rtol=0, atol=0)
+
+
+def test_folding_leaves_depthwise_layers():
+    model = keras.Sequential(
+        [keras.Input((5, 6, 2)), keras_coordconv.CoordDepthwiseConv2D(3)]
+    )
+    assert_same_outputs(model, fold_coordinates(model))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ResNet50", "MobileNetV2", "EfficientNetB0"])
+def test_applications(name):
+    model = getattr(keras.applications, name)(
+        weights=None, input_shape=(96, 96, 3)
+    )
+    converted = convert_to_coordconv(model, "first", use_radius=True)
+    assert_same_outputs(model, converted, rtol=1e-4, atol=1e-6)
+    images = np.random.default_rng(0).uniform(0, 255, (4, 96, 96, 3))
+    before = converted.predict_on_batch(images)
+    converted.compile("sgd", "sparse_categorical_crossentropy")
+    converted.train_on_batch(images, np.arange(4))
+    assert np.abs(converted.predict_on_batch(images) - before).max() > 0
+    layer = next(
+        layer
+        for layer in converted.layers
+        if isinstance(layer, keras_coordconv.CoordConv2D)
+    )
+    assert np.abs(layer.get_weights()[0][..., 3:, :]).max() > 0
+    assert_same_outputs(
+        converted, fold_coordinates(converted), rtol=1e-3, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("select", "message"),
+    [
+        ("last", "Received: select='last'"),
+        (["nowhere"], r"without one for \['nowhere'\]"),
+        (lambda layer: False, "choose at least one"),
+        ([], "choose at least one"),
+        (3, "Received: select=3"),
+    ],
+)
+def test_bad_select(select, message):
+    with pytest.raises(ValueError, match=message):
+        convert_to_coordconv(sequential_model(), select)
+
+
+@pytest.mark.parametrize("convert", [convert_to_coordconv, fold_coordinates])
+def test_bad_model(convert):
+    for model in (keras.Sequential([layers.Conv2D(2, 3)]), "model"):
+        with pytest.raises(ValueError, match="Received: model="):
+            convert(model)
+
+    class Subclassed(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.convolution = layers.Conv2D(2, 3)
+
+        def call(self, inputs):
+            return self.convolution(inputs)
+
+    model = Subclassed()
+    model(np.zeros((1, 5, 5, 3)))
+    with pytest.raises(ValueError, match="Functional"):
+        convert(model)
+
+
+def test_folding_needs_a_known_size():
+    model = keras.Sequential(
+        [keras.Input((None, 6, 2)), keras_coordconv.CoordConv2D(2, 3)]
+    )
+    with pytest.raises(ValueError, match="known size"):
+        fold_coordinates(model)
