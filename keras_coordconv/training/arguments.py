@@ -62,28 +62,34 @@ def build_parser(description):
 
 
 def add_recipe(parser, recipes, descriptions):
-    """Adds the training settings, whose defaults depend on `--layer`.
+    """Adds the training settings, whose defaults depend on other flags.
 
     Args:
         parser: From `build_parser`.
-        recipes: Dictionary from each `--layer` to its settings by name.
+        recipes: Dictionary from the values of `--layer` and `--split` to the
+            settings by name.
         descriptions: Dictionary from each setting's name to its help text.
     """
     group = parser.add_argument_group("training")
     for name, description in descriptions.items():
-        defaults = {layer: recipe[name] for layer, recipe in recipes.items()}
-        listed = ", ".join(f"{v:g} for {k}" for k, v in defaults.items())
+        defaults = {key: recipe[name] for key, recipe in recipes.items()}
+        values = set(defaults.values())
+        listed = ", ".join(
+            f"{value:g}" + (f" for {' '.join(key)}" if len(values) > 1 else "")
+            for key, value in defaults.items()
+            if len(values) > 1 or key == next(iter(defaults))
+        )
         group.add_argument(
             f"--{name.replace('_', '-')}",
-            type=_type_of(next(iter(defaults.values()))),
+            type=_type_of(next(iter(values))),
             help=f"{description} (default: {listed})",
         )
 
 
 def parse(parser, recipes, argv=None):
-    """Parses the flags and fills in the recipe of the chosen layer."""
+    """Parses the flags and fills in the recipe of the layer and the split."""
     args = parser.parse_args(argv)
-    for name, value in recipes[args.layer].items():
+    for name, value in recipes[args.layer, args.split].items():
         if getattr(args, name) is None:
             setattr(args, name, value)
     return args

@@ -32,7 +32,9 @@ def test_help(tmp_path):
     printed = run("--help", cwd=tmp_path).stdout
     for flag in ("--layer", "--split", "--seed", "--workdir", "--resume"):
         assert flag in printed
-    assert "default: 4 for coordconv" in printed
+    assert "default: 10 for coordconv quadrant, 6 for" in " ".join(
+        printed.split()
+    )
     assert not list(tmp_path.iterdir())
 
 
