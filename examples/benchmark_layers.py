@@ -16,11 +16,13 @@ turn, and the median of these ratios is reported.
 
     python examples/benchmark_layers.py
 
-takes about 15 minutes on 2 cores. It prints a table and writes json and a chart.
+prints a table, and writes json and a chart.
 """
 
 import argparse
+import ctypes
 import json
+import os
 import pathlib
 import platform
 import time
@@ -116,3 +118,252 @@ def build_models(shape, activation):
         "matmul": model(MatmulCoordinates(), convolution()),
         "repeat": model(RepeatCoordinates(), convolution()),
     }
+
+
+def compile_inference(model, inputs):
+    """A function without arguments that runs the compiled model once."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        function = tf.function(lambda x: model(x, training=False))
+        return lambda: function(inputs)
+    if backend == "jax":
+        import jax
+
+        variables = (
+            [v.value for v in model.trainable_variables],
+            [v.value for v in model.non_trainable_variables],
+        )
+        function = jax.jit(lambda *state: model.stateless_call(*state)[0])
+        return lambda: jax.block_until_ready(function(*variables, inputs))
+    return lambda: model(inputs, training=False)
+
+
+def compile_training_step(model, inputs):
+    """A function without arguments that does one step of gradient descent."""
+    model.compile(
+        keras.optimizers.SGD(1e-6),
+        lambda _, outputs: ops.mean(ops.square(outputs)),
+        jit_compile=keras.backend.backend() == "jax",
+    )
+    targets = ops.zeros((len(inputs), 1))
+    return lambda: model.train_on_batch(inputs, targets)
+
+
+def time_in_turns(calls, turns, seed):
+    """Seconds of each call in each turn, the order new in each turn.
+
+    Returns:
+        Dictionary from each name to an array of shape `(turns,)`.
+    """
+    random = np.random.default_rng(seed)
+    seconds = {name: [] for name in calls}
+    for call in calls.values():
+        for _ in range(3):
+            call()
+    for _ in range(turns):
+        for name in random.permutation(list(calls)):
+            start = time.perf_counter()
+            calls[name]()
+            seconds[name].append(time.perf_counter() - start)
+    return {name: np.array(values) for name, values in seconds.items()}
+
+
+def peak_memory(call):
+    """Bytes by which the process grows at most during a call, or `None`.
+
+    Linux keeps the highest resident size of a process, and resets it on demand.
+    """
+    status = pathlib.Path("/proc/self/status")
+    if not status.exists() or keras.backend.backend() != "tensorflow":
+        return None
+
+    def resident(field):
+        line = next(
+            line
+            for line in status.read_text().splitlines()
+            if line.startswith(field)
+        )
+        return 1024 * int(line.split()[1])
+
+    ctypes.CDLL(None).malloc_trim(0)
+    pathlib.Path("/proc/self/clear_refs").write_text("5")
+    before = resident("VmRSS")
+    call()
+    return resident("VmHWM") - before
+
+
+def measure(shape, modes, turns, activation, seed):
+    """Medians and ratios of all models on one shape."""
+    size, channels, _, _, _, batch = shape
+    inputs = ops.convert_to_tensor(
+        np.random.default_rng(seed).normal(size=(batch, size, size, channels)),
+        dtype=keras.config.dtype_policy().compute_dtype,
+    )
+    rows = []
+    for mode in modes:
+        compile_call = {
+            "inference": compile_inference,
+            "training": compile_training_step,
+        }[mode]
+        calls = {
+            name: compile_call(model, inputs)
+            for name, model in build_models(shape, activation).items()
+            if not (mode == "training" and name == "folded")
+        }
+        seconds = time_in_turns(calls, turns, seed)
+        memory = {
+            name: [peak_memory(call) for _ in range(3)]
+            for name, call in calls.items()
+        }
+        for name, values in seconds.items():
+            peaks = [peak for peak in memory[name] if peak is not None]
+            rows.append(
+                {
+                    "mode": mode,
+                    "shape": list(shape),
+                    "model": name,
+                    "milliseconds": 1e3 * float(np.median(values)),
+                    "ratio": float(np.median(values / seconds["conv"])),
+                    "peak_megabytes": (
+                        float(np.median(peaks)) / 2**20 if peaks else None
+                    ),
+                }
+            )
+    return rows
+
+
+def summarize(rows):
+    """Geometric mean and maximum of the ratios, by mode and model."""
+    ratios = {}
+    for row in rows:
+        ratios.setdefault((row["mode"], row["model"]), []).append(row["ratio"])
+    return {
+        key: {
+            "geometric_mean": float(np.exp(np.mean(np.log(values)))),
+            "maximum": max(values),
+        }
+        for key, values in ratios.items()
+        if key[1] != "conv"
+    }
+
+
+def print_tables(rows):
+    for mode in dict.fromkeys(row["mode"] for row in rows):
+        names = [
+            name
+            for name in dict.fromkeys(row["model"] for row in rows)
+            if name != "conv" and (mode, name) in summarize(rows)
+        ]
+        header = f"{'size  in  out  k  s  batch':28s}{'conv [ms]':>10s}"
+        print(f"\n{mode}: time as a multiple of conv's")
+        print(header + "".join(f"{name:>15s}" for name in names))
+        for shape in dict.fromkeys(tuple(row["shape"]) for row in rows):
+            found = {
+                row["model"]: row
+                for row in rows
+                if row["mode"] == mode and tuple(row["shape"]) == shape
+            }
+            label = "{:4d} {:3d} {:4d} {:2d} {:2d} {:6d}".format(*shape)
+            print(
+                f"{label:28s}{found['conv']['milliseconds']:10.2f}"
+                + "".join(f"{found[name]['ratio']:15.3f}" for name in names)
+            )
+        for statistic in ("geometric_mean", "maximum"):
+            print(
+                f"{statistic.replace('_', ' '):38s}"
+                + "".join(
+                    f"{summarize(rows)[mode, name][statistic]:15.3f}"
+                    for name in names
+                )
+            )
+
+
+def build_parser():
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--output",
+        default="runs/benchmark_layers",
+        help="folder for results.json and chart.png (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--turns",
+        type=arguments.positive_integer,
+        default=31,
+        help="timed calls of each model (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--shapes",
+        type=arguments.positive_integer,
+        default=len(SHAPES),
+        help="how many of the shapes to measure (default: all)",
+    )
+    parser.add_argument(
+        "--modes",
+        nargs="+",
+        choices=("inference", "training"),
+        default=("inference", "training"),
+        help="what to measure (default: both)",
+    )
+    parser.add_argument(
+        "--activation",
+        help="activation of the convolutions (default: none)",
+    )
+    parser.add_argument(
+        "--dtype-policy",
+        default="float32",
+        help="Keras dtype policy, as bfloat16 (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="seed of the inputs and the order (default: %(default)s)",
+    )
+    return parser
+
+
+def main(argv=None):
+    args = build_parser().parse_args(argv)
+    output = pathlib.Path(args.output)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        arguments.exit_with_error(
+            f"--output must be a writable folder. Received: {output} "
+            f"({error.strerror})."
+        )
+    keras.config.set_dtype_policy(args.dtype_policy)
+    keras.utils.set_random_seed(args.seed)
+    rows = []
+    shapes = SHAPES[: args.shapes]
+    for index, shape in enumerate(shapes, start=1):
+        print(f"shape {index}/{len(shapes)}: {shape}", flush=True)
+        rows += measure(
+            shape, args.modes, args.turns, args.activation, args.seed
+        )
+    print_tables(rows)
+    results = {
+        "arguments": vars(args),
+        "backend": keras.backend.backend(),
+        "keras": keras.__version__,
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "summary": {
+            f"{mode}_{name}": values
+            for (mode, name), values in summarize(rows).items()
+        },
+        "rows": rows,
+    }
+    (output / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    plots.plot_benchmark(rows).savefig(output / "chart.png", dpi=150)
+    print(f"\nwritten: {output / 'results.json'}")
+    print(f"written: {output / 'chart.png'}")
+    return results
+
+
+if __name__ == "__main__":
+    main()

@@ -180,6 +180,8 @@ def main(argv=None):
         ),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
+        # The steps are short: this saves the way through Python in between.
+        steps_per_execution=16,
     )
     best_model = supervised.fit(
         model,

@@ -73,6 +73,54 @@ def plot_summed_predictions(truths, predictions):
     return figure
 
 
+def plot_benchmark(rows):
+    """Time of each layer as a multiple of the plain convolution's.
+
+    Args:
+        rows: List of dictionaries with `mode`, `shape`, `model` and `ratio`, as
+            `examples/benchmark_layers.py` writes them.
+
+    Returns:
+        A `matplotlib.figure.Figure` with one panel a mode.
+    """
+    modes = list(dict.fromkeys(row["mode"] for row in rows))
+    shapes = list(dict.fromkeys(tuple(row["shape"]) for row in rows))
+    figure = Figure(
+        figsize=(6.5 * len(modes), 1.4 + 0.55 * len(shapes)),
+        layout="constrained",
+    )
+    for axis, mode in zip(
+        figure.subplots(1, len(modes), squeeze=False)[0], modes, strict=True
+    ):
+        ratios = {}
+        for row in rows:
+            if row["mode"] == mode and row["model"] != "conv":
+                ratios.setdefault(row["model"], []).append(row["ratio"])
+        height = 0.8 / len(ratios)
+        for index, (name, values) in enumerate(ratios.items()):
+            mean = np.exp(np.mean(np.log(values)))
+            axis.barh(
+                np.arange(len(values)) + index * height,
+                values,
+                height,
+                label=f"{name} (geometric mean {mean:.2f})",
+            )
+        axis.axvline(1.0, color="black", linewidth=1)
+        axis.set(
+            title=mode,
+            xlabel="time / time of Conv2D",
+            yticks=np.arange(len(shapes)) + 0.4 - height / 2,
+            yticklabels=[
+                f"{size}\u00b2, {channels}\u2192{filters}, "
+                f"{kernel}\u00d7{kernel}/{stride}, batch {batch}"
+                for size, channels, filters, kernel, stride, batch in shapes
+            ],
+        )
+        axis.invert_yaxis()
+        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.08))
+    return figure
+
+
 def _show_canvas(axis, image, title, vmax=1.0):
     shown = axis.imshow(
         np.squeeze(image), cmap="gray", vmin=0.0, vmax=vmax, origin="upper"
