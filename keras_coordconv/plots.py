@@ -12,7 +12,7 @@ def plot_not_so_clevr():
     Returns:
         A `matplotlib.figure.Figure`.
     """
-    figure = Figure(figsize=(11, 3.2), layout="constrained")
+    figure = Figure(figsize=(11, 3.5), layout="constrained")
     axes = figure.subplots(1, 4)
     example = np.array([[40, 22]])
     _show_canvas(
@@ -34,7 +34,7 @@ def plot_not_so_clevr():
         _frame_canvas(axis, f"Centres of the {split} split")
         axis.legend(
             loc="upper center",
-            bbox_to_anchor=(0.5, -0.16),
+            bbox_to_anchor=(0.5, -0.26),
             ncols=2,
             markerscale=4,
             frameon=False,
