@@ -1,0 +1,28 @@
+"""The models in saved_models/ answer as their README says."""
+
+import pathlib
+
+import numpy as np
+import pytest
+
+from keras_coordconv.datasets import not_so_clevr
+
+pytestmark = pytest.mark.tensorflow_backend
+
+FOLDER = pathlib.Path(__file__).parents[2] / "saved_models"
+
+
+def test_coordinate_classification_is_right_everywhere():
+    import tensorflow as tf
+
+    model = tf.saved_model.load(str(FOLDER / "coordinate_classification/1"))
+    answer = model.signatures["serving_default"]
+    centers = not_so_clevr.locations()
+    for batch in np.array_split(centers, 49):
+        found = answer(location=tf.constant(batch, tf.float32))
+        np.testing.assert_array_equal(found["column"], batch[:, 0])
+        np.testing.assert_array_equal(found["row"], batch[:, 1])
+        np.testing.assert_array_equal(
+            found["probabilities"].numpy().argmax(axis=-1),
+            not_so_clevr.pixel_index(batch),
+        )
