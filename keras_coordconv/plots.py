@@ -85,8 +85,12 @@ def plot_benchmark(rows):
     """
     modes = list(dict.fromkeys(row["mode"] for row in rows))
     shapes = list(dict.fromkeys(tuple(row["shape"]) for row in rows))
+    models = dict.fromkeys(
+        row["model"] for row in rows if row["model"] != "conv"
+    )
+    colors = {name: f"C{index}" for index, name in enumerate(models)}
     figure = Figure(
-        figsize=(6.5 * len(modes), 1.4 + 0.55 * len(shapes)),
+        figsize=(9.0 * len(modes), 1.4 + 0.55 * len(shapes)),
         layout="constrained",
     )
     for axis, mode in zip(
@@ -103,6 +107,7 @@ def plot_benchmark(rows):
                 np.arange(len(values)) + index * height,
                 values,
                 height,
+                color=colors[name],
                 label=f"{name} (geometric mean {mean:.2f})",
             )
         axis.axvline(1.0, color="black", linewidth=1)
@@ -117,7 +122,7 @@ def plot_benchmark(rows):
             ],
         )
         axis.invert_yaxis()
-        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.08))
+        axis.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False)
     return figure
 
 

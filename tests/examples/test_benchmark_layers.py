@@ -1,0 +1,48 @@
+"""The benchmark, started as a user would start it, on one shape."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.tensorflow_backend
+
+SCRIPT = pathlib.Path(__file__).parents[2] / "examples/benchmark_layers.py"
+
+
+def run(*arguments, cwd, check=True):
+    return subprocess.run(
+        [sys.executable, SCRIPT, *arguments],
+        cwd=cwd,
+        check=check,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_help(tmp_path):
+    assert "--turns" in run("--help", cwd=tmp_path).stdout
+
+
+def test_one_shape(tmp_path):
+    printed = run("--shapes", "1", "--turns", "3", cwd=tmp_path).stdout
+    folder = tmp_path / "runs/benchmark_layers"
+    results = json.loads((folder / "results.json").read_text())
+    ratios = {(r["mode"], r["model"]): r["ratio"] for r in results["rows"]}
+    assert ratios["inference", "conv"] == ratios["training", "conv"] == 1
+    assert ("inference", "folded") in ratios
+    assert ("training", "folded") not in ratios
+    # One shape: its ratio is the geometric mean.
+    mean = results["summary"]["training_coordconv"]["geometric_mean"]
+    assert mean == pytest.approx(ratios["training", "coordconv"])
+    assert (folder / "chart.png").read_bytes().startswith(b"\x89PNG")
+    assert "geometric mean" in printed
+
+
+def test_unwritable_output(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    process = run("--output", "file/out", cwd=tmp_path, check=False)
+    assert process.returncode == 2
+    assert "--output must be a writable folder" in process.stderr
