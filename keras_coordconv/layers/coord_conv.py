@@ -54,7 +54,8 @@ class CoordConv1D(BaseCoordConv, keras.layers.Conv1D):
     """1D convolution that sees the coordinate of each step.
 
     The same as appending one channel with the coordinate `i` to the input and
-    applying `keras.layers.Conv1D`, at about the price of the convolution alone.
+    applying
+    `keras.layers.Conv1D`, without a copy of the input.
     Section 3 of [the CoordConv paper](https://arxiv.org/abs/1807.03247), in one
     dimension.
 
@@ -108,8 +109,8 @@ class CoordConv2D(BaseCoordConv, keras.layers.Conv2D):
     """2D convolution that sees the coordinates of each pixel.
 
     The same as appending one channel with the row coordinate `i` and one with
-    the column coordinate `j` to the input and applying `keras.layers.Conv2D`,
-    at about the price of the convolution alone. Section 3 of
+    the column coordinate `j` to the input and applying
+    `keras.layers.Conv2D`, without a copy of the input. Section 3 of
     [the CoordConv paper](https://arxiv.org/abs/1807.03247).
 
     Args:
@@ -164,8 +165,8 @@ class CoordConv3D(BaseCoordConv, keras.layers.Conv3D):
     """3D convolution that sees the coordinates of each voxel.
 
     The same as appending one channel per axis with its coordinate to the input
-    and applying `keras.layers.Conv3D`, at about the price of the convolution
-    alone. Section 3 of
+    and applying
+    `keras.layers.Conv3D`, without a copy of the input. Section 3 of
     [the CoordConv paper](https://arxiv.org/abs/1807.03247), in three
     dimensions.
 

@@ -32,7 +32,7 @@ class CoordConv1DTranspose(
     """1D transposed convolution that sees its input's coordinates.
 
     The same as appending the coordinate `i` to the input and applying
-    `keras.layers.Conv1DTranspose`. It costs about as much as that layer alone.
+    `keras.layers.Conv1DTranspose`. The input is not copied.
 
     Args:
         filters, kernel_size, ...: All arguments of
@@ -83,7 +83,7 @@ class CoordConv2DTranspose(
     """2D transposed convolution that sees its input's coordinates.
 
     The same as appending row `i` and column `j` to the input and applying
-    `keras.layers.Conv2DTranspose`. It costs about as much as that layer alone.
+    `keras.layers.Conv2DTranspose`. The input is not copied.
 
     Args:
         filters, kernel_size, ...: All arguments of
@@ -134,7 +134,7 @@ class CoordConv3DTranspose(
     """3D transposed convolution that sees its input's coordinates.
 
     The same as appending one coordinate per axis to the input and applying
-    `keras.layers.Conv3DTranspose`. It costs about as much as that layer alone.
+    `keras.layers.Conv3DTranspose`. The input is not copied.
 
     Args:
         filters, kernel_size, ...: All arguments of

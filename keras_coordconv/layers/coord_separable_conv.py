@@ -36,7 +36,7 @@ class CoordSeparableConv1D(
     """1D separable convolution that sees its input's coordinates.
 
     The same as appending the coordinate `i` to the input and applying
-    `keras.layers.SeparableConv1D`. It costs about as much as that layer alone.
+    `keras.layers.SeparableConv1D`. The input is not copied.
 
     Args:
         filters, kernel_size, ...: All arguments of
@@ -87,7 +87,7 @@ class CoordSeparableConv2D(
     """2D separable convolution that sees its input's coordinates.
 
     The same as appending row `i` and column `j` to the input and applying
-    `keras.layers.SeparableConv2D`. It costs about as much as that layer alone.
+    `keras.layers.SeparableConv2D`. The input is not copied.
 
     Args:
         filters, kernel_size, ...: All arguments of
