@@ -51,7 +51,7 @@ def convert_to_coordconv(
         coordinate_range: As for the layers.
 
     Returns:
-        A new `keras.Model`, not compiled.
+        A new `keras.Model`, compiled as the old one if that was.
 
     Raises:
         ValueError: if the model is not Functional or Sequential, or not built;
