@@ -4,8 +4,9 @@
 without changing its outputs; `fold_coordinates` is the way back for inference.
 """
 
+import contextlib
+
 import keras
-import numpy as np
 from keras import ops
 
 from keras_coordconv import layers
@@ -51,11 +52,13 @@ def convert_to_coordconv(
         coordinate_range: As for the layers.
 
     Returns:
-        A new `keras.Model`, compiled as the old one if that was.
+        A new `keras.Model`, not compiled.
 
     Raises:
         ValueError: if the model is not Functional or Sequential, or not built;
-            or if `select` is malformed or chooses no convolution.
+            if `select` is malformed or chooses no convolution; or if it chooses
+            one inside a subclassed model or a wrapper, which has no graph to
+            rebuild.
 
     Example:
 
@@ -71,19 +74,18 @@ def convert_to_coordconv(
         if not any(layer is other for other in chosen):
             return None
         config = layer.get_config()
-        # A low-rank update is merged into the kernel that is copied.
-        config.pop("lora_rank", None)
-        config.pop("lora_alpha", None)
+        _forget_lora(config)
         config["use_radius"] = use_radius
         config["coordinate_range"] = coordinate_range
         return _CONVERTIBLE[type(layer)].from_config(config)
 
     new_model, replaced = _rebuild(model, convert)
+    _check_all_replaced(chosen, replaced)
     for layer, new_layer in replaced:
         new_layer.set_weights(
             [
-                _append_coordinate_slice(name, getattr(layer, name), new_weight)
-                for name, new_weight in _named_weights(new_layer).items()
+                _append_coordinate_slice(getattr(layer, weight.name), weight)
+                for weight in new_layer.weights
             ]
         )
     return new_model
@@ -102,33 +104,39 @@ def fold_coordinates(model):
             spatial size. Nested models are folded too.
 
     Returns:
-        A new `keras.Model`. The position biases do not train.
+        A new `keras.Model`, not compiled. The position biases do not train.
 
     Raises:
         ValueError: if the model is not Functional or Sequential, or not built;
-            or if a CoordConv has an input of unknown size.
+            if a CoordConv has an input of unknown size; or if it is inside a
+            subclassed model or a wrapper, which has no graph to rebuild.
 
     Example:
 
     >>> folded = keras_coordconv.fold_coordinates(model)
     >>> export_for_serving(folded, "saved_models/my_model")
     """
-
     _check_model(model)
 
     def fold(layer):
-        plain_class = _PLAIN.get(type(layer))
-        if plain_class is None:
+        if type(layer) not in _PLAIN:
             return None
         config = layer.get_config()
         for name in ("use_radius", "coordinate_range"):
             del config[name]
-        config.update(use_bias=False, activation=None, name="convolution")
+        _forget_lora(config)
+        config.update(
+            use_bias=False,
+            activation=None,
+            activity_regularizer=None,
+            name="convolution",
+        )
         return keras.Sequential(
             [
-                plain_class.from_config(config),
+                _PLAIN[type(layer)].from_config(config),
                 PositionBias(
                     activation=layer.activation,
+                    activity_regularizer=layer.activity_regularizer,
                     dtype=layer.dtype_policy,
                     name="position_bias",
                 ),
@@ -137,6 +145,10 @@ def fold_coordinates(model):
         )
 
     new_model, replaced = _rebuild(model, fold)
+    _check_all_replaced(
+        [layer for layer in _all_layers(model) if type(layer) in _PLAIN],
+        replaced,
+    )
     for layer, new_layer in replaced:
         convolution, position_bias = new_layer.layers
         weights, coordinate_weights = layer.split_weights()
@@ -206,7 +218,9 @@ def _check_model(model):
 def _select(model, select):
     """The layers of a model that `select` means."""
     convolutions = [
-        layer for layer in _all_layers(model) if type(layer) in _CONVERTIBLE
+        layer
+        for layer in _all_layers(model)
+        if type(layer) in _CONVERTIBLE
     ]
     if select == "first":
         chosen = convolutions[:1]
@@ -238,13 +252,49 @@ def _select(model, select):
     return chosen
 
 
-def _all_layers(model):
-    """All layers of a model and of the models in it, in their order."""
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _all_layers(layer)
-        else:
-            yield layer
+def _all_layers(layer):
+    """The layers inside a layer and inside those, in their order."""
+    for inner in layer._flatten_layers(include_self=False, recursive=False):
+        yield inner
+        yield from _all_layers(inner)
+
+
+def _check_all_replaced(chosen, replaced):
+    done = [layer for layer, _ in replaced]
+    missed = [
+        layer.name
+        for layer in chosen
+        if not any(layer is other for other in done)
+    ]
+    if missed:
+        raise ValueError(
+            "All convolutions to replace must be layers of a Functional or "
+            "Sequential model, or of such a model inside it. "
+            f"Received: {missed} inside a subclassed model or a wrapper."
+        )
+
+
+def _forget_lora(config):
+    """A low-rank update is already in the kernel that the layer shows."""
+    config.pop("lora_rank", None)
+    config.pop("lora_alpha", None)
+
+
+@contextlib.contextmanager
+def _not_compiled(model):
+    """`clone_model` compiles the copy of a compiled model, if it can."""
+    compiled = [
+        layer
+        for layer in [model, *_all_layers(model)]
+        if getattr(layer, "compiled", False)
+    ]
+    for layer in compiled:
+        layer.compiled = False
+    try:
+        yield
+    finally:
+        for layer in compiled:
+            layer.compiled = True
 
 
 def _rebuild(model, replace):
@@ -271,9 +321,10 @@ def _rebuild(model, replace):
             copied.append((layer, new_layer))
         return new_layer
 
-    new_model = keras.models.clone_model(
-        model, clone_function=clone, recursive=True
-    )
+    with _not_compiled(model):
+        new_model = keras.models.clone_model(
+            model, clone_function=clone, recursive=True
+        )
     for layer, new_layer in copied:
         new_layer.set_weights(layer.get_weights())
         if hasattr(new_layer, "finalize_state"):
@@ -281,20 +332,16 @@ def _rebuild(model, replace):
     return new_model, replaced
 
 
-def _named_weights(layer):
-    """The weights of a convolution by the names of their attributes."""
-    return {weight.name: weight for weight in layer.weights}
-
-
-def _append_coordinate_slice(name, old, new):
+def _append_coordinate_slice(old, new):
     """Old weights followed by zeros where the coordinates come in.
 
     The depthwise part of a separable convolution keeps its new values there:
     with zeros in both parts, neither would have a gradient.
     """
-    old, new = ops.convert_to_numpy(old), ops.convert_to_numpy(new)
-    result = new if name == "depthwise_kernel" else np.zeros_like(new)
-    result = result.copy()
+    result = ops.convert_to_numpy(new).copy()
+    if new.name != "depthwise_kernel":
+        result[:] = 0
+    old = ops.convert_to_numpy(old)
     result[tuple(slice(size) for size in old.shape)] = old
     return result
 

@@ -87,7 +87,44 @@ def channels_first_model():
     )
 
 
-MODELS = [sequential_model, graph_model, channels_first_model]
+def causal_model():
+    return keras.Sequential(
+        [
+            keras.Input((9, 3)),
+            layers.Conv1D(4, 3, padding="causal", dilation_rate=2),
+        ]
+    )
+
+
+def volume_model():
+    return keras.Sequential(
+        [
+            keras.Input((5, 6, 7, 2)),
+            layers.Conv3D(3, 2, strides=2, use_bias=False),
+            layers.Conv3DTranspose(2, 3, padding="same"),
+        ]
+    )
+
+
+MODELS = [
+    sequential_model,
+    graph_model,
+    channels_first_model,
+    causal_model,
+    volume_model,
+]
+
+
+def coordinate_layers(model):
+    return [
+        layer.name
+        for layer in model._flatten_layers()
+        if type(layer).__name__.startswith("Coord")
+    ]
+
+
+def count_convolutions(model):
+    return sum("Conv" in type(x).__name__ for x in model._flatten_layers())
 
 
 def has_channels_first(build):
@@ -106,6 +143,8 @@ def test_converted_model_gives_the_same_outputs(build, select):
     before = model.get_weights()
     converted = convert_to_coordconv(model, select, use_radius=True)
     assert_same_outputs(model, converted)
+    names = coordinate_layers(converted)
+    assert len(names) == (1 if select == "first" else count_convolutions(model))
     for own, old in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(own, old)
     assert converted.name == model.name
@@ -146,11 +185,7 @@ def test_what_is_converted():
     model = sequential_model()
 
     def converted(select):
-        return [
-            layer.name
-            for layer in convert_to_coordconv(model, select).layers
-            if type(layer).__name__.startswith("Coord")
-        ]
+        return sorted(coordinate_layers(convert_to_coordconv(model, select)))
 
     assert converted("first") == ["first"]
     assert converted("all") == ["first", "second", "third"]
@@ -171,18 +206,17 @@ def test_shared_convolution_stays_shared():
     assert isinstance(inner, keras_coordconv.CoordConv2D)
 
 
-@pytest.mark.parametrize("build", [sequential_model, graph_model])
+@pytest.mark.parametrize("build", MODELS)
 @pytest.mark.parametrize("coordinate_range", [(-1.0, 1.0), "pixel"])
 def test_folded_model_gives_the_same_outputs(build, coordinate_range):
+    if has_channels_first(build):
+        pytest.skip("TensorFlow has no channels_first convolution on CPUs")
     model = convert_to_coordconv(
         build(), "all", use_radius=True, coordinate_range=coordinate_range
     )
     randomize(model)
     folded = fold_coordinates(model)
-    assert not any(
-        type(layer).__name__.startswith("Coord")
-        for layer in folded._flatten_layers()
-    )
+    assert not coordinate_layers(folded)
     assert_same_outputs(model, folded, rtol=1e-4, atol=1e-4)
 
 
@@ -192,6 +226,103 @@ def test_folded_model_is_saved_and_loaded(tmp_path):
     folded.save(tmp_path / "folded.keras")
     loaded = keras.saving.load_model(tmp_path / "folded.keras")
     assert_same_outputs(folded, loaded, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_folding_a_mixed_precision_model(policy):
+    keras.config.set_dtype_policy(policy)
+    model = convert_to_coordconv(sequential_model(), "all")
+    # Weights of the initializers: larger ones overflow in float16.
+    model.get_layer("first").set_weights(
+        [
+            0.3 * np.random.default_rng(0).normal(size=w.shape)
+            for w in model.get_layer("first").weights
+        ]
+    )
+    folded = fold_coordinates(model)
+    assert not coordinate_layers(folded)
+    assert folded.get_layer("first").layers[1].bias.dtype == "float32"
+    precision = 2.0**-10 if policy == "mixed_float16" else 2.0**-7
+    assert_same_outputs(model, folded, rtol=8 * precision, atol=8 * precision)
+
+
+def test_low_rank_updates_are_merged():
+    model = sequential_model()
+    model.get_layer("first").enable_lora(2)
+    randomize(model)
+    converted = convert_to_coordconv(model, "first")
+    assert_same_outputs(model, converted)
+    converted.get_layer("first").enable_lora(2)
+    randomize(converted)
+    folded = fold_coordinates(converted)
+    assert not coordinate_layers(folded)
+    assert_same_outputs(converted, folded)
+
+
+def test_activity_is_regularized_after_the_activation():
+    model = keras.Sequential(
+        [
+            keras.Input((5, 6, 2)),
+            keras_coordconv.CoordConv2D(
+                3, 3, activation="relu", activity_regularizer="l1"
+            ),
+        ]
+    )
+    randomize(model)
+    (inputs,) = random_inputs(model)
+    folded = fold_coordinates(model)
+    for each in (model, folded):
+        each(inputs)
+    np.testing.assert_allclose(
+        *[float(sum(each.losses)) for each in (model, folded)], rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("convert", [convert_to_coordconv, fold_coordinates])
+def test_compiled_model_stays_compiled_and_its_copy_is_not(convert):
+    model = convert_to_coordconv(sequential_model(), ["second"])
+    # Keras cannot compile a copy with a function that it does not know.
+    model.compile("sgd", lambda target, output: ops.mean(output - target))
+    assert not convert(model).compiled
+    assert model.compiled
+
+
+@pytest.mark.parametrize("hidden_in", ["subclassed model", "wrapper"])
+def test_convolutions_without_a_graph_around_them(hidden_in):
+    def around(convolution):
+        class Subclassed(keras.Model):
+            def __init__(self, convolution=None, **kwargs):
+                super().__init__(**kwargs)
+                self.convolution = convolution
+
+            def call(self, inputs):
+                return self.convolution(inputs)
+
+            def compute_output_shape(self, input_shape):
+                return self.convolution.compute_output_shape(input_shape)
+
+            def get_config(self):
+                convolution = keras.layers.serialize(self.convolution)
+                return {**super().get_config(), "convolution": convolution}
+
+            @classmethod
+            def from_config(cls, config):
+                inner = keras.layers.deserialize(config.pop("convolution"))
+                return cls(inner, **config)
+
+        if hidden_in == "wrapper":
+            return keras.Sequential(
+                [keras.Input((4, 5, 6, 2)), layers.TimeDistributed(convolution)]
+            )
+        return keras.Sequential(
+            [keras.Input((5, 6, 2)), Subclassed(convolution)]
+        )
+
+    with pytest.raises(ValueError, match=r"\['hidden'\] inside a subclassed"):
+        convert_to_coordconv(around(layers.Conv2D(3, 3, name="hidden")), "all")
+    convolution = keras_coordconv.CoordConv2D(3, 3, name="hidden")
+    with pytest.raises(ValueError, match=r"\['hidden'\] inside a subclassed"):
+        fold_coordinates(around(convolution))
 
 
 def test_folding_leaves_depthwise_layers():

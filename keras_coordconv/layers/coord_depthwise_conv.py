@@ -15,18 +15,12 @@ class BaseCoordDepthwiseConv(CoordinateConvolution):
 
     def convolution(self, inputs):
         weights, coordinate_weights = self.split_weights()
-        outputs = self.convolve(inputs, weights, self.data_format)
-        position = self.convolve(
-            self.coordinates(self.spatial_shape(inputs)),
-            coordinate_weights,
-            "channels_last",
+        outputs = self.append_channels(
+            self.convolve(inputs, weights, self.data_format),
+            self.convolved_coordinates(
+                self.spatial_shape(inputs), coordinate_weights
+            ),
         )
-        if self.data_format == "channels_first":
-            position = ops.moveaxis(position, -1, 1)
-        position = ops.broadcast_to(
-            position, (ops.shape(outputs)[0], *ops.shape(position)[1:])
-        )
-        outputs = ops.concatenate([outputs, position], self.channel_axis)
         if self.use_bias:
             shape = [1] * (self.rank + 2)
             shape[self.channel_axis] = -1

@@ -30,14 +30,9 @@ class BaseCoordinateChannel(CoordinateLayer, keras.layers.Layer):
 
     def call(self, inputs):
         inputs = ops.cast(inputs, self.compute_dtype)
-        coordinates = self.coordinates(self.spatial_shape(inputs))
-        if self.data_format == "channels_first":
-            coordinates = ops.moveaxis(coordinates, -1, 1)
-        batch = ops.shape(inputs)[0]
-        coordinates = ops.broadcast_to(
-            coordinates, (batch, *ops.shape(coordinates)[1:])
+        return self.append_channels(
+            inputs, self.coordinates(self.spatial_shape(inputs))
         )
-        return ops.concatenate([inputs, coordinates], axis=self.channel_axis)
 
     def compute_output_shape(self, input_shape):
         output_shape = list(input_shape)
@@ -45,11 +40,6 @@ class BaseCoordinateChannel(CoordinateLayer, keras.layers.Layer):
             self.input_channels(input_shape) + self.coordinate_channels
         )
         return tuple(output_shape)
-
-    def compute_output_spec(self, inputs):
-        return keras.KerasTensor(
-            self.compute_output_shape(inputs.shape), dtype=self.compute_dtype
-        )
 
     def get_config(self):
         config = super().get_config()

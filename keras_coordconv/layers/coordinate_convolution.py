@@ -1,5 +1,6 @@
 """Turns a Keras convolution into a CoordConv: the engine of all families."""
 
+import keras
 from keras import ops
 
 from keras_coordconv.layers.coordinate_layer import CoordinateLayer
@@ -68,11 +69,15 @@ class CoordinateConvolution(CoordinateLayer):
 
     def position_term(self, spatial_shape, coordinate_weights):
         """What coordinates and bias add to each output, batch axis of 1."""
-        position = self.convolve(
-            self.coordinates(spatial_shape), coordinate_weights, "channels_last"
-        )
+        position = self.convolved_coordinates(spatial_shape, coordinate_weights)
         if self.use_bias:
             position = ops.add(position, self.bias)
-        if self.data_format == "channels_first":
-            position = ops.moveaxis(position, -1, 1)
-        return position
+        return self.to_data_format(position)
+
+    def convolved_coordinates(self, spatial_shape, coordinate_weights):
+        """The coordinates' convolution, channels last, batch axis of 1."""
+        weight = keras.tree.flatten(coordinate_weights)[0]
+        coordinates = self.coordinates(
+            spatial_shape, keras.utils.standardize_dtype(weight.dtype)
+        )
+        return self.convolve(coordinates, coordinate_weights, "channels_last")

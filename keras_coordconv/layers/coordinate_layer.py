@@ -102,15 +102,34 @@ class CoordinateLayer:
             return shape[1:-1]
         return shape[2:]
 
-    def coordinates(self, spatial_shape):
+    def coordinates(self, spatial_shape, dtype=None):
         """Coordinates of one input, `(1, *spatial_shape, channels)`."""
         grid = coordinate_grid(
             spatial_shape,
             use_radius=self.use_radius,
             coordinate_range=self.coordinate_range,
-            dtype=self.compute_dtype,
+            dtype=dtype or self.compute_dtype,
         )
         return ops.expand_dims(grid, 0)
+
+    def to_data_format(self, position):
+        """A tensor with the channels last, in the layer's data format."""
+        if self.data_format == "channels_first":
+            return ops.moveaxis(position, -1, 1)
+        return position
+
+    def append_channels(self, tensor, position):
+        """Appends what is the same for the whole batch to each example.
+
+        Args:
+            tensor: Tensor in the layer's data format.
+            position: Tensor with the channels last and a batch axis of 1.
+        """
+        position = self.to_data_format(position)
+        position = ops.broadcast_to(
+            position, (ops.shape(tensor)[0], *ops.shape(position)[1:])
+        )
+        return ops.concatenate([tensor, position], axis=self.channel_axis)
 
     def get_config(self):
         config = super().get_config()
