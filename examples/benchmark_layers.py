@@ -127,7 +127,12 @@ def compile_inference(model, inputs):
         import tensorflow as tf
 
         function = tf.function(lambda x: model(x, training=False))
-        return lambda: function(inputs)
+
+        def call():
+            function(inputs)
+            tf.test.experimental.sync_devices()
+
+        return call
     if backend == "jax":
         import jax
 
@@ -137,7 +142,15 @@ def compile_inference(model, inputs):
         )
         function = jax.jit(lambda *state: model.stateless_call(*state)[0])
         return lambda: jax.block_until_ready(function(*variables, inputs))
-    return lambda: model(inputs, training=False)
+    import torch
+
+    def call():
+        with torch.no_grad():
+            model(inputs, training=False)
+        if inputs.is_cuda:
+            torch.cuda.synchronize()
+
+    return call
 
 
 def compile_training_step(model, inputs):
@@ -311,10 +324,12 @@ def build_parser():
     )
     parser.add_argument(
         "--activation",
+        choices=("relu", "gelu", "tanh"),
         help="activation of the convolutions (default: none)",
     )
     parser.add_argument(
         "--dtype-policy",
+        type=arguments.dtype_policy,
         default="float32",
         help="Keras dtype policy, as bfloat16 (default: %(default)s)",
     )

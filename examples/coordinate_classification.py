@@ -37,10 +37,12 @@ from keras_coordconv.training.run_folder import RunFolder
 
 TASK = "coordinate_classification"
 LAYERS = ("coordconv", "conv")
-# Where the paper's grid leaves a choice, the setting that did best here.
 COORDCONV_RECIPE = {
+    "epochs": 3,
+    "batch_size": 4,
     "learning_rate": 0.003,
     "warmup_epochs": 0.5,
+    "l2": 0.0,
 }
 CONV_RECIPE = {
     "epochs": 100,
@@ -50,22 +52,12 @@ CONV_RECIPE = {
     "l2": 1e-3,
 }
 RECIPES = {
-    # To reach beyond the training centres takes a simpler function than to
-    # fill in between them: more penalty, more steps.
-    ("coordconv", "quadrant"): {
-        "epochs": 10,
-        "batch_size": 2,
-        "l2": 0.012,
-        **COORDCONV_RECIPE,
-    },
-    ("coordconv", "uniform"): {
-        "epochs": 6,
-        "batch_size": 4,
-        "l2": 0.004,
-        **COORDCONV_RECIPE,
-    },
-    ("conv", "quadrant"): CONV_RECIPE,
-    ("conv", "uniform"): CONV_RECIPE,
+    (layer, split): recipe
+    for layer, recipe in (
+        ("coordconv", COORDCONV_RECIPE),
+        ("conv", CONV_RECIPE),
+    )
+    for split in not_so_clevr.SPLITS
 }
 
 
@@ -85,11 +77,11 @@ def build_parser():
         help="test centres at random or in one quarter (default: %(default)s)",
     )
     model.add_argument(
-        "--location-scale",
-        type=arguments.not_negative_number,
-        default=1 / 32,
-        help="CoordConv net: factor on the initial weights of x and y, which "
-        "are up to 59 where the coordinates are up to 1 (default: %(default)s)",
+        "--initialization",
+        choices=coordinate_classification.INITIALIZATIONS,
+        default="offsets",
+        help="CoordConv net: how its first layer begins, as in the paper or "
+        "with the offsets of (x, y) from each pixel (default: %(default)s)",
     )
     model.add_argument(
         "--filter-size",
@@ -120,7 +112,7 @@ def build_parser():
 def build_model(args):
     if args.layer == "coordconv":
         return coordinate_classification.coordconv_classifier(
-            l2=args.l2, location_scale=args.location_scale
+            l2=args.l2, initialization=args.initialization
         )
     return coordinate_classification.conv_classifier(
         filter_size=args.filter_size, width=args.width, l2=args.l2
@@ -147,13 +139,19 @@ def sum_of_probabilities(model, dataset):
     return np.reshape(total, (not_so_clevr.CANVAS_SIZE,) * 2)
 
 
+def sum_of_truths(dataset):
+    """How often each pixel is the target in a data set, as an image."""
+    pixels = np.concatenate([targets for _, targets in dataset])
+    counts = np.bincount(pixels, minlength=not_so_clevr.CANVAS_SIZE**2)
+    return np.reshape(counts, (not_so_clevr.CANVAS_SIZE,) * 2)
+
+
 def draw_figures(model, args, data, folder):
     """Figure 2 and the left column of Figure 5 of the paper."""
     plots.plot_not_so_clevr().savefig(folder / "not_so_clevr.png", dpi=150)
-    truths = {}
-    for subset in data:
-        centers = not_so_clevr.subset_locations(args.split, subset)
-        truths[subset] = not_so_clevr.draw_centers(centers).sum(axis=0)[..., 0]
+    truths = {
+        subset: sum_of_truths(dataset) for subset, dataset in data.items()
+    }
     predictions = {
         subset: sum_of_probabilities(model, dataset)
         for subset, dataset in data.items()
@@ -177,7 +175,10 @@ def main(argv=None):
     keras.utils.set_random_seed(args.seed)
     keras.config.set_dtype_policy(args.dtype_policy)
 
-    shuffled = build_dataset(args, "train", args.batch_size, args.seed)
+    # A resumed run goes on with new permutations, not with the first again.
+    shuffled = build_dataset(
+        args, "train", args.batch_size, args.seed + run.epochs_done
+    )
     data = {
         subset: build_dataset(args, subset) for subset in not_so_clevr.SUBSETS
     }
@@ -191,7 +192,8 @@ def main(argv=None):
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
         # The steps are short: this saves the way through Python in between.
-        steps_per_execution=16,
+        # It rounds the steps of an epoch up.
+        steps_per_execution=1 if args.steps_per_epoch else 16,
     )
     best_model = supervised.fit(
         model,

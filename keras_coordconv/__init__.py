@@ -6,6 +6,7 @@ CoordConv solution", NeurIPS 2018, https://arxiv.org/abs/1807.03247.
 
 from keras_coordconv.conversion import convert_to_coordconv
 from keras_coordconv.conversion import fold_coordinates
+from keras_coordconv.conversion import load_coordconv_kernel
 from keras_coordconv.coordinates import coordinate_grid
 from keras_coordconv.layers import CoordConv1D
 from keras_coordconv.layers import CoordConv1DTranspose
@@ -40,4 +41,5 @@ __all__ = [
     "convert_to_coordconv",
     "coordinate_grid",
     "fold_coordinates",
+    "load_coordconv_kernel",
 ]

@@ -1,16 +1,19 @@
 """From existing models to CoordConv, and back to plain convolutions.
 
 `convert_to_coordconv` gives coordinates to convolutions of a trained model
-without changing its outputs; `fold_coordinates` is the way back for inference.
+without changing its outputs; `fold_coordinates` is the way back for inference;
+`load_coordconv_kernel` takes over what other implementations have trained.
 """
 
 import contextlib
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_coordconv import layers
 from keras_coordconv.coordinates import DEFAULT_RANGE
+from keras_coordconv.layers.coordinate_layer import COORDINATE_ARGUMENTS
 
 # A depthwise CoordConv has more output channels than the convolution: it cannot
 # take its place in a graph.
@@ -34,6 +37,7 @@ def convert_to_coordconv(
     select="first",
     use_radius=False,
     coordinate_range=DEFAULT_RANGE,
+    radius_center=None,
 ):
     """A copy of a model in which chosen convolutions see coordinates.
 
@@ -49,7 +53,7 @@ def convert_to_coordconv(
             function from a layer to a boolean. Depthwise convolutions are never
             converted: they would get more output channels.
         use_radius: Boolean, whether they see the radius too.
-        coordinate_range: As for the layers.
+        coordinate_range, radius_center: As for the layers.
 
     Returns:
         A new `keras.Model`, not compiled.
@@ -77,6 +81,7 @@ def convert_to_coordconv(
         _forget_lora(config)
         config["use_radius"] = use_radius
         config["coordinate_range"] = coordinate_range
+        config["radius_center"] = radius_center
         return _CONVERTIBLE[type(layer)].from_config(config)
 
     new_model, replaced = _rebuild(model, convert)
@@ -89,6 +94,72 @@ def convert_to_coordconv(
             ]
         )
     return new_model
+
+
+def load_coordconv_kernel(layer, kernel, bias=None, convention="titu1994"):
+    """Loads a kernel of another CoordConv implementation.
+
+    Args:
+        layer: A built `CoordConv1D`, `CoordConv2D` or `CoordConv3D` without
+            groups.
+        kernel: Array in the layout of `convention`: of its convolution after
+            the coordinates were appended.
+        bias: Array of shape `(filters,)`, or `None` for a layer without.
+        convention: String, where the kernel comes from:
+
+            - `"titu1994"` (Keras): any rank, rows before columns; the radius is
+              measured from 0.5, so a layer with `use_radius` needs
+              `radius_center=0.5`.
+            - `"uber"` (TensorFlow 1, the authors'): 2D, columns before rows;
+              the radius is measured from the middle.
+            - `"mkocabas"` (PyTorch): 2D, kernel `(filters, channels, height,
+              width)`, rows before columns, the radius from 0.5.
+
+            All three divide by the size of an axis less one, as the layers do
+            with the default `coordinate_range`. uber's code does so only for
+            square inputs.
+
+    Raises:
+        ValueError: if the convention is unknown, if the layer's arguments or
+            shapes do not fit it.
+
+    Example:
+
+    >>> layer = keras_coordconv.CoordConv2D(
+    ...     8, 3, use_radius=True, radius_center=0.5
+    ... )
+    >>> layer.build((None, 64, 64, 3))
+    >>> load_coordconv_kernel(layer, *old_model.get_layer("conv").get_weights())
+    """
+    if convention not in _CONVENTIONS:
+        raise ValueError(
+            f"`convention` must be one of {', '.join(_CONVENTIONS)}. "
+            f"Received: convention={convention!r}"
+        )
+    ranks, kernel_axes, axis_order, center = _CONVENTIONS[convention]
+    if layer.rank not in ranks or type(layer) not in _KERNEL_CLASSES:
+        raise ValueError(
+            f"A kernel of {convention} goes into a CoordConv of rank "
+            f"{' or '.join(map(str, ranks))}. Received: layer={layer}"
+        )
+    if layer.coordinate_range != DEFAULT_RANGE or (
+        layer.use_radius and layer.radius_center != center
+    ):
+        raise ValueError(
+            f"A kernel of {convention} was trained with coordinate_range="
+            f"{DEFAULT_RANGE} and radius_center={center}. Received: a layer "
+            f"with coordinate_range={layer.coordinate_range} and "
+            f"radius_center={layer.radius_center}"
+        )
+    kernel = np.asarray(kernel)
+    if kernel_axes is not None:
+        kernel = kernel.transpose(kernel_axes)
+    if axis_order is not None:
+        channels = kernel.shape[-2] - layer.coordinate_channels
+        order = [*range(channels), *(channels + axis for axis in axis_order)]
+        order += range(len(order), kernel.shape[-2])
+        kernel = kernel[..., order, :]
+    layer.set_weights([kernel] if bias is None else [kernel, bias])
 
 
 def fold_coordinates(model):
@@ -122,7 +193,7 @@ def fold_coordinates(model):
         if type(layer) not in _PLAIN:
             return None
         config = layer.get_config()
-        for name in ("use_radius", "coordinate_range"):
+        for name in COORDINATE_ARGUMENTS:
             del config[name]
         _forget_lora(config)
         config.update(
@@ -218,9 +289,7 @@ def _check_model(model):
 def _select(model, select):
     """The layers of a model that `select` means."""
     convolutions = [
-        layer
-        for layer in _all_layers(model)
-        if type(layer) in _CONVERTIBLE
+        layer for layer in _all_layers(model) if type(layer) in _CONVERTIBLE
     ]
     if select == "first":
         chosen = convolutions[:1]
@@ -345,5 +414,15 @@ def _append_coordinate_slice(old, new):
     result[tuple(slice(size) for size in old.shape)] = old
     return result
 
+
+_KERNEL_CLASSES = (layers.CoordConv1D, layers.CoordConv2D, layers.CoordConv3D)
+
+# Ranks; the axes of the kernel in our order and those of the coordinates, where
+# they differ; where the radius is measured from.
+_CONVENTIONS = {
+    "titu1994": ((1, 2, 3), None, None, 0.5),
+    "uber": ((2,), None, (1, 0), None),
+    "mkocabas": ((2,), (2, 3, 1, 0), None, 0.5),
+}
 
 _PLAIN = {ours: plain for plain, ours in _CONVERTIBLE.items()}

@@ -13,6 +13,7 @@ def coordinate_grid(
     use_radius=False,
     coordinate_range=DEFAULT_RANGE,
     dtype="float32",
+    radius_center=None,
 ):
     """Coordinates of every position of a grid, one channel per axis.
 
@@ -33,6 +34,8 @@ def coordinate_grid(
             of the last position of every axis, or `"pixel"` for 0, 1, 2, ...
             An axis of size 1 gets the middle of the range (0 in pixels).
         dtype: String, the dtype of the result.
+        radius_center: Float, the coordinate from which the radius is measured
+            on every axis. Defaults to the middle of each axis.
 
     Returns:
         Tensor of shape `(*spatial_shape, channels)`, where `channels` is
@@ -40,7 +43,7 @@ def coordinate_grid(
 
     Raises:
         ValueError: if `spatial_shape` is empty or holds a size below 1, or if
-            `coordinate_range` is malformed.
+            `coordinate_range` or `radius_center` is malformed.
 
     Example:
 
@@ -49,6 +52,7 @@ def coordinate_grid(
      [-1., 0., 1.]]
     """
     coordinate_range = standardize_coordinate_range(coordinate_range)
+    radius_center = standardize_radius_center(radius_center)
     spatial_shape = _standardize_spatial_shape(spatial_shape)
     rank = len(spatial_shape)
     channels = []
@@ -58,6 +62,8 @@ def coordinate_grid(
         # Size 1 on every other axis, so that the axes broadcast.
         shape = [-1 if other == axis else 1 for other in range(rank)]
         channels.append(ops.reshape(middle + offsets, shape))
+        if radius_center is not None:
+            offsets = offsets + (middle - radius_center)
         squared_offsets.append(ops.reshape(ops.square(offsets), shape))
     if use_radius:
         channels.append(ops.sqrt(sum(squared_offsets)))
@@ -99,6 +105,22 @@ def standardize_coordinate_range(coordinate_range):
     if isinstance(coordinate_range, str):
         return coordinate_range
     return (float(low), float(high))
+
+
+def standardize_radius_center(radius_center):
+    """Checks a `radius_center` argument: a finite number or `None`.
+
+    Raises:
+        ValueError: if it is neither.
+    """
+    if radius_center is None:
+        return None
+    if not _is_finite_number(radius_center):
+        raise ValueError(
+            "`radius_center` must be a finite number or None. "
+            f"Received: radius_center={radius_center!r}"
+        )
+    return float(radius_center)
 
 
 def coordinate_channels(rank, use_radius):

@@ -3,7 +3,12 @@
 import numpy as np
 
 
-def numpy_coordinates(shape, use_radius=False, coordinate_range=(-1.0, 1.0)):
+def numpy_coordinates(
+    shape,
+    use_radius=False,
+    coordinate_range=(-1.0, 1.0),
+    radius_center=None,
+):
     """Coordinates of every position, `(*shape, channels)`, in float64."""
     axes, middles = [], []
     for size in shape:
@@ -19,6 +24,8 @@ def numpy_coordinates(shape, use_radius=False, coordinate_range=(-1.0, 1.0)):
                 else np.array([middles[-1]])
             )
     channels = list(np.meshgrid(*axes, indexing="ij"))
+    if radius_center is not None:
+        middles = [radius_center] * len(shape)
     if use_radius:
         channels.append(
             np.sqrt(

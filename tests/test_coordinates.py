@@ -46,6 +46,25 @@ def test_grid_equals_numpy(shape, coordinate_range, use_radius):
     )
 
 
+@pytest.mark.parametrize("coordinate_range", [(-1.0, 1.0), "pixel"])
+@pytest.mark.parametrize("shape", [(1,), (5, 3), (2, 1, 3)])
+def test_radius_from_another_center(shape, coordinate_range):
+    np.testing.assert_allclose(
+        to_numpy(
+            coordinate_grid(shape, True, coordinate_range, radius_center=0.5)
+        ),
+        numpy_coordinates(shape, True, coordinate_range, radius_center=0.5),
+        rtol=1e-6,
+        atol=1e-6,
+    )
+
+
+@pytest.mark.parametrize("center", ["middle", float("nan"), (0, 0), True])
+def test_malformed_radius_center(center):
+    with pytest.raises(ValueError, match="Received: radius_center="):
+        coordinate_grid((2, 2), radius_center=center)
+
+
 @pytest.mark.parametrize("size", [2, 3, 10, 64, 224, 1000])
 def test_ends_are_exact_and_grid_is_symmetric(size):
     axis = to_numpy(coordinate_grid((size,)))[:, 0]

@@ -67,6 +67,8 @@ class CoordConv1D(BaseCoordConv, keras.layers.Conv1D):
         coordinate_range: Pair `(low, high)`, the coordinates of the first and
             of the last step, or `"pixel"` for 0, 1, 2, ... A sequence of one
             step gets the middle of the range (0 in pixels).
+        radius_center: Float, the coordinate from which the radius is measured
+            on every axis. Defaults to the middle.
 
     Input shape:
 
@@ -122,6 +124,8 @@ class CoordConv2D(BaseCoordConv, keras.layers.Conv2D):
         coordinate_range: Pair `(low, high)`, the coordinates of the first and
             of the last pixel of each axis, or `"pixel"` for 0, 1, 2, ... An
             axis of size 1 gets the middle of the range (0 in pixels).
+        radius_center: Float, the coordinate from which the radius is measured
+            on every axis. Defaults to the middle.
 
     Input shape:
 
@@ -179,6 +183,8 @@ class CoordConv3D(BaseCoordConv, keras.layers.Conv3D):
         coordinate_range: Pair `(low, high)`, the coordinates of the first and
             of the last voxel of each axis, or `"pixel"` for 0, 1, 2, ... An
             axis of size 1 gets the middle of the range (0 in pixels).
+        radius_center: Float, the coordinate from which the radius is measured
+            on every axis. Defaults to the middle.
 
     Input shape:
 

@@ -43,6 +43,8 @@ class CoordConv1DTranspose(
         coordinate_range: Pair `(low, high)`, the coordinates of the first and
             of the last step of each axis, or `"pixel"` for 0, 1, 2, ... An
             axis of size 1 gets the middle of the range (0 in pixels).
+        radius_center: Float, the coordinate from which the radius is measured
+            on every axis. Defaults to the middle.
 
     Input shape:
 
@@ -94,6 +96,8 @@ class CoordConv2DTranspose(
         coordinate_range: Pair `(low, high)`, the coordinates of the first and
             of the last pixel of each axis, or `"pixel"` for 0, 1, 2, ... An
             axis of size 1 gets the middle of the range (0 in pixels).
+        radius_center: Float, the coordinate from which the radius is measured
+            on every axis. Defaults to the middle.
 
     Input shape:
 
@@ -145,6 +149,8 @@ class CoordConv3DTranspose(
         coordinate_range: Pair `(low, high)`, the coordinates of the first and
             of the last voxel of each axis, or `"pixel"` for 0, 1, 2, ... An
             axis of size 1 gets the middle of the range (0 in pixels).
+        radius_center: Float, the coordinate from which the radius is measured
+            on every axis. Defaults to the middle.
 
     Input shape:
 

@@ -47,6 +47,8 @@ class CoordSeparableConv1D(
         coordinate_range: Pair `(low, high)`, the coordinates of the first and
             of the last step of each axis, or `"pixel"` for 0, 1, 2, ... An
             axis of size 1 gets the middle of the range (0 in pixels).
+        radius_center: Float, the coordinate from which the radius is measured
+            on every axis. Defaults to the middle.
 
     Input shape:
 
@@ -98,6 +100,8 @@ class CoordSeparableConv2D(
         coordinate_range: Pair `(low, high)`, the coordinates of the first and
             of the last pixel of each axis, or `"pixel"` for 0, 1, 2, ... An
             axis of size 1 gets the middle of the range (0 in pixels).
+        radius_center: Float, the coordinate from which the radius is measured
+            on every axis. Defaults to the middle.
 
     Input shape:
 

@@ -17,10 +17,15 @@ class BaseCoordinateChannel(CoordinateLayer, keras.layers.Layer):
         use_radius=False,
         coordinate_range=DEFAULT_RANGE,
         data_format=None,
+        *,
+        radius_center=None,
         **kwargs,
     ):
         super().__init__(
-            use_radius=use_radius, coordinate_range=coordinate_range, **kwargs
+            use_radius=use_radius,
+            coordinate_range=coordinate_range,
+            radius_center=radius_center,
+            **kwargs,
         )
         self.data_format = standardize_data_format(data_format)
 
@@ -67,6 +72,8 @@ class CoordinateChannel1D(BaseCoordinateChannel):
             An axis of size 1 gets the middle of the range (0 in pixels).
         data_format: String, `"channels_last"` or `"channels_first"`. Defaults
             to Keras's `image_data_format`.
+        radius_center: Float, the coordinate from which the radius is measured
+            on every axis. Defaults to the middle.
 
     Input shape:
 
@@ -114,6 +121,8 @@ class CoordinateChannel2D(BaseCoordinateChannel):
             An axis of size 1 gets the middle of the range (0 in pixels).
         data_format: String, `"channels_last"` or `"channels_first"`. Defaults
             to Keras's `image_data_format`.
+        radius_center: Float, the coordinate from which the radius is measured
+            on every axis. Defaults to the middle.
 
     Input shape:
 
@@ -161,6 +170,8 @@ class CoordinateChannel3D(BaseCoordinateChannel):
             An axis of size 1 gets the middle of the range (0 in pixels).
         data_format: String, `"channels_last"` or `"channels_first"`. Defaults
             to Keras's `image_data_format`.
+        radius_center: Float, the coordinate from which the radius is measured
+            on every axis. Defaults to the middle.
 
     Input shape:
 

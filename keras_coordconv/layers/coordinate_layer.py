@@ -1,4 +1,4 @@
-"""What all layers with coordinates share: their two arguments, the grid."""
+"""What all layers with coordinates share: their arguments, the grid."""
 
 import inspect
 
@@ -9,6 +9,9 @@ from keras_coordconv.coordinates import DEFAULT_RANGE
 from keras_coordconv.coordinates import coordinate_channels
 from keras_coordconv.coordinates import coordinate_grid
 from keras_coordconv.coordinates import standardize_coordinate_range
+from keras_coordconv.coordinates import standardize_radius_center
+
+COORDINATE_ARGUMENTS = ("use_radius", "coordinate_range", "radius_center")
 
 
 class _Signature:
@@ -32,7 +35,7 @@ class _Signature:
         *inherited, kwargs = inspect.signature(keras_layer).parameters.values()
         own = inspect.signature(CoordinateLayer.__init__).parameters
         return inspect.Signature(
-            [*inherited, own["use_radius"], own["coordinate_range"], kwargs]
+            [*inherited, *(own[name] for name in COORDINATE_ARGUMENTS), kwargs]
         )
 
 
@@ -40,8 +43,8 @@ class CoordinateLayer:
     """Mixin that gives a Keras layer the coordinates of its input.
 
     It goes before a `keras.layers.Layer` that has the attributes `rank` and
-    `data_format`. The arguments of that layer keep their order; `use_radius`
-    and `coordinate_range` come after them, by keyword only.
+    `data_format`. The arguments of that layer keep their order;
+    `COORDINATE_ARGUMENTS` come after them, by keyword only.
     """
 
     __signature__ = _Signature()
@@ -51,11 +54,13 @@ class CoordinateLayer:
         *args,
         use_radius=False,
         coordinate_range=DEFAULT_RANGE,
+        radius_center=None,
         **kwargs,
     ):
         super().__init__(*args, **kwargs)
         self.use_radius = bool(use_radius)
         self.coordinate_range = standardize_coordinate_range(coordinate_range)
+        self.radius_center = standardize_radius_center(radius_center)
         self.input_spec = keras.InputSpec(ndim=self.rank + 2)
 
     @property
@@ -109,6 +114,7 @@ class CoordinateLayer:
             use_radius=self.use_radius,
             coordinate_range=self.coordinate_range,
             dtype=dtype or self.compute_dtype,
+            radius_center=self.radius_center,
         )
         return ops.expand_dims(grid, 0)
 
@@ -137,6 +143,7 @@ class CoordinateLayer:
             {
                 "use_radius": self.use_radius,
                 "coordinate_range": self.coordinate_range,
+                "radius_center": self.radius_center,
             }
         )
         return config

@@ -16,8 +16,11 @@ from keras_coordconv.layers import CoordConv2D
 CANVAS_SIZE = 64
 
 
+INITIALIZATIONS = ("he", "offsets")
+
+
 def coordconv_classifier(
-    l2=0.0, location_scale=1.0, name="coordconv_classifier"
+    l2=0.0, initialization="he", name="coordconv_classifier"
 ):
     """The CoordConv net: 1x1 convolutions only, 7,553 parameters.
 
@@ -26,17 +29,18 @@ def coordconv_classifier(
 
     Args:
         l2: Float, weight of the penalty on the sum of the squared kernels.
-        location_scale: Float, factor on the initial weights of x and y in the
-            first layer. 1 is He initialization as in the paper. x and y are
-            pixel numbers, up to 59, the pixels' own coordinates lie in
-            [-1, 1]: with 2 / 63 both start with the same weight.
+        initialization: String, how the first layer begins: `"he"` as in the
+            paper, or `"offsets"`, see `start_from_offsets`.
         name: String, the model's name.
 
     Returns:
         A Functional `keras.Model` from `location` to `logits`.
+
+    Raises:
+        ValueError: if there is no such initialization.
     """
     inputs = keras.Input((2,), name="location")
-    x = apply_coordconv_stack(inputs, l2=l2, location_scale=location_scale)
+    x = apply_coordconv_stack(inputs, l2=l2, initialization=initialization)
     return keras.Model(inputs, _flatten_to_logits(x), name=name)
 
 
@@ -76,18 +80,26 @@ def serving_outputs(logits):
     }
 
 
-def apply_coordconv_stack(location, l2=0.0, location_scale=1.0):
+def apply_coordconv_stack(location, l2=0.0, initialization="he"):
     """(x, y) to one number per pixel with CoordConv, `(batch, 64, 64, 1)`."""
+    if initialization not in INITIALIZATIONS:
+        raise ValueError(
+            f"`initialization` must be one of {', '.join(INITIALIZATIONS)}. "
+            f"Received: initialization={initialization!r}"
+        )
     x = layers.Reshape((1, 1, 2), name="pixel")(location)
     x = layers.UpSampling2D(CANVAS_SIZE, name="tile")(x)
-    x = CoordConv2D(
+    coordconv = CoordConv2D(
         32,
         1,
         activation="relu",
-        kernel_initializer=ScaledHeNormal([location_scale] * 2 + [1.0] * 2),
+        kernel_initializer=initializers.HeNormal(),
         kernel_regularizer=_l2_penalty(l2),
         name="coordconv1",
-    )(x)
+    )
+    x = coordconv(x)
+    if initialization == "offsets":
+        start_from_offsets(coordconv)
     for index, filters in enumerate((32, 64, 64, 1), start=2):
         x = layers.Conv2D(
             filters,
@@ -122,30 +134,26 @@ def apply_deconv_stack(location, filter_size, width, l2=0.0):
     return x
 
 
-@keras.saving.register_keras_serializable(package="keras_coordconv")
-class ScaledHeNormal(keras.initializers.Initializer):
-    """He initialization with a factor for each input channel.
+def start_from_offsets(layer):
+    """Lets a first layer begin with the offsets of (x, y) from each pixel.
 
-    He's rule takes all inputs to be of the same size. Where their units differ,
-    a factor of one over its unit restores that.
+    He initialization makes random sums of x and y, which are in pixels, and of
+    coordinates in [-1, 1]. Here each filter begins as
+
+        relu(a (x - column) + b (y - row))
+
+    with He's random a and b, an eighth of their size: what it answers depends
+    on where the pixel lies from (x, y), and not on where on the canvas that is.
+    Nothing keeps it so; all weights train.
 
     Args:
-        scales: Sequence of floats, one factor per input channel of the kernel.
-        seed: Integer, or `None` to draw one from Keras's global generator.
+        layer: Built `CoordConv2D` of 1x1 on the channels x and y.
     """
-
-    def __init__(self, scales, seed=None):
-        self.scales = [float(scale) for scale in scales]
-        self.he_normal = initializers.HeNormal(seed=seed)
-        self.seed = self.he_normal.seed
-
-    def __call__(self, shape, dtype=None):
-        kernel = self.he_normal(shape, dtype=dtype)
-        scales = ops.convert_to_tensor(self.scales, dtype=kernel.dtype)
-        return kernel * ops.expand_dims(scales, -1)
-
-    def get_config(self):
-        return {"scales": self.scales, "seed": self.seed}
+    a, b = ops.convert_to_numpy(layer.kernel)[0, 0, :2] / 8
+    # column = middle * (j + 1), row = middle * (i + 1)
+    middle = (CANVAS_SIZE - 1) / 2
+    layer.kernel.assign([[[a, b, -middle * b, -middle * a]]])
+    layer.bias.assign(-middle * (a + b))
 
 
 def _flatten_to_logits(x):

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import shutil
+import tempfile
 
 import keras
 import tensorflow as tf
@@ -29,7 +30,8 @@ def export_for_serving(model, base_path, version=None, outputs=None):
 
     Raises:
         ValueError: if the version exists already, if it is not a positive
-            integer, or if Keras does not run on TensorFlow.
+            integer, if two outputs have the same name, or if Keras does not run
+            on TensorFlow.
 
     Example:
 
@@ -76,13 +78,16 @@ def export_for_serving(model, base_path, version=None, outputs=None):
     )
     base_path.mkdir(parents=True, exist_ok=True)
     # Servers only look at folders whose name is a number.
-    partial = base_path / f"partial-{version}"
+    partial = pathlib.Path(tempfile.mkdtemp(prefix="partial-", dir=base_path))
     try:
         archive.write_out(str(partial), verbose=False)
         _flush_to_disk(partial)
+        partial.chmod(0o755)
         os.rename(partial, path)
-    finally:
+    except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
+        raise
+    _flush(base_path)
     return path
 
 
@@ -108,6 +113,12 @@ def _outputs_by_name(model):
         names = [model.layers[-1].name]
     else:
         names = model.output_names
+    if len(set(names)) < len(names):
+        raise ValueError(
+            "The outputs of a served model must have different names. "
+            f"Received: a model with the outputs {names}. "
+            "Name them with `outputs`."
+        )
     return lambda outputs: dict(
         zip(names, keras.tree.flatten(outputs), strict=True)
     )
@@ -116,8 +127,12 @@ def _outputs_by_name(model):
 def _flush_to_disk(folder):
     for root, _, names in os.walk(folder):
         for path in [root, *(os.path.join(root, name) for name in names)]:
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            _flush(path)
+
+
+def _flush(path):
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,8 +1,13 @@
 """The command-line flags that all example scripts share."""
 
 import argparse
+import importlib.util
 import math
+import os
+import pathlib
 import sys
+
+import keras
 
 
 def build_parser(description):
@@ -40,6 +45,7 @@ def build_parser(description):
     )
     run.add_argument(
         "--dtype-policy",
+        type=dtype_policy,
         default="float32",
         help="Keras dtype policy, as mixed_bfloat16 (default: %(default)s)",
     )
@@ -87,11 +93,26 @@ def add_recipe(parser, recipes, descriptions):
 
 
 def parse(parser, recipes, argv=None):
-    """Parses the flags and fills in the recipe of the layer and the split."""
+    """Parses the flags and fills in the recipe of the layer and the split.
+
+    What would fail only after the training is refused here.
+    """
     args = parser.parse_args(argv)
     for name, value in recipes[args.layer, args.split].items():
         if getattr(args, name) is None:
             setattr(args, name, value)
+    if args.warmup_epochs >= args.epochs:
+        parser.error(
+            "--warmup-epochs must be less than --epochs. Received: "
+            f"--warmup-epochs {args.warmup_epochs:g} --epochs {args.epochs}"
+        )
+    if args.tensorboard and importlib.util.find_spec("tensorboard") is None:
+        parser.error(
+            "--tensorboard needs the package tensorboard. Received: "
+            f"--tensorboard {args.tensorboard}. `pip install tensorboard`."
+        )
+    if args.export_dir:
+        _check_export(parser, args.export_dir)
     return args
 
 
@@ -111,6 +132,17 @@ def not_negative_number(text):
     return value
 
 
+def dtype_policy(text):
+    """A flag's type: the name of a Keras dtype policy."""
+    try:
+        return keras.dtype_policies.get(text).name
+    except (ValueError, TypeError):
+        raise argparse.ArgumentTypeError(
+            "must be a Keras dtype policy, as float32 or mixed_bfloat16, "
+            f"received {text}"
+        ) from None
+
+
 def exit_with_error(error):
     """Prints one line that says what to do, and exits with status 2."""
     print(f"error: {error}", file=sys.stderr)
@@ -119,3 +151,20 @@ def exit_with_error(error):
 
 def _type_of(default):
     return positive_integer if isinstance(default, int) else not_negative_number
+
+
+def _check_export(parser, folder):
+    if keras.backend.backend() != "tensorflow":
+        parser.error(
+            "--export-dir needs Keras on the TensorFlow backend. Received: "
+            f"KERAS_BACKEND={keras.backend.backend()}. Train without it, and "
+            "export best.keras with KERAS_BACKEND=tensorflow."
+        )
+    path = pathlib.Path(folder).absolute()
+    while not path.exists():
+        path = path.parent
+    if not path.is_dir() or not os.access(path, os.W_OK):
+        parser.error(
+            "--export-dir must be a writable folder. "
+            f"Received: --export-dir {folder}"
+        )

@@ -24,6 +24,9 @@ import keras
 _FREE_ARGUMENTS = ("resume", "workdir", "export_dir", "tensorboard")
 
 
+_PARTIAL = "partial-"
+
+
 class RunFolder:
     """A training run on disk, new or resumed.
 
@@ -35,17 +38,18 @@ class RunFolder:
         default_parent: String or path, used where `path` is `None`.
 
     Raises:
-        ValueError: if the folder cannot be written, holds a run already and
-            `resume` is false, or was begun with other flags.
+        ValueError: if the folder cannot be written; if it holds a run already
+            and `resume` is false; or if `resume` is true and it holds none, or
+            one with other flags.
 
     Example:
 
     >>> run = RunFolder("runs/first", {"seed": 0})
-    >>> initial_epoch = run.restore(model)
+    >>> run.restore(model)
     >>> model.fit(
     ...     data,
     ...     epochs=10,
-    ...     initial_epoch=initial_epoch,
+    ...     initial_epoch=run.epochs_done,
     ...     callbacks=[run.callback()],
     ... )
     >>> run.write_metrics({"seconds": run.seconds})
@@ -58,17 +62,21 @@ class RunFolder:
         self.figures = self.path / "figures"
         self.best_model = self.path / "best.keras"
         self.history = []
+        written = self.path / "args.json"
         try:
-            self.figures.mkdir(parents=True, exist_ok=True)
-            written = self.path / "args.json"
-            if written.exists():
+            if written.exists() and not resume:
+                raise ValueError(
+                    "A work folder holds one run. "
+                    f"Received: workdir={self.path}, which has one. Use "
+                    "--resume to continue it, or name another folder."
+                )
+            if resume and not written.exists():
+                raise _nothing_to_resume(self.path)
+            if resume:
                 self._check_same_run(json.loads(written.read_text()), arguments)
-                if not resume:
-                    raise ValueError(
-                        "A work folder holds one run. "
-                        f"Received: workdir={self.path}, which has one. Use "
-                        "--resume to continue it, or name another folder."
-                    )
+            self.figures.mkdir(parents=True, exist_ok=True)
+            for killed in self.path.rglob(f"{_PARTIAL}*"):
+                killed.unlink()
             self._write_json("args.json", arguments)
         except OSError as error:
             raise ValueError(
@@ -78,24 +86,24 @@ class RunFolder:
             ) from error
 
     @property
+    def epochs_done(self):
+        """Number of epochs whose state is on disk."""
+        return max(self._checkpoints(), default=0)
+
+    @property
     def seconds(self):
         """Seconds of training so far, over all sessions of the run."""
         return self.history[-1]["seconds"] if self.history else 0.0
 
     def restore(self, model):
-        """Loads the last checkpoint into a compiled model.
-
-        Returns:
-            Integer, the number of epochs that are done.
-        """
-        epoch, checkpoint = self._last_checkpoint()
-        if checkpoint is not None:
+        """Loads the last checkpoint, if there is one, into a compiled model."""
+        epoch = self.epochs_done
+        if epoch:
             model.optimizer.build(model.trainable_variables)
-            model.load_weights(checkpoint)
+            model.load_weights(self._checkpoints()[epoch])
             self.history = [
                 row for row in self._read_history() if row["epoch"] <= epoch
             ]
-        return epoch
 
     def callback(self):
         """Keras callback that writes the history and the checkpoints."""
@@ -112,7 +120,8 @@ class RunFolder:
         return [
             path
             for path in sorted(self.path.rglob("*"))
-            if path.is_file() and not path.name.startswith("checkpoint-")
+            if path.is_file()
+            and not path.name.startswith(("checkpoint-", _PARTIAL))
         ]
 
     def record_epoch(self, model, epoch, seconds, logs):
@@ -124,19 +133,18 @@ class RunFolder:
         if is_best or not self.best_model.exists():
             with _beside(self.best_model) as partial:
                 model.save(partial)
-        _, previous = self._last_checkpoint()
+        previous = self._checkpoints()
         checkpoint = self.path / f"checkpoint-{epoch}.weights.h5"
         with _beside(checkpoint) as partial:
             model.save_weights(partial)
-        if previous is not None and previous != checkpoint:
-            previous.unlink()
+        for path in set(previous.values()) - {checkpoint}:
+            path.unlink()
 
-    def _last_checkpoint(self):
-        checkpoints = {
+    def _checkpoints(self):
+        return {
             int(path.name.split("-")[1].split(".")[0]): path
             for path in self.path.glob("checkpoint-*.weights.h5")
         }
-        return max(checkpoints.items(), default=(0, None))
 
     def _check_same_run(self, begun_with, arguments):
         for name, value in arguments.items():
@@ -159,6 +167,7 @@ class RunFolder:
                 {
                     name: int(value) if name == "epoch" else float(value)
                     for name, value in row.items()
+                    if value
                 }
                 for row in csv.DictReader(file)
             ]
@@ -168,7 +177,8 @@ class RunFolder:
             _beside(self.path / "history.csv") as partial,
             partial.open("w", newline="") as file,
         ):
-            writer = csv.DictWriter(file, fieldnames=list(self.history[-1]))
+            names = dict.fromkeys(name for row in self.history for name in row)
+            writer = csv.DictWriter(file, fieldnames=list(names))
             writer.writeheader()
             writer.writerows(self.history)
 
@@ -194,7 +204,7 @@ class _RunFolderCallback(keras.callbacks.Callback):
 @contextlib.contextmanager
 def _beside(path):
     """Path to write to, renamed to `path` when the block ends well."""
-    partial = path.with_name(f"partial-{path.name}")
+    partial = path.with_name(f"{_PARTIAL}{path.name}")
     try:
         yield partial
         os.replace(partial, path)
@@ -208,8 +218,12 @@ def _numbered_folder(parent, resume):
     ]
     last = max(numbers, default=0)
     if resume and not last:
-        raise ValueError(
-            "--resume needs a run to continue. "
-            f"Received: no run in {parent}. Name its folder with --workdir."
-        )
+        raise _nothing_to_resume(parent)
     return parent / f"{last if resume else last + 1:03d}"
+
+
+def _nothing_to_resume(folder):
+    return ValueError(
+        "--resume needs a run to continue. "
+        f"Received: no run in {folder}. Name its folder with --workdir."
+    )

@@ -68,11 +68,12 @@ def fit(model, train_data, test_data, args, run, callbacks=()):
         callbacks.append(keras.callbacks.TensorBoard(args.tensorboard))
     if args.steps_per_epoch:
         train_data = train_data.repeat()
+    run.restore(model)
     model.fit(
         train_data,
         validation_data=test_data,
         epochs=args.epochs,
-        initial_epoch=run.restore(model),
+        initial_epoch=run.epochs_done,
         steps_per_epoch=args.steps_per_epoch,
         callbacks=callbacks,
     )

@@ -1,12 +1,14 @@
 """The script, started as a user would start it, on little data."""
 
 import json
+import os
 import pathlib
 import signal
 import subprocess
 import sys
 import time
 
+import keras
 import numpy as np
 import pytest
 
@@ -32,7 +34,7 @@ def test_help(tmp_path):
     printed = run("--help", cwd=tmp_path).stdout
     for flag in ("--layer", "--split", "--seed", "--workdir", "--resume"):
         assert flag in printed
-    assert "default: 10 for coordconv quadrant, 6 for" in " ".join(
+    assert "default: 3 for coordconv quadrant, 3 for" in " ".join(
         printed.split()
     )
     assert not list(tmp_path.iterdir())
@@ -67,6 +69,32 @@ def test_small_run(tmp_path, layer, split, parameters):
         location=tf.constant([[10.0, 20.0]])
     )
     assert set(answer) == {"probabilities", "row", "column"}
+
+
+def test_steps_and_dtype_policy(tmp_path):
+    run(
+        *("--workdir", "run", "--limit-examples", "24", "--epochs", "1"),
+        *("--steps-per-epoch", "3", "--dtype-policy", "mixed_bfloat16"),
+        cwd=tmp_path,
+    )
+    model = keras.saving.load_model(tmp_path / "run/best.keras")
+    assert int(model.optimizer.iterations) == 3
+    assert model.get_layer("conv2").compute_dtype == "bfloat16"
+    assert model.get_layer("logits").compute_dtype == "float32"
+
+
+def test_export_needs_tensorflow(tmp_path):
+    pytest.importorskip("jax")
+    process = subprocess.run(
+        [sys.executable, SCRIPT, "--export-dir", "out"],
+        cwd=tmp_path,
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 2
+    assert "Received: KERAS_BACKEND=jax" in process.stderr.splitlines()[-1]
+    assert not list(tmp_path.iterdir())
 
 
 def test_interrupted_and_resumed(tmp_path):
@@ -106,13 +134,18 @@ def test_interrupted_and_resumed(tmp_path):
         (("--epochs", "0"), "must be at least 1"),
         (("--learning-rate", "-1"), "must be at least 0"),
         (("--learning-rate", "much"), "--learning-rate"),
+        (("--warmup-epochs", "2"), "--warmup-epochs must be less than"),
+        (("--dtype-policy", "half"), "must be a Keras dtype policy"),
+        (("--export-dir", "file/out"), "--export-dir must be a writable"),
         (("--workdir", "file/run"), "The work folder must be writable"),
+        (("--resume", "--workdir", "typo"), "Received: no run in typo"),
         (("--resume",), "--resume needs a run to continue"),
     ],
 )
 def test_bad_arguments(tmp_path, arguments, message):
     (tmp_path / "file").write_text("in the way")
-    process = run(*arguments, *SMALL[:2], cwd=tmp_path, check=False)
+    arguments = (*SMALL, *arguments)
+    process = run(*arguments, cwd=tmp_path, check=False)
     assert process.returncode == 2
     assert message in process.stderr.splitlines()[-1]
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

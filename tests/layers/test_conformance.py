@@ -191,9 +191,15 @@ def run_jitted(layer, inputs):
 def test_symbolic_shapes(kind, arguments, shape):
     layer = make(kind, arguments)
     unknown = keras.Input((*[None] * (len(shape) - 1), shape[-1]))
-    for inputs in (unknown, keras.Input(shape)):
-        expected = layer.compute_output_shape(inputs.shape)
-        assert layer(inputs).shape == tuple(expected)
+    model = keras.Model(unknown, layer(unknown))
+    for size in (shape, (*(2 * size + 1 for size in shape[:-1]), shape[-1])):
+        outputs = to_numpy(model(random_input(size, batch=2)))
+        assert outputs.shape == layer.compute_output_shape((2, *size))
+        symbolic = layer(keras.Input(size)).shape
+        assert symbolic == (None, *outputs.shape[1:])
+        pairs = zip(model.output_shape, outputs.shape, strict=True)
+        assert all(own in (None, real) for own, real in pairs)
+    assert model.output_shape[-1] == outputs.shape[-1]
 
 
 @every_layer

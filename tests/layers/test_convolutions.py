@@ -55,6 +55,11 @@ CASES = [
     ("Conv2D", (1, 1, 3), {"kernel_size": 1, "use_radius": True}),
     ("Conv2D", (6, 9, 3), {"kernel_size": 3, "coordinate_range": "pixel"}),
     ("Conv2D", (6, 9, 3), {"kernel_size": 3, "coordinate_range": (0, 0.5)}),
+    (
+        "Conv2D",
+        (6, 9, 3),
+        {"kernel_size": 3, "use_radius": True, "radius_center": 0.5},
+    ),
     ("Conv2D", (6, 9, 3), {"kernel_size": 3, "activation": "tanh"}),
     ("Conv3D", (5, 4, 6, 2), {"kernel_size": 2, "use_radius": True}),
     (
@@ -145,7 +150,7 @@ def split_arguments(arguments):
     arguments = dict(arguments)
     coordinates = {
         name: arguments.pop(name)
-        for name in ("use_radius", "coordinate_range")
+        for name in ("use_radius", "coordinate_range", "radius_center")
         if name in arguments
     }
     return coordinates, arguments
@@ -353,6 +358,7 @@ def test_signature_is_that_of_keras_and_ours(kind):
         *list(theirs.parameters)[:-1],
         "use_radius",
         "coordinate_range",
+        "radius_center",
         "kwargs",
     ]
 

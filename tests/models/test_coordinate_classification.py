@@ -87,6 +87,28 @@ def test_coordconv_net_is_the_paper_s_in_numpy():
         np.testing.assert_allclose(logits, x.ravel(), rtol=1e-4, atol=1e-3)
 
 
+def test_offsets_at_the_start_in_numpy():
+    model = coordconv_classifier(initialization="offsets")
+    kernel, bias = model.get_layer("coordconv1").get_weights()
+    x, y = 10.0, 50.0
+    grid = numpy_coordinates((64, 64))
+    features = grid @ kernel[0, 0, 2:] + [x, y] @ kernel[0, 0, :2] + bias
+    # At the pixel itself nothing, and the same along every diagonal.
+    np.testing.assert_allclose(features[50, 10], 0, atol=1e-4)
+    rows, columns = np.mgrid[:64, :64]
+    expected = (x - columns)[..., None] * kernel[0, 0, 0] + (y - rows)[
+        ..., None
+    ] * kernel[0, 0, 1]
+    np.testing.assert_allclose(features, expected, atol=1e-4)
+    # He's standard deviation for four inputs, an eighth of it.
+    assert 0.5 < np.std(kernel[0, 0, :2]) / (np.sqrt(2 / 4) / 8) < 1.5
+
+
+def test_unknown_initialization():
+    with pytest.raises(ValueError, match="Received: initialization='zeros'"):
+        coordconv_classifier(initialization="zeros")
+
+
 @pytest.mark.parametrize("build", [conv_classifier, coordconv_classifier])
 def test_keras_file(tmp_path, build):
     model = build(l2=1e-3)

@@ -8,6 +8,7 @@ import pytest
 
 import keras_coordconv
 from keras_coordconv.models import coordinate_classification
+from keras_coordconv.serving import export
 from keras_coordconv.serving import export_for_serving
 
 pytestmark = pytest.mark.tensorflow_backend
@@ -120,6 +121,25 @@ def test_versions_count_up_and_are_never_changed(tmp_path):
 def test_bad_version(tmp_path, version):
     with pytest.raises(ValueError, match="Received: version="):
         export_for_serving(small_model(), tmp_path, version=version)
+
+
+def test_outputs_need_different_names(tmp_path):
+    inputs = keras.Input((2,))
+    outputs = keras.layers.Dense(1, name="twice")
+    model = keras.Model(inputs, [outputs(inputs), outputs(2 * inputs)])
+    with pytest.raises(ValueError, match="must have different names"):
+        export_for_serving(model, tmp_path)
+
+
+def test_nothing_is_published_before_it_is_on_disk(tmp_path, monkeypatch):
+    def fail(folder):
+        assert (folder / "saved_model.pb").exists()
+        raise OSError("no space left")
+
+    monkeypatch.setattr(export, "_flush_to_disk", fail)
+    with pytest.raises(OSError, match="no space left"):
+        export_for_serving(small_model(), tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_failed_export_leaves_nothing(tmp_path):

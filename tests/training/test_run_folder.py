@@ -16,6 +16,7 @@ def small_model():
 
 def train(run, epochs, model=None):
     model = model or small_model()
+    run.restore(model)
     inputs = np.arange(16.0).reshape(8, 2) / 16
     model.fit(
         inputs,
@@ -23,7 +24,7 @@ def train(run, epochs, model=None):
         batch_size=4,
         shuffle=False,
         epochs=epochs,
-        initial_epoch=run.restore(model),
+        initial_epoch=run.epochs_done,
         callbacks=[run.callback()],
         verbose=0,
     )
@@ -89,27 +90,37 @@ def test_resumed_run_equals_an_uninterrupted_one(tmp_path):
     assert seconds == sorted(seconds)
 
 
-@pytest.mark.parametrize("killed_before", ["history", "best", "checkpoint"])
-def test_killed_while_writing(tmp_path, monkeypatch, killed_before):
+@pytest.mark.parametrize("killed_in", ["history", "best", "checkpoint"])
+def test_killed_while_writing(tmp_path, monkeypatch, killed_in):
     # The second epoch's files are not all there: it is trained again.
     run = RunFolder(tmp_path / "run", {})
     model = train(run, epochs=1)
 
+    # SIGKILL runs no clean-up: what is written stays, half a file too.
     class KilledError(Exception):
         pass
 
-    def kill(*args):
+    def kill(path):
+        path.write_text("half a")
+        (path.with_name("copy")).write_text("half a")
         raise KilledError
 
-    method = {"history": None, "best": "save", "checkpoint": "save_weights"}
-    if killed_before == "history":
-        monkeypatch.setattr(run, "_write_history", kill)
+    method = {"best": "save", "checkpoint": "save_weights"}
+    if killed_in == "history":
+        monkeypatch.setattr(
+            run,
+            "_write_history",
+            lambda: kill(run.path / "partial-history.csv"),
+        )
     else:
-        monkeypatch.setattr(model, method[killed_before], kill)
+        monkeypatch.setattr(model, method[killed_in], kill)
     with pytest.raises(KilledError):
         run.record_epoch(model, 2, seconds=1.0, logs={"loss": 0.0})
+    (run.path / "copy").rename(run.path / "partial-file")
+    assert "partial-file" not in [path.name for path in run.written()]
     resumed = RunFolder(tmp_path / "run", {}, resume=True)
-    assert resumed.restore(small_model()) == 1
+    assert resumed.epochs_done == 1
+    assert not list(run.path.glob("partial-*"))
     train(resumed, epochs=3)
     assert [row["epoch"] for row in read_history(resumed)] == ["1", "2", "3"]
     assert not list(run.path.glob("partial-*"))
@@ -131,6 +142,32 @@ def test_resuming_with_other_flags(tmp_path):
     RunFolder(
         tmp_path / "run", {"learning_rate": 0.1, "workdir": "b"}, resume=True
     )
+
+
+def test_resuming_where_no_run_is(tmp_path):
+    with pytest.raises(ValueError, match="Received: no run in"):
+        RunFolder(tmp_path / "typo", {}, resume=True)
+    assert not (tmp_path / "typo").exists()
+
+
+def test_all_earlier_checkpoints_are_removed(tmp_path):
+    run = RunFolder(tmp_path, {})
+    model = train(run, epochs=1)
+    (tmp_path / "checkpoint-0.weights.h5").write_text("left by a kill")
+    run.record_epoch(model, 2, seconds=1.0, logs={"loss": 0.0})
+    assert [path.name for path in tmp_path.glob("checkpoint-*")] == [
+        "checkpoint-2.weights.h5"
+    ]
+
+
+def test_history_with_a_column_that_comes_later(tmp_path):
+    run = RunFolder(tmp_path, {})
+    model = train(run, epochs=1)
+    run.record_epoch(model, 2, seconds=1.0, logs={"loss": 0.0, "top": 0.5})
+    resumed = RunFolder(tmp_path, {}, resume=True)
+    resumed.restore(model)
+    assert "top" not in resumed.history[0]
+    assert resumed.history[1]["top"] == 0.5
 
 
 def test_numbered_folders(tmp_path):
