@@ -194,7 +194,7 @@ def test_symbolic_shapes(kind, arguments, shape):
     model = keras.Model(unknown, layer(unknown))
     for size in (shape, (*(2 * size + 1 for size in shape[:-1]), shape[-1])):
         outputs = to_numpy(model(random_input(size, batch=2)))
-        assert outputs.shape == layer.compute_output_shape((2, *size))
+        assert outputs.shape == tuple(layer.compute_output_shape((2, *size)))
         symbolic = layer(keras.Input(size)).shape
         assert symbolic == (None, *outputs.shape[1:])
         pairs = zip(model.output_shape, outputs.shape, strict=True)
