@@ -33,6 +33,8 @@ setup(
         # dill: tensorflow-datasets' DatasetBuilderTestCase needs it.
         "test": ["pytest>=8", "pytest-xdist>=3.5", "dill"],
         "jax": ["jax>=0.6"],
+        # For `model.export(path, format="onnx")` and the tests of exports.
+        "onnx": ["onnx", "tf2onnx", "onnxruntime", "openvino"],
         "tensorboard": ["tensorboard"],
     },
 )

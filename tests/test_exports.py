@@ -1,0 +1,155 @@
+"""Every layer, exported and then run by the runtime on the other side."""
+
+import keras
+import numpy as np
+import pytest
+from test_conversion import randomize
+
+import keras_coordconv
+from keras_coordconv import fold_coordinates
+
+pytestmark = pytest.mark.tensorflow_backend
+
+SIZES = [(12, 14, 3), (None, None, 3)]
+# What exporters and small runtimes are known to stumble over.
+UNWANTED = {"LinSpace", "BatchMatMul", "BatchMatMulV2", "BroadcastArgs"}
+
+
+def every_layer_model(shape):
+    inputs = keras.Input(shape, name="inputs")
+    x = keras_coordconv.CoordConv2D(
+        4, 3, strides=2, padding="same", use_radius=True, activation="relu"
+    )(inputs)
+    x = keras_coordconv.CoordSeparableConv2D(5, 3)(x)
+    x = keras_coordconv.CoordConv2DTranspose(3, 2, strides=2)(x)
+    x = keras_coordconv.CoordDepthwiseConv2D(3)(x)
+    outputs = keras_coordconv.CoordinateChannel2D(name="outputs")(x)
+    return randomize(keras.Model(inputs, outputs))
+
+
+def images(batch=3):
+    random = np.random.default_rng(0)
+    return random.normal(size=(batch, 12, 14, 3)).astype("float32")
+
+
+def graph_operations(model):
+    import tensorflow as tf
+
+    function = tf.function(lambda x: model(x, training=False))
+    graph = function.get_concrete_function(
+        tf.TensorSpec((None, *model.input_shape[1:]))
+    ).graph
+    return {operation.type for operation in graph.get_operations()}
+
+
+def run_tflite(content, inputs):
+    import tensorflow as tf
+
+    interpreter = tf.lite.Interpreter(model_content=content)
+    (source,) = interpreter.get_input_details()
+    interpreter.resize_tensor_input(source["index"], inputs.shape)
+    interpreter.allocate_tensors()
+    (source,) = interpreter.get_input_details()
+    (target,) = interpreter.get_output_details()
+    if source["dtype"] == np.int8:
+        scale, zero = source["quantization"]
+        inputs = np.clip(np.round(inputs / scale + zero), -128, 127)
+    interpreter.set_tensor(source["index"], inputs.astype(source["dtype"]))
+    interpreter.invoke()
+    outputs = interpreter.get_tensor(target["index"])
+    if target["dtype"] == np.int8:
+        scale, zero = target["quantization"]
+        outputs = (outputs.astype("float32") - zero) * scale
+    return outputs
+
+
+@pytest.mark.parametrize("shape", SIZES)
+def test_operations_of_the_graph(shape):
+    operations = graph_operations(every_layer_model(shape))
+    assert "Conv2D" in operations
+    assert not operations & UNWANTED
+
+
+def test_folded_graph_is_convolution_and_add():
+    model = keras.Sequential(
+        [
+            keras.Input((12, 14, 3)),
+            keras_coordconv.CoordConv2D(4, 3, use_radius=True),
+        ]
+    )
+    operations = graph_operations(fold_coordinates(model))
+    assert operations == {
+        *("Placeholder", "ReadVariableOp", "Conv2D", "AddV2"),
+        *("Identity", "NoOp"),
+    }
+
+
+@pytest.mark.parametrize("shape", SIZES)
+@pytest.mark.parametrize("int8", [False, True], ids=["float32", "int8"])
+def test_tflite_without_flex(tmp_path, shape, int8):
+    import tensorflow as tf
+
+    model = every_layer_model(shape)
+    model.export(tmp_path / "model", verbose=False)
+    converter = tf.lite.TFLiteConverter.from_saved_model(
+        str(tmp_path / "model")
+    )
+    # Neither set has Flex: conversion fails where TFLite has no operation.
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    if int8:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: (
+            [image[None]] for image in images()
+        )
+        converter.target_spec.supported_ops = [
+            tf.lite.OpsSet.TFLITE_BUILTINS_INT8
+        ]
+        converter.inference_input_type = tf.int8
+        converter.inference_output_type = tf.int8
+    content = converter.convert()
+    for batch in (1, 3):
+        expected = model.predict_on_batch(images(batch))
+        outputs = run_tflite(content, images(batch))
+        # Eight bits: four roundings in a row, each of 1/255 of its range.
+        tolerance = (4 / 255 if int8 else 1e-6) * np.ptp(expected)
+        np.testing.assert_allclose(outputs, expected, atol=tolerance, rtol=0)
+
+
+@pytest.mark.parametrize("shape", SIZES)
+def test_onnx_runtime_and_openvino(tmp_path, shape):
+    for package in ("onnx", "tf2onnx"):
+        pytest.importorskip(package)
+    onnxruntime = pytest.importorskip("onnxruntime")
+    model = every_layer_model(shape)
+    path = str(tmp_path / "model.onnx")
+    model(images())  # Keras's exporter refuses a model that never ran.
+    model.export(path, format="onnx", verbose=False)
+    session = onnxruntime.InferenceSession(path)
+    runs = [lambda x: session.run(None, {session.get_inputs()[0].name: x})[0]]
+    openvino = pytest.importorskip("openvino")
+    compiled = openvino.compile_model(openvino.convert_model(path), "CPU")
+    runs.append(lambda x: compiled(x)[0])
+    for batch in (1, 3):
+        expected = model.predict_on_batch(images(batch))
+        for run in runs:
+            np.testing.assert_allclose(
+                run(images(batch)), expected, rtol=1e-4, atol=1e-5
+            )
+
+
+@pytest.mark.parametrize("shape", SIZES)
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_saved_model(tmp_path, shape, jit_compile):
+    import tensorflow as tf
+
+    model = every_layer_model(shape)
+    model.export(tmp_path / "model", verbose=False)
+    loaded = tf.saved_model.load(tmp_path / "model")
+    function = tf.function(loaded.serve, jit_compile=jit_compile)
+    for batch in (1, 3):
+        np.testing.assert_allclose(
+            function(images(batch)),
+            model.predict_on_batch(images(batch)),
+            rtol=1e-4,
+            atol=1e-5,
+        )
