@@ -1,5 +1,7 @@
 """CoordConv: convolutions that see the coordinates of their input."""
 
+import math
+
 import keras
 from keras import ops
 
@@ -23,12 +25,40 @@ class BaseCoordConv(CoordinateConvolution):
         Returns:
             Tensor, the layer's output before its activation.
         """
-        return self.folded_convolution(inputs, *self.split_weights(kernel))
+        if not self.concatenation_is_cheaper():
+            return self.folded_convolution(inputs, *self.split_weights(kernel))
+        outputs = self.convolve(
+            self.append_channels(
+                inputs, self.coordinates(self.spatial_shape(inputs))
+            ),
+            kernel,
+            self.data_format,
+        )
+        return self.add_bias(outputs) if self.use_bias else outputs
+
+    def concatenation_is_cheaper(self):
+        """Whether appending the coordinates costs less than folding them.
+
+        Appending is a pass over the input, folding one over the output. Larger
+        kernels multiply the appended channels too often.
+
+        On 2 CPU cores, as multiples of Conv2D's time (inference; training
+        step), appended against folded: 56x56, 64 to 256 channels, batch 1: 1.11
+        against 1.27; 1.01 against 1.11; batch 16: 1.02 against 1.08; 1.02
+        against 1.00; 112x112, 32 to 64, batch 1: 1.17 against 1.33; 1.02
+        against 1.12. With as many channels out as in, folding was the cheaper:
+        64x64, 32 channels, batch 32: 1.84 against 1.22 in inference.
+        """
+        channels = self.input_spec.axes[self.channel_axis]
+        return (
+            self.groups == 1
+            and all(size == 1 for size in self.kernel_size)
+            and self.filters >= 2 * channels * math.prod(self.strides)
+        )
 
     def split_weights(self, kernel=None):
         kernel = self.kernel if kernel is None else kernel
-        channels = kernel.shape[-2] - self.coordinate_channels
-        return kernel[..., :channels, :], kernel[..., channels:, :]
+        return self.split_coordinates(kernel, axis=-2)
 
     def convolve(self, inputs, kernel, data_format):
         padding = self.padding

@@ -10,8 +10,7 @@ class BaseCoordConvTranspose(CoordinateConvolution):
     """Makes a CoordConv of `keras.layers.ConvTranspose`, for any rank."""
 
     def split_weights(self):
-        channels = self.kernel.shape[-1] - self.coordinate_channels
-        return self.kernel[..., :channels], self.kernel[..., channels:]
+        return self.split_coordinates(self.kernel, axis=-1)
 
     def convolve(self, inputs, kernel, data_format):
         return ops.conv_transpose(

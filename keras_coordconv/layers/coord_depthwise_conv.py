@@ -21,15 +21,10 @@ class BaseCoordDepthwiseConv(CoordinateConvolution):
                 self.spatial_shape(inputs), coordinate_weights
             ),
         )
-        if self.use_bias:
-            shape = [1] * (self.rank + 2)
-            shape[self.channel_axis] = -1
-            outputs = ops.add(outputs, ops.reshape(self.bias, shape))
-        return outputs
+        return self.add_bias(outputs) if self.use_bias else outputs
 
     def split_weights(self):
-        channels = self.kernel.shape[-2] - self.coordinate_channels
-        return self.kernel[..., :channels, :], self.kernel[..., channels:, :]
+        return self.split_coordinates(self.kernel, axis=-2)
 
     def convolve(self, inputs, kernel, data_format):
         return ops.depthwise_conv(

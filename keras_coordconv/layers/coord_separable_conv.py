@@ -10,13 +10,11 @@ class BaseCoordSeparableConv(CoordinateConvolution):
     """Makes a CoordConv of `keras.layers.SeparableConv`, for any rank."""
 
     def split_weights(self):
-        depthwise, pointwise = self.depthwise_kernel, self.pointwise_kernel
-        channels = depthwise.shape[-2] - self.coordinate_channels
-        filtered = channels * self.depth_multiplier
-        return (
-            (depthwise[..., :channels, :], pointwise[..., :filtered, :]),
-            (depthwise[..., channels:, :], pointwise[..., filtered:, :]),
+        depthwise = self.split_coordinates(self.depthwise_kernel, axis=-2)
+        pointwise = self.split_coordinates(
+            self.pointwise_kernel, axis=-2, multiplier=self.depth_multiplier
         )
+        return zip(depthwise, pointwise, strict=True)
 
     def convolve(self, inputs, kernels, data_format):
         return ops.separable_conv(

@@ -56,6 +56,23 @@ class CoordinateConvolution(CoordinateLayer):
         """The weights of the input, and those of the coordinates."""
         raise NotImplementedError
 
+    def add_bias(self, outputs):
+        """Adds the bias to an output in the layer's data format."""
+        if self.data_format == "channels_last":
+            return ops.add(outputs, self.bias)
+        return ops.add(
+            outputs, ops.reshape(self.bias, (1, -1, *[1] * self.rank))
+        )
+
+    def split_coordinates(self, kernel, axis, multiplier=1):
+        """A kernel in two: for the input's channels, for the coordinates'.
+
+        One split, since its gradient is one concatenation; two slices would
+        each make a gradient of the size of the kernel.
+        """
+        coordinates = multiplier * self.coordinate_channels
+        return ops.split(kernel, [kernel.shape[axis] - coordinates], axis=axis)
+
     def convolve(self, inputs, weights, data_format):
         """Convolution of a tensor in the format given, without bias."""
         raise NotImplementedError

@@ -23,6 +23,8 @@ LAYERS = [
     ),
     ("CoordConv1D", {"filters": 3, "kernel_size": 2, "strides": 2}, (6, 2)),
     ("CoordConv2D", {"filters": 3, "kernel_size": 1}, (5, 6, 2)),
+    # Twice as many channels out as in: the coordinates are appended.
+    ("CoordConv2D", {"filters": 4, "kernel_size": 1}, (5, 6, 2)),
     (
         "CoordConv2D",
         {

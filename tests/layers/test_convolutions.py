@@ -53,6 +53,13 @@ CASES = [
         {"kernel_size": 3, "padding": "same", "use_radius": True},
     ),
     ("Conv2D", (1, 1, 3), {"kernel_size": 1, "use_radius": True}),
+    ("Conv2D", (6, 9, 2), {"kernel_size": 1, "use_radius": True}),
+    ("Conv2D", (6, 9, 2), {"kernel_size": 1, "use_bias": False}),
+    ("Conv2D", (6, 9, 2), {"kernel_size": 1, "groups": 2}),
+    ("Conv2D", (6, 9, 1), {"kernel_size": 1, "strides": 2}),
+    ("Conv2D", (6, 9, 1), {"kernel_size": 1, "strides": (1, 2)}),
+    ("Conv1D", (7, 2), {"kernel_size": 1, "activation": "relu"}),
+    ("Conv3D", (5, 4, 6, 2), {"kernel_size": 1}),
     ("Conv2D", (6, 9, 3), {"kernel_size": 3, "coordinate_range": "pixel"}),
     ("Conv2D", (6, 9, 3), {"kernel_size": 3, "coordinate_range": (0, 0.5)}),
     (
