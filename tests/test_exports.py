@@ -80,7 +80,6 @@ def test_operations_of_the_graph(shape):
         (4, {"kernel_size": (1, 2)}, False),
         (2, {"kernel_size": 1, "strides": (1, 2)}, True),
         (3, {"kernel_size": 1, "strides": (1, 2)}, False),
-        (4, {"kernel_size": 1, "groups": 2}, False),
     ],
 )
 def test_which_form_a_layer_takes(channels, arguments, appended):
