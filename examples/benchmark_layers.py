@@ -56,6 +56,10 @@ SHAPES = [
 ]
 
 
+RESNET50_STEM = (224, 3, 64, 7, 2, 8)
+MODES = ("inference", "training", "resnet50")
+
+
 class MatmulCoordinates(keras.layers.Layer):
     """Coordinates as outer products of ones and a range, for each image."""
 
@@ -225,25 +229,49 @@ def measure(shape, modes, turns, activation, seed):
             for name, model in build_models(shape, activation).items()
             if not (mode == "training" and name == "folded")
         }
-        seconds = time_in_turns(calls, turns, seed)
-        memory = {
-            name: [peak_memory(call) for _ in range(3)]
-            for name, call in calls.items()
-        }
-        for name, values in seconds.items():
-            peaks = [peak for peak in memory[name] if peak is not None]
-            rows.append(
-                {
-                    "mode": mode,
-                    "shape": list(shape),
-                    "model": name,
-                    "milliseconds": 1e3 * float(np.median(values)),
-                    "ratio": float(np.median(values / seconds["conv"])),
-                    "peak_megabytes": (
-                        float(np.median(peaks)) / 2**20 if peaks else None
-                    ),
-                }
-            )
+        rows += measure_calls(mode, shape, calls, turns, seed)
+    return rows
+
+
+def measure_resnet50(turns, seed):
+    """Training step of ResNet-50 with a CoordConv2D as its first layer."""
+    size, channels, _, _, _, batch = RESNET50_STEM
+    inputs = ops.convert_to_tensor(
+        np.random.default_rng(seed).normal(size=(batch, size, size, channels)),
+        dtype="float32",
+    )
+    plain = keras.applications.ResNet50(
+        weights=None, input_shape=(size, size, channels)
+    )
+    models = {
+        "conv": plain,
+        "coordconv": keras_coordconv.convert_to_coordconv(plain),
+    }
+    calls = {
+        name: compile_training_step(model, inputs)
+        for name, model in models.items()
+    }
+    return measure_calls("resnet50", RESNET50_STEM, calls, turns, seed)
+
+
+def measure_calls(mode, shape, calls, turns, seed):
+    """Rows of the results: times in turns, then memory."""
+    seconds = time_in_turns(calls, turns, seed)
+    rows = []
+    for name, values in seconds.items():
+        peaks = [peak_memory(calls[name]) for _ in range(3)]
+        rows.append(
+            {
+                "mode": mode,
+                "shape": list(shape),
+                "model": name,
+                "milliseconds": 1e3 * float(np.median(values)),
+                "ratio": float(np.median(values / seconds["conv"])),
+                "peak_megabytes": (
+                    None if None in peaks else float(np.median(peaks)) / 2**20
+                ),
+            }
+        )
     return rows
 
 
@@ -318,9 +346,10 @@ def build_parser():
     parser.add_argument(
         "--modes",
         nargs="+",
-        choices=("inference", "training"),
+        choices=MODES,
         default=("inference", "training"),
-        help="what to measure (default: both)",
+        help="what to measure; resnet50 is a training step of the whole net "
+        "(default: inference training)",
     )
     parser.add_argument(
         "--activation",
@@ -358,9 +387,11 @@ def main(argv=None):
     shapes = SHAPES[: args.shapes]
     for index, shape in enumerate(shapes, start=1):
         print(f"shape {index}/{len(shapes)}: {shape}", flush=True)
-        rows += measure(
-            shape, args.modes, args.turns, args.activation, args.seed
-        )
+        modes = [mode for mode in args.modes if mode != "resnet50"]
+        rows += measure(shape, modes, args.turns, args.activation, args.seed)
+    if "resnet50" in args.modes:
+        print("ResNet-50", flush=True)
+        rows += measure_resnet50(args.turns, args.seed)
     print_tables(rows)
     results = {
         "arguments": vars(args),
@@ -374,9 +405,11 @@ def main(argv=None):
         "rows": rows,
     }
     (output / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    plots.plot_benchmark(rows).savefig(output / "chart.png", dpi=150)
     print(f"\nwritten: {output / 'results.json'}")
-    print(f"written: {output / 'chart.png'}")
+    on_shapes = [row for row in rows if row["mode"] != "resnet50"]
+    if on_shapes:
+        plots.plot_benchmark(on_shapes).savefig(output / "chart.png", dpi=150)
+        print(f"written: {output / 'chart.png'}")
     return results
 
 
