@@ -23,19 +23,14 @@ import os
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 import keras
-import numpy as np
 
 from keras_coordconv import plots
 from keras_coordconv.datasets import not_so_clevr
 from keras_coordconv.models import coordinate_classification
-from keras_coordconv.serving import export_for_serving
 from keras_coordconv.training import arguments
-from keras_coordconv.training import callbacks
-from keras_coordconv.training import supervised
-from keras_coordconv.training.run_folder import RunFolder
+from keras_coordconv.training import experiment
 
 TASK = "coordinate_classification"
-LAYERS = ("coordconv", "conv")
 COORDCONV_RECIPE = {
     "epochs": 3,
     "batch_size": 4,
@@ -61,20 +56,7 @@ RECIPES = {
 
 
 def build_parser():
-    parser = arguments.build_parser(__doc__)
-    model = parser.add_argument_group("data and model")
-    model.add_argument(
-        "--layer",
-        choices=LAYERS,
-        default="coordconv",
-        help="which of the two nets to train (default: %(default)s)",
-    )
-    model.add_argument(
-        "--split",
-        choices=not_so_clevr.SPLITS,
-        default="quadrant",
-        help="test centres at random or in one quarter (default: %(default)s)",
-    )
+    parser, model = arguments.build_task_parser(__doc__)
     model.add_argument(
         "--initialization",
         choices=coordinate_classification.INITIALIZATIONS,
@@ -94,17 +76,7 @@ def build_parser():
         default=2,
         help="filters of the deconvolution net, factor (default: %(default)s)",
     )
-    arguments.add_recipe(
-        parser,
-        RECIPES,
-        {
-            "epochs": "length of the training and of the cosine decay",
-            "batch_size": "examples a step",
-            "learning_rate": "Adam's rate after the warm-up",
-            "warmup_epochs": "epochs in which the rate rises from zero",
-            "l2": "weight of the penalty on the squared kernels",
-        },
-    )
+    arguments.add_recipe(parser, RECIPES)
     return parser
 
 
@@ -118,7 +90,7 @@ def build_model(args):
     )
 
 
-def build_dataset(args, subset, batch_size=64, shuffle_seed=None):
+def build_dataset(args, subset, batch_size, shuffle_seed):
     return not_so_clevr.task_dataset(
         TASK,
         args.split,
@@ -129,104 +101,47 @@ def build_dataset(args, subset, batch_size=64, shuffle_seed=None):
     )
 
 
-def sum_of_probabilities(model, dataset):
-    """The model's probabilities, summed over a data set, as an image."""
-    total = 0
-    for locations, _ in dataset:
-        logits = model.predict_on_batch(locations)
-        total = total + np.sum(keras.ops.softmax(logits), axis=0)
-    return np.reshape(total, (not_so_clevr.CANVAS_SIZE,) * 2)
+def compile_arguments(args):
+    return {
+        "loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        "metrics": ["accuracy"],
+    }
 
 
-def sum_of_truths(dataset):
-    """How often each pixel is the target in a data set, as an image."""
-    pixels = np.concatenate([targets for _, targets in dataset])
-    counts = np.bincount(pixels, minlength=not_so_clevr.CANVAS_SIZE**2)
-    return np.reshape(counts, (not_so_clevr.CANVAS_SIZE,) * 2)
-
-
-def draw_figures(model, args, data, folder):
+def draw_figures(model, args, data):
     """Figure 2 and the left column of Figure 5 of the paper."""
-    plots.plot_not_so_clevr().savefig(folder / "not_so_clevr.png", dpi=150)
-    truths = {
-        subset: sum_of_truths(dataset) for subset, dataset in data.items()
+    truths, predictions = {}, {}
+    for subset, dataset in data.items():
+        truths[subset] = plots.sum_images(
+            not_so_clevr.draw_pixels(pixels) for _, pixels in dataset
+        )
+        predictions[subset] = plots.sum_images(
+            keras.ops.softmax(model.predict_on_batch(locations))
+            for locations, _ in dataset
+        )
+    return {
+        "not_so_clevr": plots.plot_not_so_clevr(),
+        "summed_predictions": plots.plot_summed_predictions(
+            truths, {args.layer: predictions}
+        ),
     }
-    predictions = {
-        subset: sum_of_probabilities(model, dataset)
-        for subset, dataset in data.items()
-    }
-    plots.plot_summed_predictions(truths, {args.layer: predictions}).savefig(
-        folder / "summed_predictions.png", dpi=150
-    )
+
+
+EXPERIMENT = experiment.Experiment(
+    name=TASK,
+    recipes=RECIPES,
+    build_dataset=build_dataset,
+    build_model=build_model,
+    compile_arguments=compile_arguments,
+    score="accuracy",
+    is_perfect=lambda accuracy: accuracy == 1,
+    draw_figures=draw_figures,
+    serving_outputs=coordinate_classification.serving_outputs,
+)
 
 
 def main(argv=None):
-    args = arguments.parse(build_parser(), RECIPES, argv)
-    try:
-        run = RunFolder(
-            args.workdir,
-            vars(args),
-            resume=args.resume,
-            default_parent=f"runs/{TASK}",
-        )
-    except ValueError as error:
-        arguments.exit_with_error(error)
-    keras.utils.set_random_seed(args.seed)
-    keras.config.set_dtype_policy(args.dtype_policy)
-
-    # A resumed run goes on with new permutations, not with the first again.
-    shuffled = build_dataset(
-        args, "train", args.batch_size, args.seed + run.epochs_done
-    )
-    data = {
-        subset: build_dataset(args, subset) for subset in not_so_clevr.SUBSETS
-    }
-
-    model = build_model(args)
-    model.summary()
-    model.compile(
-        optimizer=supervised.paper_optimizer(
-            args, args.steps_per_epoch or len(shuffled)
-        ),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-        # The steps are short: this saves the way through Python in between.
-        # It rounds the steps of an epoch up.
-        steps_per_execution=1 if args.steps_per_epoch else 16,
-    )
-    best_model = supervised.fit(
-        model,
-        shuffled,
-        data["test"],
-        args,
-        run,
-        callbacks=[callbacks.TrainAccuracyWhenPerfect(data["train"])],
-    )
-
-    metrics = {
-        "seconds": run.seconds,
-        "seconds_to_perfect": callbacks.seconds_to_perfect(run.history),
-        "parameters": supervised.trainable_parameters(best_model),
-        **supervised.evaluate(best_model, **data),
-    }
-    run.write_metrics(metrics)
-    draw_figures(best_model, args, data, run.figures)
-    if args.export_dir:
-        exported = export_for_serving(
-            best_model,
-            args.export_dir,
-            outputs=coordinate_classification.serving_outputs,
-        )
-        print(f"exported: {exported}")
-    for path in run.written():
-        print(f"written: {path}")
-    print(
-        f"{args.layer}, {args.split} split: "
-        f"{metrics['train_accuracy']:.2%} train accuracy, "
-        f"{metrics['test_accuracy']:.2%} test accuracy, "
-        f"{metrics['seconds']:.0f} s of training"
-    )
-    return metrics
+    return experiment.run(EXPERIMENT, build_parser(), argv)
 
 
 if __name__ == "__main__":

@@ -42,10 +42,23 @@ def plot_not_so_clevr():
     return figure
 
 
+def sum_images(batches):
+    """Sum over batches of images, as `plot_summed_predictions` takes it.
+
+    Args:
+        batches: Iterable of arrays that hold 4096 pixels an image, row by row.
+
+    Returns:
+        Array of shape `(64, 64)`.
+    """
+    shape = (-1, not_so_clevr.CANVAS_SIZE, not_so_clevr.CANVAS_SIZE)
+    return sum(np.reshape(batch, shape).sum(axis=0) for batch in batches)
+
+
 def plot_summed_predictions(truths, predictions):
     """Sums over all examples of a set: what was asked, what was answered.
 
-    The left column of Figure 5 of the paper: a set on which a model is perfect
+    Figure 5 of the paper: a set on which a model is perfect
     has the same picture in both columns.
 
     Args:
@@ -70,6 +83,24 @@ def plot_summed_predictions(truths, predictions):
                 axis, sums[name], f"{name}: {column}", vmax=brightest
             )
         figure.colorbar(image, ax=list(row), shrink=0.8, label="sum")
+    return figure
+
+
+def plot_locations(locations):
+    """Points on the canvas: where a net puts the examples of each set.
+
+    Args:
+        locations: Dictionary from a title to an array of shape
+            `(examples, 2)`, (x, y) in pixels.
+
+    Returns:
+        A `matplotlib.figure.Figure` with one panel a title.
+    """
+    figure = Figure(figsize=(3.4 * len(locations), 3.4), layout="constrained")
+    axes = figure.subplots(1, len(locations), squeeze=False)[0]
+    for axis, (title, points) in zip(axes, locations.items(), strict=True):
+        axis.scatter(*np.asarray(points).T, s=2, linewidths=0)
+        _frame_canvas(axis, title)
     return figure
 
 

@@ -86,6 +86,18 @@ def draw_squares(centers):
     return _draw_squares(centers, half_size=SQUARE_HALF_SIZE)
 
 
+def draw_pixels(pixels):
+    """One-hot images of pixels given by their index.
+
+    Args:
+        pixels: Integer array of shape `(examples,)`, as from `pixel_index`.
+
+    Returns:
+        Float32 array of shape `(examples, 64, 64, 1)`.
+    """
+    return draw_centers(np.stack(np.divmod(pixels, CANVAS_SIZE)[::-1], axis=-1))
+
+
 def pixel_index(centers):
     """Index of each centre among the 4096 pixels, row by row."""
     return centers[:, 1] * CANVAS_SIZE + centers[:, 0]

@@ -41,7 +41,7 @@ def coordconv_classifier(
     """
     inputs = keras.Input((2,), name="location")
     x = apply_coordconv_stack(inputs, l2=l2, initialization=initialization)
-    return keras.Model(inputs, _flatten_to_logits(x), name=name)
+    return keras.Model(inputs, flatten_to_logits(x), name=name)
 
 
 def conv_classifier(filter_size=3, width=2, l2=0.0, name="conv_classifier"):
@@ -62,7 +62,7 @@ def conv_classifier(filter_size=3, width=2, l2=0.0, name="conv_classifier"):
     """
     inputs = keras.Input((2,), name="location")
     x = apply_deconv_stack(inputs, filter_size, width, l2=l2)
-    return keras.Model(inputs, _flatten_to_logits(x), name=name)
+    return keras.Model(inputs, flatten_to_logits(x), name=name)
 
 
 def serving_outputs(logits):
@@ -94,7 +94,7 @@ def apply_coordconv_stack(location, l2=0.0, initialization="he"):
         1,
         activation="relu",
         kernel_initializer=initializers.HeNormal(),
-        kernel_regularizer=_l2_penalty(l2),
+        kernel_regularizer=l2_penalty(l2),
         name="coordconv1",
     )
     x = coordconv(x)
@@ -106,7 +106,7 @@ def apply_coordconv_stack(location, l2=0.0, initialization="he"):
             1,
             activation="relu" if filters > 1 else None,
             kernel_initializer=initializers.HeNormal(),
-            kernel_regularizer=_l2_penalty(l2),
+            kernel_regularizer=l2_penalty(l2),
             name=f"conv{index}",
         )(x)
     return x
@@ -123,7 +123,7 @@ def apply_deconv_stack(location, filter_size, width, l2=0.0):
             strides=2,
             padding="same",
             kernel_initializer=initializers.HeNormal(),
-            kernel_regularizer=_l2_penalty(l2),
+            kernel_regularizer=l2_penalty(l2),
             name=f"deconv{index}",
         )(x)
         if not last:
@@ -156,11 +156,13 @@ def start_from_offsets(layer):
     layer.bias.assign(-middle * (a + b))
 
 
-def _flatten_to_logits(x):
+def flatten_to_logits(x, name="logits"):
+    """One number per pixel, `(batch, 64, 64, 1)`, to `(batch, 4096)`."""
     return layers.Reshape(
-        (CANVAS_SIZE * CANVAS_SIZE,), dtype="float32", name="logits"
+        (CANVAS_SIZE * CANVAS_SIZE,), dtype="float32", name=name
     )(x)
 
 
-def _l2_penalty(l2):
+def l2_penalty(l2):
+    """The paper's penalty, `l2` times the sum of squares; `None` for 0."""
     return regularizers.L2(l2) if l2 else None

@@ -9,6 +9,19 @@ import sys
 
 import keras
 
+from keras_coordconv.datasets import not_so_clevr
+
+RECIPE_DESCRIPTIONS = {
+    "filter_size": "height and width of the kernels",
+    "width": "factor on the number of filters",
+    "epochs": "length of the training and of the cosine decay",
+    "batch_size": "examples a step",
+    "learning_rate": "Adam's rate after the warm-up",
+    "warmup_epochs": "epochs in which the rate rises from zero",
+    "l2": "weight of the penalty on the squared kernels",
+    "center_loss": "weight of the loss on the centre (CoordConv only)",
+}
+
 
 def build_parser(description):
     """Parser with the flags that mean the same in every example.
@@ -67,17 +80,41 @@ def build_parser(description):
     return parser
 
 
-def add_recipe(parser, recipes, descriptions):
+def build_task_parser(description):
+    """`build_parser` for a task on Not-so-Clevr: with `--layer`, `--split`.
+
+    Returns:
+        Tuple of the parser and its group for flags of data and model.
+    """
+    parser = build_parser(description)
+    group = parser.add_argument_group("data and model")
+    group.add_argument(
+        "--layer",
+        choices=("coordconv", "conv"),
+        default="coordconv",
+        help="which net to train (default: %(default)s)",
+    )
+    group.add_argument(
+        "--split",
+        choices=not_so_clevr.SPLITS,
+        default="quadrant",
+        help="test centres at random or in one quarter (default: %(default)s)",
+    )
+    return parser, group
+
+
+def add_recipe(parser, recipes):
     """Adds the training settings, whose defaults depend on other flags.
 
     Args:
         parser: From `build_parser`.
         recipes: Dictionary from the values of `--layer` and `--split` to the
             settings by name.
-        descriptions: Dictionary from each setting's name to its help text.
+            Each setting is one of `RECIPE_DESCRIPTIONS`.
     """
     group = parser.add_argument_group("training")
-    for name, description in descriptions.items():
+    names = next(iter(recipes.values()))
+    for name in names:
         defaults = {key: recipe[name] for key, recipe in recipes.items()}
         values = set(defaults.values())
         listed = ", ".join(
@@ -88,7 +125,7 @@ def add_recipe(parser, recipes, descriptions):
         group.add_argument(
             f"--{name.replace('_', '-')}",
             type=_type_of(next(iter(values))),
-            help=f"{description} (default: {listed})",
+            help=f"{RECIPE_DESCRIPTIONS[name]} (default: {listed})",
         )
 
 

@@ -5,37 +5,54 @@ import math
 import keras
 
 
-class TrainAccuracyWhenPerfect(keras.callbacks.Callback):
-    """Adds `train_accuracy` to the logs once the test set is perfect.
+class ScoreTrainSetWhenPerfect(keras.callbacks.Callback):
+    """Adds `train_<score>` to the logs once the test set is perfect.
 
-    The training accuracy that `fit` reports is an average over the epoch. To
-    know when a model is perfect on both sets, this evaluates the training set
-    after each epoch that ends with a validation accuracy of 1; after the others
-    it saves the time and logs NaN.
+    The score that `fit` reports for the training set is an average over the
+    epoch. To know when a model is perfect on both sets, this evaluates the
+    training set after each epoch that ends with a perfect test set; after the
+    others it saves the time and logs NaN.
 
     Args:
         train_data: Data set for `evaluate`.
+        score: String, the metric, as `"accuracy"`.
+        is_perfect: Function of a score, to a boolean.
     """
 
-    def __init__(self, train_data):
+    def __init__(self, train_data, score, is_perfect):
         super().__init__()
         self.train_data = train_data
+        self.score = score
+        self.is_perfect = is_perfect
 
     def on_epoch_end(self, epoch, logs=None):
-        logs["train_accuracy"] = math.nan
-        if logs["val_accuracy"] == 1:
-            logs["train_accuracy"] = self.model.evaluate(
+        logs[f"train_{self.score}"] = math.nan
+        if self.is_perfect(find_score(logs, "val_", self.score)):
+            results = self.model.evaluate(
                 self.train_data, verbose=0, return_dict=True
-            )["accuracy"]
+            )
+            logs[f"train_{self.score}"] = find_score(results, "", self.score)
 
 
-def seconds_to_perfect(history):
-    """Seconds of training until both sets had accuracy 1, or `None`.
+def seconds_to_perfect(history, score, is_perfect):
+    """Seconds of training until both sets were perfect, or `None`.
 
     Args:
-        history: Rows of a run's history, with `TrainAccuracyWhenPerfect`.
+        history: Rows of a run's history, with `ScoreTrainSetWhenPerfect`.
+        score: String, the metric.
+        is_perfect: Function of a score, to a boolean; false for NaN.
     """
     for row in history:
-        if row["train_accuracy"] == 1 and row["val_accuracy"] == 1:
+        scores = (row[f"train_{score}"], find_score(row, "val_", score))
+        if all(map(is_perfect, scores)):
             return row["seconds"]
     return None
+
+
+def find_score(logs, prefix, score):
+    """Value of a score; Keras puts the output's name before it, if several."""
+    return next(
+        value
+        for name, value in logs.items()
+        if name.startswith(prefix) and name.endswith(score)
+    )

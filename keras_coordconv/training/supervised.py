@@ -80,10 +80,17 @@ def fit(model, train_data, test_data, args, run, callbacks=()):
     return run.load_best_model()
 
 
-def evaluate(model, **data):
-    """Losses and metrics of a model by `<set>_<name>`, as in metrics.json."""
+def evaluate(model, score, **data):
+    """Losses and metrics of a model by `<set>_<name>`, as in metrics.json.
+
+    Args:
+        model: A compiled `keras.Model`.
+        score: String, the metric that goes by its plain name where Keras puts
+            the name of the output before it.
+        **data: Data sets by name.
+    """
     return {
-        f"{subset}_{name}": value
+        f"{subset}_{score if name.endswith(score) else name}": value
         for subset, dataset in data.items()
         for name, value in model.evaluate(
             dataset, verbose=0, return_dict=True
