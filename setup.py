@@ -28,6 +28,7 @@ setup(
         "importlib_resources",
         "numpy>=2.0",
         "matplotlib>=3.9",
+        "tqdm",
     ],
     extras_require={
         # dill: tensorflow-datasets' DatasetBuilderTestCase needs it.

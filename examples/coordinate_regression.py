@@ -30,9 +30,9 @@ from keras_coordconv.training import experiment
 
 TASK = "coordinate_regression"
 COORDCONV_RECIPE = {
-    "epochs": 20,
-    "batch_size": 64,
-    "learning_rate": 0.01,
+    "epochs": 10,
+    "batch_size": 32,
+    "learning_rate": 0.003,
     "warmup_epochs": 0.5,
     "l2": 1e-5,
 }
@@ -51,22 +51,41 @@ RECIPES = {
     )
     for split in not_so_clevr.SPLITS
 }
-MODELS = {
-    ("coordconv", "uniform"): coordinate_regression.coordconv_regressor,
-    ("coordconv", "quadrant"): coordinate_regression.coordconv_regressor,
-    ("conv", "uniform"): coordinate_regression.conv_regressor_uniform,
-    ("conv", "quadrant"): coordinate_regression.conv_regressor_quadrant,
+# The paper has one convolution net for each split.
+CONV_MODELS = {
+    "uniform": coordinate_regression.conv_regressor_uniform,
+    "quadrant": coordinate_regression.conv_regressor_quadrant,
 }
 
 
 def build_parser():
-    parser, _ = arguments.build_task_parser(__doc__)
+    parser, model = arguments.build_task_parser(__doc__)
+    model.add_argument(
+        "--pixel-scale",
+        type=arguments.not_negative_number,
+        default=2.0,
+        help="CoordConv net: factor on the first layer's initial weights of "
+        "the image, 1 in the paper (default: %(default)s)",
+    )
+    model.add_argument(
+        "--coordinate-scale",
+        type=arguments.not_negative_number,
+        default=0.02,
+        help="CoordConv net: factor on the first layer's initial weights of "
+        "the coordinates, 1 in the paper (default: %(default)s)",
+    )
     arguments.add_recipe(parser, RECIPES)
     return parser
 
 
 def build_model(args):
-    return MODELS[args.layer, args.split](l2=args.l2)
+    if args.layer == "coordconv":
+        return coordinate_regression.coordconv_regressor(
+            l2=args.l2,
+            pixel_scale=args.pixel_scale,
+            coordinate_scale=args.coordinate_scale,
+        )
+    return CONV_MODELS[args.split](l2=args.l2)
 
 
 def build_dataset(args, subset, batch_size, shuffle_seed):

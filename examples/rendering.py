@@ -38,7 +38,7 @@ TASK = "rendering"
 COORDCONV_RECIPE = {
     "filter_size": 1,
     "width": 1,
-    "epochs": 4,
+    "epochs": 3,
     "batch_size": 4,
     "learning_rate": 0.003,
     "warmup_epochs": 0.5,

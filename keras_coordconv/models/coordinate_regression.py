@@ -14,7 +14,12 @@ from keras_coordconv.models.coordinate_classification import CANVAS_SIZE
 from keras_coordconv.models.coordinate_classification import l2_penalty
 
 
-def coordconv_regressor(l2=0.0, pixel_scale=1.0, name="coordconv_regressor"):
+def coordconv_regressor(
+    l2=0.0,
+    pixel_scale=1.0,
+    coordinate_scale=1.0,
+    name="coordconv_regressor",
+):
     """The CoordConv net: linear, then a maximum over all pixels.
 
     906 parameters. There is no activation: the last layer's map must be highest
@@ -22,10 +27,11 @@ def coordconv_regressor(l2=0.0, pixel_scale=1.0, name="coordconv_regressor"):
 
     Args:
         l2: Float, weight of the penalty on the sum of the squared kernels.
-        pixel_scale: Float, factor on the initial weights of the image in the
-            first layer. With 1, He initialization as in the paper, the maximum
-            often lies at a corner whatever the image: the white pixel then has
-            no gradient, and the net settles on the mean location.
+        pixel_scale, coordinate_scale: Floats, factors on the initial weights
+            of the image and of the coordinates in the first layer. With 1 and
+            1, He initialization as in the paper, the maximum often lies at a
+            corner whatever the image: the white pixel then has no gradient, and
+            the net settles on the mean location.
         name: String, the model's name.
 
     Returns:
@@ -34,8 +40,10 @@ def coordconv_regressor(l2=0.0, pixel_scale=1.0, name="coordconv_regressor"):
     inputs = keras.Input((CANVAS_SIZE, CANVAS_SIZE, 1), name="image")
     coordconv = CoordConv2D(8, 1, name="coordconv1", **_kernel(l2))
     x = coordconv(inputs)
-    scales = ops.reshape([pixel_scale, 1.0, 1.0], (1, 1, 3, 1))
-    coordconv.kernel.assign(coordconv.kernel * scales)
+    scales = [pixel_scale, coordinate_scale, coordinate_scale]
+    coordconv.kernel.assign(
+        coordconv.kernel * ops.reshape(scales, (1, 1, 3, 1))
+    )
     x = layers.Conv2D(8, 1, name="conv2", **_kernel(l2))(x)
     x = layers.Conv2D(8, 1, name="conv3", **_kernel(l2))(x)
     x = layers.Conv2D(8, 3, padding="same", name="conv4", **_kernel(l2))(x)

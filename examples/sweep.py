@@ -1,0 +1,254 @@
+"""Sweep: one task of the paper over a grid of settings, one run a point.
+
+    python examples/sweep.py coordinate_classification --grid quick
+
+runs both layers on both splits with the scripts' own defaults, and
+
+    python examples/sweep.py rendering --grid paper
+
+the grid of the paper (days on a CPU). `all` stands for the three tasks.
+
+Each point is a run of the task's script in a folder of its own below
+`--workdir`, named after its settings. A sweep that was interrupted continues
+where it was when it is started again: points with metrics.json are done, others
+are resumed. At the end, and with `--table` at once, it prints a table and
+writes it to table.csv.
+"""
+
+import argparse
+import csv
+import itertools
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+from tqdm import tqdm
+
+from keras_coordconv.training import arguments
+
+TASKS = ("coordinate_classification", "coordinate_regression", "rendering")
+SPLITS = {"split": ["uniform", "quadrant"]}
+DECONV = {
+    "layer": ["conv"],
+    **SPLITS,
+    "learning-rate": [0.001, 0.002, 0.005, 0.01, 0.02, 0.05],
+    "l2": [0.0, 0.001, 0.01],
+    "filter-size": [2, 3, 4],
+    "width": [1, 2, 3],
+    "batch-size": [16, 32],
+    "epochs": [1000],
+}
+# Section "Grids" of the paper's settings; each grid is a list of products.
+GRIDS = {
+    "paper": {
+        "coordinate_classification": [
+            DECONV,
+            {
+                "layer": ["coordconv"],
+                **SPLITS,
+                "initialization": ["he"],
+                "learning-rate": [0.001, 0.005, 0.01],
+                "l2": [0.0, 0.001],
+                "batch-size": [16],
+                "epochs": [50],
+            },
+        ],
+        "coordinate_regression": [
+            {
+                "layer": ["conv"],
+                **SPLITS,
+                "learning-rate": [0.0005, 0.001, 0.01],
+                "l2": [1e-5, 1e-4, 5e-4],
+                "batch-size": [256],
+                "epochs": [100],
+            },
+            {
+                "layer": ["coordconv"],
+                **SPLITS,
+                "pixel-scale": [1.0],
+                "coordinate-scale": [1.0],
+                "learning-rate": [0.01],
+                "l2": [1e-5],
+                "batch-size": [256],
+                "epochs": [100],
+            },
+        ],
+        "rendering": [
+            DECONV,
+            {
+                "layer": ["coordconv"],
+                **SPLITS,
+                "initialization": ["he"],
+                "center-scale": [1.0],
+                "learning-rate": [0.001, 0.005],
+                "l2": [0.0, 0.001],
+                "width": [1, 2],
+                "batch-size": [16],
+                "epochs": [50],
+            },
+        ],
+    },
+    "quick": {
+        "coordinate_classification": [
+            {"layer": ["coordconv"], **SPLITS, "epochs": [2]},
+            {"layer": ["conv"], **SPLITS, "epochs": [10]},
+        ],
+        "coordinate_regression": [
+            {"layer": ["coordconv"], **SPLITS},
+            {"layer": ["conv"], **SPLITS, "epochs": [5]},
+        ],
+        "rendering": [
+            {"layer": ["coordconv"], **SPLITS, "epochs": [3]},
+            {"layer": ["conv"], **SPLITS, "epochs": [10]},
+        ],
+    },
+    "test": {
+        "coordinate_regression": [
+            {"layer": ["coordconv", "conv"], "epochs": [1]},
+        ],
+    },
+}
+
+
+def build_parser():
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("task", choices=(*TASKS, "all"), help="what to sweep")
+    parser.add_argument(
+        "--grid",
+        choices=GRIDS,
+        default="quick",
+        help="which settings (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seeds",
+        nargs="+",
+        type=int,
+        default=[0],
+        help="each point is run with each of them (default: 0)",
+    )
+    parser.add_argument(
+        "--workdir",
+        default="runs/sweep",
+        help="folder of the points' folders (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--limit-examples",
+        type=arguments.positive_integer,
+        help="use only so many examples of each set",
+    )
+    parser.add_argument(
+        "--table", action="store_true", help="run nothing, print the table"
+    )
+    return parser
+
+
+def grid_points(args):
+    """All points as pairs of a task and its flags, by name."""
+    for task in TASKS if args.task == "all" else [args.task]:
+        for product in GRIDS[args.grid].get(task, []):
+            for values in itertools.product(*product.values()):
+                settings = dict(zip(product, values, strict=True))
+                if args.limit_examples:
+                    settings["limit-examples"] = args.limit_examples
+                for seed in args.seeds:
+                    yield task, {**settings, "seed": seed}
+
+
+def point_folder(args, task, settings):
+    name = "_".join(f"{key}={value}" for key, value in settings.items())
+    return pathlib.Path(args.workdir) / task / name
+
+
+def run_point(folder, task, settings):
+    """Runs a task's script in its folder, or resumes it."""
+    script = pathlib.Path(__file__).with_name(f"{task}.py")
+    flags = [f"--{name}={value}" for name, value in settings.items()]
+    if (folder / "args.json").exists():
+        flags.append("--resume")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    log = folder.with_name(f"{folder.name}.log")
+    with log.open("w") as output:
+        process = subprocess.run(
+            [sys.executable, script, f"--workdir={folder}", *flags],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    if process.returncode:
+        arguments.exit_with_error(
+            f"A point of the sweep must end well. Received: exit status "
+            f"{process.returncode} of {task} with {' '.join(flags)}. "
+            f"See {log}; start the sweep again to continue."
+        )
+
+
+def write_table(args, points):
+    """Prints and writes the results of the points that are done."""
+    rows = []
+    for task, settings in points:
+        metrics = point_folder(args, task, settings) / "metrics.json"
+        if metrics.exists():
+            results = json.loads(metrics.read_text())
+            rows.append({"task": task, **settings, **results})
+    if not rows:
+        print("no point is done")
+        return rows
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    table = pathlib.Path(args.workdir) / "table.csv"
+    partial = table.with_name("partial-table.csv")
+    with partial.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=names)
+        writer.writeheader()
+        writer.writerows(rows)
+    os.replace(partial, table)
+    for row in rows:
+        settings = " ".join(
+            f"{name} {row[name]}"
+            for name in ("layer", "split", "filter-size", "width", "seed")
+            if name in row
+        )
+        scores = "  ".join(
+            f"{name} {row[name]:.4g}"
+            for name in row
+            if name.endswith(("_accuracy", "_distance", "_iou"))
+            and name.startswith(("train", "test"))
+        )
+        print(
+            f"{row['task']:26s} {settings:40s} {scores}  {row['seconds']:.0f} s"
+        )
+    print(f"written: {table}")
+    return rows
+
+
+def main(argv=None):
+    args = build_parser().parse_args(argv)
+    points = list(grid_points(args))
+    try:
+        pathlib.Path(args.workdir).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        arguments.exit_with_error(
+            "--workdir must be a writable folder. "
+            f"Received: {args.workdir} ({error.strerror})."
+        )
+    if not args.table:
+        todo = [
+            (task, settings)
+            for task, settings in points
+            if not (
+                point_folder(args, task, settings) / "metrics.json"
+            ).exists()
+        ]
+        print(f"{len(points)} points, {len(points) - len(todo)} of them done")
+        # tqdm shows the time left.
+        for task, settings in tqdm(todo, unit="point"):
+            run_point(point_folder(args, task, settings), task, settings)
+    return write_table(args, points)
+
+
+if __name__ == "__main__":
+    main()
