@@ -1,4 +1,4 @@
-"""The script, started as a user would start it, on little data."""
+"""The three scripts, started as a user would start them, on little data."""
 
 import json
 import os
@@ -14,15 +14,18 @@ import pytest
 
 pytestmark = pytest.mark.tensorflow_backend
 
-SCRIPT = (
-    pathlib.Path(__file__).parents[2] / "examples/coordinate_classification.py"
-)
+EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
+TASKS = ("coordinate_classification", "coordinate_regression", "rendering")
 SMALL = ("--limit-examples", "24", "--epochs", "2")
 
 
-def run(*arguments, cwd, check=True):
+def script(task="coordinate_classification"):
+    return EXAMPLES / f"{task}.py"
+
+
+def run(*arguments, cwd, check=True, task="coordinate_classification"):
     return subprocess.run(
-        [sys.executable, SCRIPT, *arguments],
+        [sys.executable, script(task), *arguments],
         cwd=cwd,
         check=check,
         capture_output=True,
@@ -30,45 +33,67 @@ def run(*arguments, cwd, check=True):
     )
 
 
-def test_help(tmp_path):
-    printed = run("--help", cwd=tmp_path).stdout
+@pytest.mark.parametrize("task", TASKS)
+def test_help(tmp_path, task):
+    printed = run("--help", cwd=tmp_path, task=task).stdout
     for flag in ("--layer", "--split", "--seed", "--workdir", "--resume"):
         assert flag in printed
-    assert "default: 3 for coordconv quadrant, 3 for" in " ".join(
-        printed.split()
-    )
+    assert "for coordconv quadrant" in " ".join(printed.split())
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
-    ("layer", "split", "parameters"),
-    [("coordconv", "quadrant", 7553), ("conv", "uniform", 103_585)],
+    ("task", "layer", "split", "flags", "parameters", "score"),
+    [
+        (TASKS[0], "coordconv", "quadrant", (), 7553, "accuracy"),
+        (TASKS[0], "conv", "uniform", ("--width", "1"), 103_585, "accuracy"),
+        (TASKS[1], "coordconv", "quadrant", (), 906, "distance"),
+        (TASKS[1], "conv", "quadrant", (), 12_914, "distance"),
+        (TASKS[1], "conv", "uniform", (), 72_850, "distance"),
+        (TASKS[2], "coordconv", "uniform", (), 8074, "iou"),
+        (TASKS[2], "conv", "quadrant", ("--width", "1"), 103_585, "iou"),
+    ],
 )
-def test_small_run(tmp_path, layer, split, parameters):
+def test_small_run(tmp_path, task, layer, split, flags, parameters, score):
     import tensorflow as tf
 
     printed = run(
-        *("--layer", layer, "--split", split, "--width", "1"),
+        *("--layer", layer, "--split", split, *flags),
         *("--export-dir", "exported"),
         *SMALL,
         cwd=tmp_path,
+        task=task,
     ).stdout
-    folder = tmp_path / "runs/coordinate_classification/001"
+    folder = tmp_path / "runs" / task / "001"
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["parameters"] == parameters
-    for name in ("seconds", "train_loss", "test_loss", "test_accuracy"):
-        assert np.isfinite(metrics[name])
+    for subset in ("train", "test"):
+        assert np.isfinite(metrics[f"{subset}_loss"])
+        assert np.isfinite(metrics[f"{subset}_{score}"])
+    assert metrics["seconds"] > 0
     args = json.loads((folder / "args.json").read_text())
     assert (args["layer"], args["split"]) == (layer, split)
-    for figure in ("not_so_clevr", "summed_predictions"):
-        path = folder / "figures" / f"{figure}.png"
+    figures = list((folder / "figures").iterdir())
+    assert len(figures) == 2
+    for path in figures:
         assert path.read_bytes().startswith(b"\x89PNG")
         assert str(path.relative_to(tmp_path)) in printed
     served = tf.saved_model.load(str(tmp_path / "exported/1"))
     answer = served.signatures["serving_default"](
-        location=tf.constant([[10.0, 20.0]])
+        **(
+            {"image": tf.zeros((1, 64, 64, 1))}
+            if task == "coordinate_regression"
+            else {"location": tf.constant([[10.0, 20.0]])}
+        )
     )
-    assert set(answer) == {"probabilities", "row", "column"}
+    assert (
+        set(answer)
+        == {
+            "coordinate_classification": {"probabilities", "row", "column"},
+            "coordinate_regression": {"location"},
+            "rendering": {"image"},
+        }[task]
+    )
 
 
 def test_steps_and_dtype_policy(tmp_path):
@@ -86,7 +111,7 @@ def test_steps_and_dtype_policy(tmp_path):
 def test_export_needs_tensorflow(tmp_path):
     pytest.importorskip("jax")
     process = subprocess.run(
-        [sys.executable, SCRIPT, "--export-dir", "out"],
+        [sys.executable, script(), "--export-dir", "out"],
         cwd=tmp_path,
         env={**os.environ, "KERAS_BACKEND": "jax"},
         capture_output=True,
@@ -97,12 +122,13 @@ def test_export_needs_tensorflow(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_interrupted_and_resumed(tmp_path):
+@pytest.mark.parametrize("task", TASKS)
+def test_interrupted_and_resumed(tmp_path, task):
     arguments = (
         *("--workdir", "run", "--limit-examples", "24", "--epochs", "40"),
     )
     process = subprocess.Popen(
-        [sys.executable, SCRIPT, *arguments],
+        [sys.executable, script(task), *arguments],
         cwd=tmp_path,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -114,9 +140,9 @@ def test_interrupted_and_resumed(tmp_path):
     process.send_signal(signal.SIGKILL)
     process.wait()
     history = (tmp_path / "run/history.csv").read_text().splitlines()
-    again = run(*arguments, cwd=tmp_path, check=False)
+    again = run(*arguments, cwd=tmp_path, check=False, task=task)
     assert again.returncode == 2 and "--resume" in again.stderr
-    printed = run(*arguments, "--resume", cwd=tmp_path).stdout
+    printed = run(*arguments, "--resume", cwd=tmp_path, task=task).stdout
     assert "Epoch 1/40" not in printed and "Epoch 40/40" in printed
     resumed = (tmp_path / "run/history.csv").read_text().splitlines()
     assert [row.split(",")[0] for row in resumed[1:]] == [
