@@ -96,11 +96,82 @@ def plot_locations(locations):
     Returns:
         A `matplotlib.figure.Figure` with one panel a title.
     """
-    figure = Figure(figsize=(3.4 * len(locations), 3.4), layout="constrained")
+    figure = Figure(figsize=(3.6 * len(locations), 4.0), layout="constrained")
     axes = figure.subplots(1, len(locations), squeeze=False)[0]
     for axis, (title, points) in zip(axes, locations.items(), strict=True):
         axis.scatter(*np.asarray(points).T, s=2, linewidths=0)
         _frame_canvas(axis, title)
+    return figure
+
+
+def plot_scores(runs, score):
+    """Test against train, and test against time. Figures 4 and 6 of the paper.
+
+    Args:
+        runs: Dictionary from a label to a list of runs, as from
+            `keras_coordconv.training.run_folder.read_run`: the same settings
+            with different seeds.
+        score: String, the metric: `"accuracy"`, `"distance"` or `"iou"`.
+
+    Returns:
+        A `matplotlib.figure.Figure` with two panels: the final scores of each
+        run; and for each label the median over its runs of the test score after
+        each epoch, with the range, over the median time.
+    """
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    final, over_time = figure.subplots(1, 2)
+    unit = " [pixel]" if score == "distance" else ""
+    for index, (label, of_label) in enumerate(runs.items()):
+        color = f"C{index}"
+        final.scatter(
+            [run["metrics"][f"train_{score}"] for run in of_label],
+            [run["metrics"][f"test_{score}"] for run in of_label],
+            color=color,
+            alpha=0.7,
+            label=label,
+        )
+        epochs = min(len(run["history"]) for run in of_label)
+        seconds, scores = (
+            np.array(
+                [
+                    [row[name] for row in run["history"][:epochs]]
+                    for run in of_label
+                ]
+            )
+            for name in ("seconds", f"val_{score}")
+        )
+        time = np.median(seconds, axis=0)
+        over_time.plot(
+            time,
+            np.median(scores, axis=0),
+            color=color,
+            marker="." if epochs < 30 else None,
+            label=f"{label} ({len(of_label)} run{'s' * (len(of_label) > 1)})",
+        )
+        over_time.fill_between(
+            time, scores.min(axis=0), scores.max(axis=0), color=color, alpha=0.2
+        )
+    final.axline((0, 0), slope=1, color="gray", linewidth=0.8, zorder=0)
+    if score == "distance":
+        final.set(xscale="symlog", yscale="symlog", xlim=(0, None))
+        final.set_ylim(bottom=0)
+        over_time.set_yscale("symlog", linthresh=0.1)
+        over_time.set_ylim(bottom=0)
+    else:
+        final.set(xlim=(-0.05, 1.05), ylim=(-0.05, 1.05))
+        over_time.set_ylim(-0.05, 1.05)
+    final.set(
+        title="At the end of the training",
+        xlabel=f"train {score}{unit}",
+        ylabel=f"test {score}{unit}",
+    )
+    over_time.set(
+        title="Median and range",
+        xlabel="time of training [s]",
+        ylabel=f"test {score}{unit}",
+        xscale="log",
+    )
+    over_time.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
     return figure
 
 

@@ -160,17 +160,7 @@ class RunFolder:
 
     def _read_history(self):
         path = self.path / "history.csv"
-        if not path.exists():
-            return []
-        with path.open(newline="") as file:
-            return [
-                {
-                    name: int(value) if name == "epoch" else float(value)
-                    for name, value in row.items()
-                    if value
-                }
-                for row in csv.DictReader(file)
-            ]
+        return _read_history(path) if path.exists() else []
 
     def _write_history(self):
         with (
@@ -199,6 +189,62 @@ class _RunFolderCallback(keras.callbacks.Callback):
         seconds = time.perf_counter() - self.start
         logs = {name: float(value) for name, value in (logs or {}).items()}
         self.run.record_epoch(self.model, epoch + 1, seconds, logs)
+
+
+def read_run(folder):
+    """What a finished run has written.
+
+    Args:
+        folder: String or path, the run's folder.
+
+    Returns:
+        Dictionary of `args`, `metrics` (dictionaries) and `history` (a list of
+        dictionaries, one an epoch), with the test score as `val_<score>`.
+
+    Raises:
+        ValueError: if there is no finished run.
+    """
+    folder = pathlib.Path(folder)
+    if not (folder / "metrics.json").exists():
+        raise ValueError(
+            "A run to read must be finished, with metrics.json. "
+            f"Received: folder={folder}"
+        )
+    metrics = json.loads((folder / "metrics.json").read_text())
+    scores = [
+        name.removeprefix("test_")
+        for name in metrics
+        if name.startswith("test_")
+    ]
+    history = [
+        {_plain_name(name, scores): value for name, value in row.items()}
+        for row in _read_history(folder / "history.csv")
+    ]
+    return {
+        "args": json.loads((folder / "args.json").read_text()),
+        "metrics": metrics,
+        "history": history,
+    }
+
+
+def _plain_name(name, scores):
+    """`val_iou` for `val_image_iou`, where `iou` is a score of the run."""
+    for score in scores:
+        if name.startswith("val_") and name.endswith(f"_{score}"):
+            return name if score == "loss" else f"val_{score}"
+    return name
+
+
+def _read_history(path):
+    with path.open(newline="") as file:
+        return [
+            {
+                name: int(value) if name == "epoch" else float(value)
+                for name, value in row.items()
+                if value
+            }
+            for row in csv.DictReader(file)
+        ]
 
 
 @contextlib.contextmanager

@@ -26,3 +26,26 @@ def test_coordinate_classification_is_right_everywhere():
             found["probabilities"].numpy().argmax(axis=-1),
             not_so_clevr.pixel_index(batch),
         )
+
+
+def test_coordinate_regression_is_right_everywhere():
+    import tensorflow as tf
+
+    model = tf.saved_model.load(str(FOLDER / "coordinate_regression/1"))
+    answer = model.signatures["serving_default"]
+    for batch in np.array_split(not_so_clevr.locations(), 49):
+        images = not_so_clevr.draw_centers(batch)
+        found = 64 * answer(image=tf.constant(images))["location"].numpy()
+        np.testing.assert_allclose(found, batch, atol=0.5)
+
+
+def test_rendering_is_right_everywhere():
+    import tensorflow as tf
+
+    model = tf.saved_model.load(str(FOLDER / "rendering/1"))
+    answer = model.signatures["serving_default"]
+    for batch in np.array_split(not_so_clevr.locations(), 49):
+        image = answer(location=tf.constant(batch, tf.float32))["image"]
+        np.testing.assert_array_equal(
+            image.numpy() > 0.5, not_so_clevr.draw_squares(batch) > 0.5
+        )

@@ -1,0 +1,53 @@
+import json
+
+import numpy as np
+import pytest
+
+from keras_coordconv import plots
+from keras_coordconv.training.run_folder import read_run
+
+
+def write_run(folder, scores, final):
+    folder.mkdir(parents=True)
+    (folder / "args.json").write_text(json.dumps({"layer": "conv"}))
+    (folder / "metrics.json").write_text(
+        json.dumps({"train_iou": final[0], "test_iou": final[1]})
+    )
+    rows = [f"{i + 1},{10 * (i + 1)},{s}" for i, s in enumerate(scores)]
+    (folder / "history.csv").write_text(
+        "\n".join(["epoch,seconds,val_image_iou", *rows]) + "\n"
+    )
+    return read_run(folder)
+
+
+def test_scores_are_drawn_where_they_are(tmp_path):
+    runs = [
+        write_run(tmp_path / "1", [0.1, 0.5, 0.9], (0.8, 0.7)),
+        write_run(tmp_path / "2", [0.3, 0.5, 0.7], (0.6, 0.5)),
+        write_run(tmp_path / "3", [0.2, 0.9, 0.8], (0.4, 0.3)),
+    ]
+    final, over_time = plots.plot_scores({"conv": runs}, "iou").axes
+    np.testing.assert_allclose(
+        final.collections[0].get_offsets(), [(0.8, 0.7), (0.6, 0.5), (0.4, 0.3)]
+    )
+    (median,) = over_time.lines
+    np.testing.assert_allclose(median.get_xdata(), [10, 20, 30])
+    np.testing.assert_allclose(median.get_ydata(), [0.2, 0.5, 0.8])
+    corners = over_time.collections[0].get_paths()[0].vertices
+    assert {(10, 0.1), (10, 0.3), (20, 0.9), (30, 0.7)} <= {
+        tuple(np.round(corner, 6)) for corner in corners
+    }
+    assert over_time.get_xscale() == "log"
+
+
+def test_sum_of_images():
+    first = np.zeros((2, 4096))
+    first[:, 64 * 3 + 5] = 1
+    total = plots.sum_images([first, first[:1].reshape(1, 64, 64, 1)])
+    assert total.shape == (64, 64)
+    assert total[3, 5] == total.sum() == 3
+
+
+def test_unfinished_run(tmp_path):
+    with pytest.raises(ValueError, match="Received: folder="):
+        read_run(tmp_path)
