@@ -151,15 +151,21 @@ def plot_scores(runs, score):
         over_time.fill_between(
             time, scores.min(axis=0), scores.max(axis=0), color=color, alpha=0.2
         )
-    final.axline((0, 0), slope=1, color="gray", linewidth=0.8, zorder=0)
     if score == "distance":
-        final.set(xscale="symlog", yscale="symlog", xlim=(0, None))
-        final.set_ylim(bottom=0)
-        over_time.set_yscale("symlog", linthresh=0.1)
-        over_time.set_ylim(bottom=0)
+        scores = [
+            run["metrics"][f"{subset}_{score}"]
+            for of_label in runs.values()
+            for run in of_label
+            for subset in ("train", "test")
+        ]
+        limits = (min(scores) / 2, 2 * max(scores))
+        final.set(xscale="log", yscale="log", xlim=limits, ylim=limits)
+        over_time.set_yscale("log")
     else:
-        final.set(xlim=(-0.05, 1.05), ylim=(-0.05, 1.05))
-        over_time.set_ylim(-0.05, 1.05)
+        limits = (-0.05, 1.05)
+        final.set(xlim=limits, ylim=limits)
+        over_time.set_ylim(limits)
+    final.plot(limits, limits, color="gray", linewidth=0.8, zorder=0)
     final.set(
         title="At the end of the training",
         xlabel=f"train {score}{unit}",
