@@ -134,6 +134,7 @@ EXPERIMENT = experiment.Experiment(
     build_model=build_model,
     compile_arguments=compile_arguments,
     score="accuracy",
+    score_format="{:.2%}",
     is_perfect=lambda accuracy: accuracy == 1,
     draw_figures=draw_figures,
     serving_outputs=coordinate_classification.serving_outputs,

@@ -127,6 +127,7 @@ EXPERIMENT = experiment.Experiment(
     build_model=build_model,
     compile_arguments=compile_arguments,
     score="distance",
+    score_format="{:.3f} pixels",
     is_perfect=lambda distance: distance <= 0.5,
     draw_figures=draw_figures,
 )

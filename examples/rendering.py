@@ -157,6 +157,7 @@ EXPERIMENT = experiment.Experiment(
     build_model=build_model,
     compile_arguments=compile_arguments,
     score="iou",
+    score_format="{:.4f}",
     is_perfect=lambda iou: iou >= 0.999,
     draw_figures=draw_figures,
     serving_outputs=rendering.serving_outputs,

@@ -26,6 +26,7 @@ class Experiment:
         compile_arguments: Function of the parsed flags, to the losses and
             metrics for `compile`.
         score: String, the metric that says how good a model is.
+        score_format: String, a format for the score, as `"{:.2%}"`.
         is_perfect: Function of the score, to a boolean.
         draw_figures: Function of the best model, the parsed flags and the data
             sets by name, to `matplotlib` figures by name.
@@ -38,6 +39,7 @@ class Experiment:
     build_model: Callable
     compile_arguments: Callable
     score: str
+    score_format: str
     is_perfect: Callable[[float], bool]
     draw_figures: Callable
     serving_outputs: Callable | None = None
@@ -122,10 +124,14 @@ def run(experiment, parser, argv=None) -> dict[str, Any]:
         print(f"exported: {exported}")
     for path in folder.written():
         print(f"written: {path}")
+    train_score, test_score = (
+        experiment.score_format.format(metrics[f"{subset}_{experiment.score}"])
+        for subset in ("train", "test")
+    )
     print(
         f"{args.layer}, {args.split} split: "
-        f"{experiment.score} {metrics[f'train_{experiment.score}']:.4g} on "
-        f"train, {metrics[f'test_{experiment.score}']:.4g} on test, "
+        f"{train_score} train {experiment.score}, "
+        f"{test_score} test {experiment.score}, "
         f"{metrics['seconds']:.0f} s of training"
     )
     return metrics
