@@ -32,7 +32,14 @@ setup(
     ],
     extras_require={
         # dill: tensorflow-datasets' DatasetBuilderTestCase needs it.
-        "test": ["pytest>=8", "pytest-xdist>=3.5", "dill"],
+        "test": [
+            "pytest>=8",
+            "pytest-xdist>=3.5",
+            "dill",
+            "tensorflow-serving-api>=2.18",
+        ],
+        # Warm-up files, server configuration and the gRPC client.
+        "serving": ["tensorflow-serving-api>=2.18"],
         "jax": ["jax>=0.6"],
         # For `model.export(path, format="onnx")` and the tests of exports.
         "onnx": ["onnx", "tf2onnx", "onnxruntime", "openvino"],

@@ -120,6 +120,18 @@ def draw_figures(model, args, data):
     }
 
 
+def serving_signatures(model):
+    """Image files as the default; `tensor` still takes arrays."""
+    # TensorFlow only, as --export-dir says.
+    from keras_coordconv.serving import encoded_image_signature
+
+    return {
+        "serving_default": encoded_image_signature(
+            model, coordinate_regression.preprocess_for_serving
+        )
+    }
+
+
 EXPERIMENT = experiment.Experiment(
     name=TASK,
     recipes=RECIPES,
@@ -130,6 +142,7 @@ EXPERIMENT = experiment.Experiment(
     score_format="{:.3f} pixels",
     is_perfect=lambda distance: distance <= 0.5,
     draw_figures=draw_figures,
+    serving_signatures=serving_signatures,
 )
 
 

@@ -133,3 +133,8 @@ def _kernel(l2):
 
 def _location(x):
     return layers.Reshape((2,), dtype="float32", name="location")(x)
+
+
+def preprocess_for_serving(image):
+    """An uint8 image of the canvas to what the nets take, `[0, 255]` to 1."""
+    return ops.cast(image, "float32") / 255

@@ -1,5 +1,25 @@
-"""Export of trained models for TensorFlow Serving."""
+"""Serving of trained models with TensorFlow Serving: export and client.
 
-from keras_coordconv.serving.export import export_for_serving
+A client needs neither TensorFlow nor Keras: what needs them is imported when it
+is asked for.
+"""
 
-__all__ = ["export_for_serving"]
+import importlib
+
+_MODULES = {
+    "Signature": "signatures",
+    "encoded_image_signature": "signatures",
+    "export_for_serving": "export",
+    "ServingClient": "client",
+    "ServingError": "client",
+    "write_config": "config",
+}
+
+__all__ = sorted(_MODULES)
+
+
+def __getattr__(name):
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f"{__name__}.{_MODULES[name]}")
+    return getattr(module, name)

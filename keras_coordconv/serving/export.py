@@ -1,37 +1,88 @@
 """From a trained model to a SavedModel that TensorFlow Serving loads."""
 
+import datetime
+import fcntl
+import json
 import os
 import pathlib
 import shutil
+import subprocess
+import sys
 import tempfile
+import warnings
 
 import keras
+import numpy as np
 import tensorflow as tf
 
+from keras_coordconv import conversion
+from keras_coordconv.serving import check
+from keras_coordconv.serving import warmup as warmup_file
+from keras_coordconv.serving.signatures import tensor_signature
+from keras_coordconv.serving.signatures import with_labels
 
-def export_for_serving(model, base_path, version=None, outputs=None):
+MODEL_CARD = "assets.extra/model_card.json"
+CHECKED_BATCH_SIZES = (1, 2, 7)
+_PARTIAL = "partial-"
+
+
+def export_for_serving(
+    model,
+    base_path,
+    version=None,
+    *,
+    outputs=None,
+    signatures=None,
+    labels=None,
+    warmup=None,
+    batch_sizes=warmup_file.BATCH_SIZES,
+    fold_coordinates=False,
+    card=None,
+):
     """Writes a model as `base_path/<version>/`, ready for TensorFlow Serving.
 
-    The one signature, `serving_default`, takes the model's inputs by their
-    names with any batch size, and returns float32 outputs by name. The folder
-    is written beside its place and then renamed: a server that watches
-    `base_path` never sees half a model.
+    The signature `tensor` takes the model's inputs by their names with any
+    batch size, and returns float32 outputs by name. It is `serving_default` too
+    where `signatures` names no other.
+
+    The version is written beside its place, loaded in a fresh process as a
+    server loads it, compared there with the Keras model, and then renamed: a
+    server that watches `base_path` never sees half a model, nor one that does
+    not answer.
 
     Args:
         model: A built Functional or Sequential `keras.Model`.
-        base_path: String or path, the folder of all versions of the model.
+        base_path: String or path, the folder of all versions of the model. Its
+            name is the model's name on the server.
         version: Positive integer. Defaults to the next free one.
         outputs: Callable from what the model returns to a dictionary of
             tensors by name, each with the batch as its first axis. Defaults to
             the model's outputs by the names of their layers.
+        signatures: Dictionary of further `Signature`s by name, such as
+            `{"serving_default": encoded_image_signature(model)}`.
+        labels: List of strings, the names of the classes. Adds `class_ids` and
+            `labels` of the 5 highest `probabilities` to the outputs.
+        warmup: Dictionary from a signature's name to a dictionary of arrays by
+            input name: the examples of the warm-up file, repeated to each batch
+            size. Defaults to constant ones.
+        batch_sizes: Integers, the batch sizes that the server is to run. The
+            warm-up file has a request of each for each signature.
+        fold_coordinates: Boolean, whether to replace CoordConvs by plain
+            convolutions first, see `keras_coordconv.fold_coordinates`.
+        card: Dictionary of what the model card is to say besides, as `task`,
+            `layer` and `metrics`.
 
     Returns:
         `pathlib.Path` of the version's folder.
 
     Raises:
         ValueError: if the version exists already, if it is not a positive
-            integer, if two outputs have the same name, or if Keras does not run
-            on TensorFlow.
+            integer, if two outputs have the same name, if `labels` or
+            `warmup` do not fit, or if Keras does not run on TensorFlow.
+        RuntimeError: if the exported model does not load, or does not answer
+            as the Keras model does.
+        ImportError: if `warmup` is given, but tensorflow-serving-api is not
+            installed.
 
     Example:
 
@@ -45,67 +96,73 @@ def export_for_serving(model, base_path, version=None, outputs=None):
             ".keras, load it with KERAS_BACKEND=tensorflow and export that."
         )
     base_path = pathlib.Path(base_path)
-    if version is None:
-        version = next_version(base_path)
-    elif not isinstance(version, int) or version < 1:
-        raise ValueError(
-            f"`version` must be a positive integer. Received: version={version}"
-        )
-    path = base_path / str(version)
-    if path.exists():
-        raise ValueError(
-            "A published version is never changed. "
-            f"Received: version={version}, which {base_path} has. "
-            "Leave `version` out to get the next one."
-        )
+    path = base_path / str(_free_version(base_path, version))
     outputs = outputs or _outputs_by_name(model)
+    if labels is not None:
+        outputs = with_labels(outputs, labels)
+    signatures = {"tensor": tensor_signature(model), **(signatures or {})}
+    signatures.setdefault("serving_default", signatures["tensor"])
+    _check_warmup(warmup, signatures)
+    exported = conversion.fold_coordinates(model) if fold_coordinates else model
 
-    def serve(inputs):
-        arguments = [inputs[tensor.name] for tensor in model.inputs]
-        results = model(
-            arguments[0] if len(arguments) == 1 else arguments, training=False
-        )
-        return {
-            name: tf.cast(output, tf.float32)
-            if output.dtype.is_floating
-            else output
-            for name, output in outputs(results).items()
-        }
-
-    archive = keras.export.ExportArchive()
-    archive.add_endpoint(
-        "serving_default", serve, input_signature=[_input_specs(model)]
-    )
     base_path.mkdir(parents=True, exist_ok=True)
+    _remove_killed_exports(base_path)
     # Servers only look at folders whose name is a number.
-    partial = pathlib.Path(tempfile.mkdtemp(prefix="partial-", dir=base_path))
+    partial = pathlib.Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=base_path))
+    lock = _lock(partial)
     try:
+        archive = keras.export.ExportArchive()
+        functions = {}
+        for name, signature in signatures.items():
+            # One function for all names of a signature.
+            endpoint = functions.setdefault(
+                id(signature), _endpoint(exported, signature, outputs)
+            )
+            archive.add_endpoint(
+                name, endpoint, input_signature=[signature.inputs]
+            )
         archive.write_out(str(partial), verbose=False)
+        _write_warmup(partial, base_path, signatures, warmup, batch_sizes)
+        _write_card(partial, base_path, model, batch_sizes, card)
         _flush_to_disk(partial)
+        _check(partial, model, signatures, outputs)
         partial.chmod(0o755)
         os.rename(partial, path)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+    finally:
+        os.close(lock)
     _flush(base_path)
     return path
 
 
-def next_version(base_path):
-    """The number after the highest version below a folder."""
+def versions(base_path):
+    """The versions below a folder, ascending."""
     base_path = pathlib.Path(base_path)
     names = base_path.iterdir() if base_path.is_dir() else ()
-    versions = [int(path.name) for path in names if path.name.isdecimal()]
-    return max(versions, default=0) + 1
+    return sorted(int(path.name) for path in names if path.name.isdecimal())
 
 
-def _input_specs(model):
-    return {
-        tensor.name: tf.TensorSpec(
-            (None, *tensor.shape[1:]), tensor.dtype, name=tensor.name
+def next_version(base_path):
+    """The number after the highest version below a folder."""
+    return max(versions(base_path), default=0) + 1
+
+
+def _free_version(base_path, version):
+    if version is None:
+        return next_version(base_path)
+    if not isinstance(version, int) or version < 1:
+        raise ValueError(
+            f"`version` must be a positive integer. Received: version={version}"
         )
-        for tensor in model.inputs
-    }
+    if (base_path / str(version)).exists():
+        raise ValueError(
+            "A published version is never changed. "
+            f"Received: version={version}, which {base_path} has. "
+            "Leave `version` out to get the next one."
+        )
+    return version
 
 
 def _outputs_by_name(model):
@@ -122,6 +179,188 @@ def _outputs_by_name(model):
     return lambda outputs: dict(
         zip(names, keras.tree.flatten(outputs), strict=True)
     )
+
+
+def _endpoint(model, signature, outputs):
+    def serve(inputs):
+        tensors = signature.to_model_inputs(inputs)
+        arguments = [tensors[tensor.name] for tensor in model.inputs]
+        results = model(
+            arguments[0] if len(arguments) == 1 else arguments, training=False
+        )
+        return {
+            name: tf.cast(output, tf.float32)
+            if output.dtype.is_floating
+            else output
+            for name, output in outputs(results).items()
+        }
+
+    return serve
+
+
+def _check_warmup(warmup, signatures):
+    for name, arrays in (warmup or {}).items():
+        expected = set(signatures[name].inputs) if name in signatures else None
+        if expected != set(arrays):
+            raise ValueError(
+                "`warmup` must have the inputs of a signature: "
+                f"{ {key: list(s.inputs) for key, s in signatures.items()} }. "
+                f"Received: {name!r} with {list(arrays)}."
+            )
+
+
+def _write_warmup(folder, base_path, signatures, warmup, batch_sizes):
+    requests = []
+    for name, signature in signatures.items():
+        given = (warmup or {}).get(name)
+        for size in batch_sizes:
+            arrays = signature.examples(size)
+            if given is not None:
+                arrays = {
+                    key: np.resize(array, (size, *np.shape(array)[1:])).astype(
+                        arrays[key].dtype
+                    )
+                    for key, array in given.items()
+                }
+            requests.append((name, arrays))
+    try:
+        warmup_file.write_warmup(folder, base_path.resolve().name, requests)
+    except ImportError as error:
+        message = (
+            "A warm-up file needs the package tensorflow-serving-api. "
+            f"Received: {error}. Run: pip install 'coordconv-keras[serving]'"
+        )
+        if warmup:
+            raise ImportError(message) from error
+        warnings.warn(f"{message}. Exported without.", stacklevel=3)
+
+
+def _write_card(folder, base_path, model, batch_sizes, card):
+    from keras_coordconv import __version__
+
+    loaded = tf.saved_model.load(str(folder))
+    table = {
+        name: {
+            "inputs": {
+                key: _describe(spec)
+                for key, spec in function.structured_input_signature[1].items()
+            },
+            "outputs": {
+                key: _describe(spec)
+                for key, spec in function.structured_outputs.items()
+            },
+        }
+        for name, function in loaded.signatures.items()
+    }
+    card = {
+        "name": base_path.resolve().name,
+        "date": datetime.date.today().isoformat(),
+        "parameters": model.count_params(),
+        **(card or {}),
+        "batch_sizes": list(batch_sizes),
+        "signatures": table,
+        "versions": {
+            "keras_coordconv": __version__,
+            "keras": keras.__version__,
+            "tensorflow": tf.__version__,
+        },
+    }
+    file = folder / MODEL_CARD
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps(card, indent=2) + "\n")
+
+
+def _describe(spec):
+    return {"dtype": spec.dtype.name, "shape": list(spec.shape)}
+
+
+def _check(folder, model, signatures, outputs):
+    """Compares the export, in a fresh process, with the Keras model."""
+    random = np.random.default_rng(0)
+    requests, expected = [], []
+    for name, signature in signatures.items():
+        serve = _endpoint(model, signature, outputs)
+        for size in CHECKED_BATCH_SIZES:
+            arrays = signature.examples(size, random)
+            requests.append((name, arrays))
+            tensors = {key: tf.constant(x) for key, x in arrays.items()}
+            expected.append(keras.tree.map_structure(np.array, serve(tensors)))
+    replayed = warmup_file.read_warmup(folder)
+    answers = _ask_in_fresh_process(folder, [*requests, *replayed])
+    for (name, _), found, right in zip(
+        requests, answers, expected, strict=False
+    ):
+        for key, values in right.items():
+            # Classes may change places where two are equal but for rounding.
+            same = found[key].shape == values.shape and (
+                not np.issubdtype(values.dtype, np.floating)
+                or np.allclose(
+                    found[key],
+                    values,
+                    rtol=0,
+                    atol=1e-5 * max(1, np.abs(values).max(initial=0)),
+                    equal_nan=True,
+                )
+            )
+            if not same:
+                raise RuntimeError(
+                    "An export must answer as the Keras model does. Received: "
+                    f"other values of {key!r} from signature {name!r}. Nothing "
+                    "was published."
+                )
+
+
+def _ask_in_fresh_process(folder, requests):
+    with tempfile.TemporaryDirectory() as scratch:
+        questions = os.path.join(scratch, "requests.npz")
+        answers = os.path.join(scratch, "answers.npz")
+        np.savez(
+            questions,
+            count=len(requests),
+            **{
+                str(index): np.array(request, object)
+                for index, request in enumerate(
+                    {"signature": name, "inputs": arrays}
+                    for name, arrays in requests
+                )
+            },
+        )
+        process = subprocess.run(
+            [sys.executable, check.__file__, folder, questions, answers],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
+        )
+        if process.returncode:
+            raise RuntimeError(
+                "An export must load and answer without Keras. Received: "
+                f"{process.stdout.strip() or process.stderr.strip()[-2000:]}. "
+                "Nothing was published."
+            )
+        with np.load(answers, allow_pickle=True) as arrays:
+            return [arrays[str(index)].item() for index in range(len(requests))]
+
+
+def _remove_killed_exports(base_path):
+    for folder in base_path.glob(f"{_PARTIAL}*"):
+        try:
+            lock = _lock(folder)
+        except OSError:
+            continue  # Being written, or gone.
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def _lock(folder):
+    """Held until it is closed or the process ends, however it ends."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _flush_to_disk(folder):

@@ -31,6 +31,8 @@ class Experiment:
         draw_figures: Function of the best model, the parsed flags and the data
             sets by name, to `matplotlib` figures by name.
         serving_outputs: As `outputs` of `export_for_serving`, or `None`.
+        serving_signatures: Function of the model, to `signatures` of
+            `export_for_serving`.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Experiment:
     is_perfect: Callable[[float], bool]
     draw_figures: Callable
     serving_outputs: Callable | None = None
+    serving_signatures: Callable = lambda model: {}
 
 
 def run(experiment, parser, argv=None) -> dict[str, Any]:
@@ -119,7 +122,17 @@ def run(experiment, parser, argv=None) -> dict[str, Any]:
         from keras_coordconv.serving import export_for_serving
 
         exported = export_for_serving(
-            best_model, args.export_dir, outputs=experiment.serving_outputs
+            best_model,
+            args.export_dir,
+            outputs=experiment.serving_outputs,
+            signatures=experiment.serving_signatures(best_model),
+            card={
+                "task": experiment.name,
+                "layer": args.layer,
+                "split": args.split,
+                "seed": args.seed,
+                "metrics": metrics,
+            },
         )
         print(f"exported: {exported}")
     for path in folder.written():

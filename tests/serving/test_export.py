@@ -1,13 +1,18 @@
+import io
+import json
 import pathlib
 import subprocess
 import sys
+import time
 
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 import keras_coordconv
 from keras_coordconv.models import coordinate_classification
+from keras_coordconv.serving import encoded_image_signature
 from keras_coordconv.serving import export
 from keras_coordconv.serving import export_for_serving
 
@@ -149,3 +154,261 @@ def test_failed_export_leaves_nothing(tmp_path):
     with pytest.raises(RuntimeError, match="broken outputs"):
         export_for_serving(small_model(), tmp_path / "model", outputs=broken)
     assert not files(tmp_path)
+
+
+def photo_model():
+    inputs = keras.Input((12, 10, 3), name="image")
+    x = keras_coordconv.CoordConv2D(4, 3, name="features")(inputs / 255)
+    x = keras.layers.GlobalMaxPooling2D()(x)
+    outputs = keras.layers.Dense(7, "softmax", name="probabilities")(x)
+    return keras.Model(inputs, outputs)
+
+
+def test_encoded_images_are_decoded_and_resized_in_the_graph(tmp_path):
+    import tensorflow as tf
+
+    model = photo_model()
+    path = export_for_serving(
+        model,
+        tmp_path,
+        signatures={"serving_default": encoded_image_signature(model)},
+    )
+    signatures = tf.saved_model.load(str(path)).signatures
+    assert set(signatures) == {"serving_default", "tensor"}
+    random = np.random.default_rng(0)
+    same_size = random.integers(0, 256, (12, 10, 3), "uint8")
+    larger = np.kron(same_size, np.ones((2, 2, 1), "uint8"))
+    files = []
+    for image in (same_size, larger):
+        buffer = io.BytesIO()
+        Image.fromarray(image).save(buffer, "png")
+        files.append(buffer.getvalue())
+    found = signatures["serving_default"](image_bytes=tf.constant(files))
+    expected = model.predict_on_batch(same_size[None].astype("float32"))
+    np.testing.assert_allclose(
+        found["probabilities"][:1], expected, rtol=1e-5, atol=1e-6
+    )
+    # Pillow's antialiased resize is a computation of its own.
+    small = Image.fromarray(larger).resize((10, 12), Image.Resampling.BILINEAR)
+    expected = model.predict_on_batch(np.asarray(small, "float32")[None])
+    np.testing.assert_allclose(
+        found["probabilities"][1:], expected, rtol=0.02, atol=1e-3
+    )
+
+
+def test_encoded_images_need_an_image_model():
+    model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(1)])
+    with pytest.raises(ValueError, match=r"Received: \[\(None, 5\)\]"):
+        encoded_image_signature(model)
+    with pytest.raises(ValueError, match="needs one size"):
+        encoded_image_signature(
+            keras.Sequential([keras.Input((None, 8, 3)), keras.layers.ReLU()])
+        )
+
+
+def test_labels_are_looked_up_in_the_graph(tmp_path):
+    import tensorflow as tf
+
+    model = photo_model()
+    labels = ["ant", "bee", "cat", "dog", "eel", "fox", "gnu"]
+    path = export_for_serving(model, tmp_path, labels=labels)
+    answer = tf.saved_model.load(str(path)).signatures["tensor"]
+    images = np.random.default_rng(0).uniform(0, 255, (3, 12, 10, 3))
+    images = images.astype("float32")
+    found = answer(image=tf.constant(images))
+    order = np.argsort(-model.predict_on_batch(images), axis=-1)[:, :5]
+    np.testing.assert_array_equal(found["class_ids"], order)
+    np.testing.assert_array_equal(
+        found["labels"].numpy().astype(str), np.array(labels)[order]
+    )
+    with pytest.raises(ValueError, match="Received: 2 labels"):
+        export_for_serving(model, tmp_path, labels=["ant", "bee"])
+
+
+def test_warmup_has_each_signature_at_each_batch_size(tmp_path):
+    import tensorflow as tf
+
+    prediction_log_pb2 = pytest.importorskip(
+        "tensorflow_serving.apis.prediction_log_pb2"
+    )
+    model = photo_model()
+    path = export_for_serving(
+        model,
+        tmp_path / "photos",
+        signatures={"serving_default": encoded_image_signature(model)},
+        warmup={"tensor": {"image": np.full((1, 12, 10, 3), 7.0)}},
+        batch_sizes=(1, 4),
+    )
+    file = path / "assets.extra" / "tf_serving_warmup_requests"
+    requests = [
+        prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+        for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator()
+    ]
+    shapes = {
+        (
+            request.model_spec.name,
+            request.model_spec.signature_name,
+            *(
+                (name, tuple(axis.size for axis in tensor.tensor_shape.dim))
+                for name, tensor in request.inputs.items()
+            ),
+        )
+        for request in requests
+    }
+    assert shapes == {
+        ("photos", "tensor", ("image", (1, 12, 10, 3))),
+        ("photos", "tensor", ("image", (4, 12, 10, 3))),
+        ("photos", "serving_default", ("image_bytes", (1,))),
+        ("photos", "serving_default", ("image_bytes", (4,))),
+    }
+    for request in requests:
+        if request.model_spec.signature_name == "tensor":
+            assert (tf.make_ndarray(request.inputs["image"]) == 7).all()
+    assert file.stat().st_size < 2000
+
+
+def test_warmup_must_fit(tmp_path):
+    with pytest.raises(ValueError, match="Received: 'tensor' with \\['x'\\]"):
+        export_for_serving(
+            small_model(), tmp_path, warmup={"tensor": {"x": np.zeros(1)}}
+        )
+    assert not files(tmp_path)
+
+
+def test_model_card(tmp_path):
+    model = photo_model()
+    path = export_for_serving(
+        model, tmp_path / "photos", card={"task": "photos", "layer": "conv"}
+    )
+    card = json.loads((path / "assets.extra/model_card.json").read_text())
+    # 3 * 3 * (3 + 2) * 4 + 4 and 4 * 7 + 7
+    assert card["parameters"] == 184 + 35
+    assert (card["name"], card["task"], card["layer"]) == (
+        *("photos", "photos"),
+        "conv",
+    )
+    assert card["versions"]["keras"] == keras.__version__
+    assert card["signatures"]["serving_default"] == {
+        "inputs": {
+            "image": {"dtype": "float32", "shape": [None, 12, 10, 3]},
+        },
+        "outputs": {
+            "probabilities": {"dtype": "float32", "shape": [None, 7]},
+        },
+    }
+
+
+def test_folded_export_answers_as_the_model(tmp_path):
+    import tensorflow as tf
+
+    model = photo_model()
+    path = export_for_serving(model, tmp_path, fold_coordinates=True)
+    loaded = tf.saved_model.load(str(path))
+    images = np.random.default_rng(0).uniform(0, 255, (3, 12, 10, 3))
+    images = images.astype("float32")
+    np.testing.assert_allclose(
+        loaded.signatures["tensor"](image=tf.constant(images))["probabilities"],
+        model.predict_on_batch(images),
+        atol=1e-5,
+    )
+    graph = loaded.signatures["tensor"].graph.as_graph_def()
+    operations = {
+        node.op
+        for function in graph.library.function
+        for node in function.node_def
+    }
+    assert "Conv2D" in operations and "ConcatV2" not in operations
+
+
+def test_export_that_answers_otherwise_is_not_published(tmp_path):
+    class Noisy(keras.layers.Layer):
+        def call(self, inputs):
+            # Not the same in the graph as in the Keras model.
+            import tensorflow as tf
+
+            return inputs + 1e-3 * (not tf.executing_eagerly())
+
+    inputs = keras.Input((3,), name="numbers")
+    model = keras.Model(inputs, Noisy(name="noisy")(inputs))
+    with pytest.raises(RuntimeError, match="other values of 'noisy'"):
+        export_for_serving(model, tmp_path / "model")
+    assert not files(tmp_path)
+
+
+def test_export_that_needs_xla_is_not_published(tmp_path):
+    class Compiled(keras.layers.Layer):
+        def call(self, inputs):
+            import tensorflow as tf
+
+            return tf.function(lambda x: 2 * x, jit_compile=True)(inputs)
+
+    inputs = keras.Input((3,), name="numbers")
+    model = keras.Model(inputs, Compiled()(inputs))
+    with pytest.raises(RuntimeError, match="must run without XLA"):
+        export_for_serving(model, tmp_path / "model")
+    assert not files(tmp_path)
+
+
+KILLED = """
+import sys
+import keras
+import keras_coordconv
+from keras_coordconv.serving import export_for_serving
+
+inputs = keras.Input((8, 8, 2), name="picture")
+model = keras.Model(inputs, keras_coordconv.CoordConv2D(3, 3)(inputs))
+print("ready", flush=True)
+export_for_serving(model, sys.argv[1])
+"""
+
+
+def start_export(folder):
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, folder],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    process.stdout.readline()
+    return process
+
+
+def test_killed_export_leaves_nothing_to_load_and_the_next_cleans_up(tmp_path):
+    process = start_export(tmp_path)
+    while not list(tmp_path.glob("partial-*/saved_model.pb")):
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert [path.name[:8] for path in tmp_path.iterdir()] == ["partial-"]
+    export_for_serving(small_model(), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["1"]
+
+
+def test_exports_at_the_same_time_leave_each_other_alone(tmp_path):
+    process = start_export(tmp_path)
+    while not list(tmp_path.glob("partial-*")):
+        time.sleep(0.01)
+    time.sleep(0.1)
+    (partial,) = tmp_path.glob("partial-*")
+    export._remove_killed_exports(tmp_path)
+    assert partial.exists()
+    assert process.wait() == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["1"]
+
+
+@pytest.mark.slow
+def test_export_killed_at_random_moments(tmp_path):
+    import tensorflow as tf
+
+    random = np.random.default_rng(0)
+    for moment in random.uniform(0, 12, 20):
+        process = start_export(tmp_path)
+        time.sleep(moment)
+        process.kill()
+        process.wait()
+        for path in tmp_path.iterdir():
+            if path.name.isdecimal():
+                answer = tf.saved_model.load(str(path)).signatures["tensor"]
+                found = answer(picture=tf.zeros((2, 8, 8, 2)))
+                assert np.isfinite(next(iter(found.values()))).all()
+                assert (path / "assets.extra/model_card.json").exists()
+    assert len(list(tmp_path.glob("partial-*"))) <= 1

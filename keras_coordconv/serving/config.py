@@ -1,0 +1,123 @@
+"""The files that tell TensorFlow Serving what to serve and how to batch."""
+
+import json
+import os
+import pathlib
+
+from keras_coordconv.serving.export import MODEL_CARD
+from keras_coordconv.serving.export import versions
+from keras_coordconv.serving.warmup import BATCH_SIZES
+
+
+def write_config(
+    folder, server_path="/models", version_labels=None, batch_threads=2
+):
+    """Writes the server's files for all models below a folder.
+
+        models.config                        --model_config_file
+        batching.config                      --batching_parameters_file
+        <name>/<version>/batching_params.pbtxt
+                                   --enable_per_model_batching_parameters
+
+    Args:
+        folder: String or path that holds `<name>/<version>/`.
+        server_path: String, where the server sees that folder.
+        version_labels: Dictionary from a model's name to a dictionary from a
+            label to a version.
+        batch_threads: Integer, batches that are run at the same time.
+
+    Returns:
+        `pathlib.Path` of models.config.
+
+    Raises:
+        ValueError: if there is no model below the folder, or a label names a
+            model or version that is not there.
+        ImportError: without the package tensorflow-serving-api.
+    """
+    from google.protobuf import text_format
+    from tensorflow_serving.config import model_server_config_pb2
+
+    folder = pathlib.Path(folder)
+    found = models(folder)
+    if not found:
+        raise ValueError(
+            "A folder to serve must hold <name>/<version>/saved_model.pb. "
+            f"Received: {folder}, which has none. Export a model there."
+        )
+    config = model_server_config_pb2.ModelServerConfig()
+    for name, numbers in found.items():
+        entry = config.model_config_list.config.add()
+        entry.name = name
+        entry.base_path = f"{server_path.rstrip('/')}/{name}"
+        entry.model_platform = "tensorflow"
+        labels = (version_labels or {}).get(name, {})
+        entry.version_labels.update(labels)
+        if labels:
+            # Else the server keeps the newest version only.
+            entry.model_version_policy.specific.versions.extend(
+                sorted({*labels.values(), numbers[-1]})
+            )
+    for name, labels in (version_labels or {}).items():
+        missing = set(labels.values()) - set(found.get(name, ()))
+        if missing:
+            raise ValueError(
+                "A label must name a version that is there. "
+                f"Received: {name} {labels}; {folder} has "
+                f"{found.get(name, 'no such model')}."
+            )
+    for name, numbers in found.items():
+        for number in numbers:
+            version = folder / name / str(number)
+            _write(
+                version / "batching_params.pbtxt",
+                batching_parameters(_batch_sizes(version), batch_threads),
+            )
+    _write(
+        folder / "batching.config",
+        batching_parameters(BATCH_SIZES, batch_threads),
+    )
+    path = folder / "models.config"
+    _write(path, text_format.MessageToString(config))
+    return path
+
+
+def models(folder):
+    """The versions of each model below a folder, by name."""
+    found = {}
+    for path in sorted(pathlib.Path(folder).iterdir()):
+        numbers = [
+            number
+            for number in (versions(path) if path.is_dir() else ())
+            if (path / str(number) / "saved_model.pb").exists()
+        ]
+        if numbers:
+            found[path.name] = numbers
+    return found
+
+
+def batching_parameters(batch_sizes, batch_threads):
+    """The server's BatchingParameters as text.
+
+    That message is not in tensorflow-serving-api; the text is written by hand.
+    """
+    lines = [
+        f"max_batch_size {{ value: {max(batch_sizes)} }}",
+        "batch_timeout_micros { value: 1000 }",
+        "max_enqueued_batches { value: 100 }",
+        f"num_batch_threads {{ value: {batch_threads} }}",
+        *(f"allowed_batch_sizes: {size}" for size in sorted(batch_sizes)),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _batch_sizes(version):
+    card = version / MODEL_CARD
+    if not card.exists():
+        return BATCH_SIZES
+    return json.loads(card.read_text())["batch_sizes"]
+
+
+def _write(path, text):
+    partial = path.with_name(f"partial-{path.name}")
+    partial.write_text(text)
+    os.replace(partial, path)

@@ -1,0 +1,71 @@
+"""The server's files parse as the server's own messages."""
+
+import pytest
+
+from keras_coordconv.serving import write_config
+
+model_server_config_pb2 = pytest.importorskip(
+    "tensorflow_serving.config.model_server_config_pb2"
+)
+text_format = pytest.importorskip("google.protobuf.text_format")
+
+
+def make_version(folder, name, version, card=None):
+    path = folder / name / str(version)
+    (path / "assets.extra").mkdir(parents=True)
+    (path / "saved_model.pb").write_bytes(b"")
+    if card:
+        (path / "assets.extra/model_card.json").write_text(card)
+    return path
+
+
+def test_models_config_lists_the_models(tmp_path):
+    make_version(tmp_path, "photos", 1)
+    make_version(tmp_path, "photos", 12)
+    make_version(tmp_path, "digits", 2)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "digits" / "partial-x").mkdir()
+    path = write_config(
+        tmp_path,
+        server_path="/srv/",
+        version_labels={"photos": {"stable": 1}},
+    )
+    config = model_server_config_pb2.ModelServerConfig()
+    text_format.Parse(path.read_text(), config)
+    found = {
+        entry.name: (
+            entry.base_path,
+            entry.model_platform,
+            dict(entry.version_labels),
+            list(entry.model_version_policy.specific.versions),
+        )
+        for entry in config.model_config_list.config
+    }
+    assert found == {
+        "digits": ("/srv/digits", "tensorflow", {}, []),
+        "photos": ("/srv/photos", "tensorflow", {"stable": 1}, [1, 12]),
+    }
+
+
+def test_batching_files_have_the_sizes_of_the_warm_up(tmp_path):
+    version = make_version(
+        tmp_path, "photos", 1, card='{"batch_sizes": [1, 3]}'
+    )
+    write_config(tmp_path)
+    lines = (version / "batching_params.pbtxt").read_text().splitlines()
+    assert "max_batch_size { value: 3 }" in lines
+    assert lines[-2:] == ["allowed_batch_sizes: 1", "allowed_batch_sizes: 3"]
+    assert (tmp_path / "batching.config").exists()
+
+
+def test_nothing_to_serve(tmp_path):
+    with pytest.raises(ValueError, match="which has none"):
+        write_config(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_label_of_a_version_that_is_not_there(tmp_path):
+    make_version(tmp_path, "photos", 1)
+    with pytest.raises(ValueError, match=r"Received: photos \{'old': 7\}"):
+        write_config(tmp_path, version_labels={"photos": {"old": 7}})
+    assert not (tmp_path / "models.config").exists()
