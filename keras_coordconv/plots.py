@@ -104,6 +104,26 @@ def plot_locations(locations):
     return figure
 
 
+def plot_rendered(locations, images, source):
+    """What a rendering net paints for some locations, each marked.
+
+    Args:
+        locations: Array of shape `(examples, 2)`, (x, y) in pixels.
+        images: Array of shape `(examples, 64, 64, 1)`, in `[0, 1]`.
+        source: String, who painted them.
+
+    Returns:
+        A `matplotlib.figure.Figure` with one panel an example.
+    """
+    figure = Figure(figsize=(2.6 * len(images), 3.1), layout="constrained")
+    figure.suptitle(f"Rendered by {source}", fontsize="medium")
+    axes = figure.subplots(1, len(images), squeeze=False)[0]
+    for axis, (x, y), image in zip(axes, locations, images, strict=True):
+        _show_canvas(axis, image, f"x = {x:g}, y = {y:g}")
+        axis.plot(x, y, "r+")
+    return figure
+
+
 def plot_scores(runs, score):
     """Test against train, and test against time. Figures 4 and 6 of the paper.
 

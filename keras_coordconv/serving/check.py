@@ -72,6 +72,37 @@ def ask(folder, requests):
         return answers
 
 
+def open_version(folder, signature):
+    """A version in a session that stays open.
+
+    Returns:
+        Function from a dictionary of arrays to one of arrays, and the table of
+        the signature as `ServingClient.metadata` gives it.
+    """
+    session = tf.compat.v1.Session(graph=tf.Graph(), config=session_config())
+    with session.graph.as_default():
+        loaded = tf.compat.v1.saved_model.load(session, ["serve"], str(folder))
+    definition = loaded.signature_def[signature]
+    names = {key: x.name for key, x in definition.inputs.items()}
+    fetch = {key: x.name for key, x in definition.outputs.items()}
+    table = {
+        side: {
+            key: {
+                "dtype": np.dtype(tf.as_dtype(x.dtype).as_numpy_dtype).name,
+                "shape": [axis.size for axis in x.tensor_shape.dim],
+            }
+            for key, x in getattr(definition, side).items()
+        }
+        for side in ("inputs", "outputs")
+    }
+
+    def call(inputs):
+        feed = {names[key]: array for key, array in inputs.items()}
+        return session.run(fetch, feed)
+
+    return call, table
+
+
 def _must_compile(attributes):
     return "_XlaMustCompile" in attributes and attributes["_XlaMustCompile"].b
 

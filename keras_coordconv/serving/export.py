@@ -286,7 +286,7 @@ def _check(folder, model, signatures, outputs):
             tensors = {key: tf.constant(x) for key, x in arrays.items()}
             expected.append(keras.tree.map_structure(np.array, serve(tensors)))
     replayed = warmup_file.read_warmup(folder)
-    answers = _ask_in_fresh_process(folder, [*requests, *replayed])
+    answers = ask_in_fresh_process(folder, [*requests, *replayed])
     for (name, _), found, right in zip(
         requests, answers, expected, strict=False
     ):
@@ -310,7 +310,8 @@ def _check(folder, model, signatures, outputs):
                 )
 
 
-def _ask_in_fresh_process(folder, requests):
+def ask_in_fresh_process(folder, requests):
+    """The answers of a SavedModel to requests, see `check.ask`."""
     with tempfile.TemporaryDirectory() as scratch:
         questions = os.path.join(scratch, "requests.npz")
         answers = os.path.join(scratch, "answers.npz")

@@ -1,0 +1,148 @@
+"""Serving: from saved_models/ to answers of TensorFlow Serving, with a picture.
+
+    python examples/serve_and_predict.py
+
+writes the server's configuration for saved_models/, prints the two ways of
+starting TensorFlow Serving on it, waits for the server, asks it for the squares
+around four locations, and draws the answers. Where no server answers, it says
+so and asks the SavedModel itself.
+
+    python examples/serve_and_predict.py --address grpc://localhost:8500
+
+does it by gRPC (`pip install '.[serving]'`, which writing the configuration
+needs as well).
+"""
+
+import argparse
+import os
+import pathlib
+import time
+
+import numpy as np
+from tqdm import tqdm
+
+from keras_coordconv import plots
+from keras_coordconv.serving import ServingClient
+from keras_coordconv.serving import ServingError
+from keras_coordconv.serving import config
+from keras_coordconv.serving import export
+from keras_coordconv.training import arguments
+
+MODEL = "rendering"
+LOCATIONS = np.array([[8, 8], [48, 16], [24, 40], [56, 56]], "float32")
+SAVED_MODELS = pathlib.Path(__file__).parents[1] / "saved_models"
+
+
+def build_parser():
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--saved-models",
+        default=SAVED_MODELS,
+        type=pathlib.Path,
+        help="folder with rendering/<version>/ (default: the project's)",
+    )
+    parser.add_argument(
+        "--model",
+        help="a rendering net as .keras, exported to the next version first",
+    )
+    parser.add_argument(
+        "--address",
+        default="http://localhost:8501",
+        help="of the server, http:// or grpc:// (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--wait",
+        type=float,
+        default=10.0,
+        help="seconds to wait for the server (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--figure",
+        default="served.png",
+        help="file of the picture (default: %(default)s)",
+    )
+    return parser
+
+
+def print_server_commands(folder):
+    folder = folder.resolve()
+    print(
+        "Start the server with Docker:\n\n"
+        "  docker run -p 8500:8500 -p 8501:8501 "
+        f"-v {folder}:/models tensorflow/serving "
+        "--model_config_file=/models/models.config\n\n"
+        "or, where it is installed, for this one model:\n\n"
+        "  tensorflow_model_server --port=8500 --rest_api_port=8501 "
+        f"--model_name={MODEL} --model_base_path={folder / MODEL}\n"
+    )
+
+
+def wait_for_server(client, seconds):
+    """Whether the server has the model within so many seconds."""
+    last = "no answer"
+    for _ in tqdm(range(max(1, round(seconds))), desc="waiting", unit="s"):
+        try:
+            if "AVAILABLE" in client.status(MODEL).values():
+                return True
+        except ServingError as error:
+            last = error
+            if not error.unavailable:
+                break
+        time.sleep(1)
+    print(f"No server has the model {MODEL!r}: {last}")
+    return False
+
+
+def ask_saved_model(folder):
+    version = folder / MODEL / str(export.versions(folder / MODEL)[-1])
+    request = ("serving_default", {"location": LOCATIONS})
+    (answer,) = export.ask_in_fresh_process(version, [request])
+    return answer, f"{version.parent.name}/{version.name}, without a server"
+
+
+def main(argv=None):
+    args = build_parser().parse_args(argv)
+    try:
+        if args.model:
+            import keras
+
+            from keras_coordconv.models import rendering
+
+            path = export.export_for_serving(
+                keras.saving.load_model(args.model, compile=False),
+                args.saved_models / MODEL,
+                outputs=rendering.serving_outputs,
+            )
+            print(f"exported: {path}")
+        if not export.versions(args.saved_models / MODEL):
+            raise ValueError(
+                "--saved-models must hold rendering/<version>/. "
+                f"Received: {args.saved_models}. Make one with python "
+                "examples/rendering.py --export-dir FOLDER/rendering"
+            )
+        written = config.write_config(args.saved_models)
+        client = ServingClient(args.address, retries=0)
+    except (ImportError, OSError, ValueError) as error:
+        arguments.exit_with_error(error)
+    print_server_commands(args.saved_models)
+    with client:
+        if wait_for_server(client, args.wait):
+            answer = client.predict(MODEL, {"location": LOCATIONS})
+            source = args.address
+        else:
+            answer, source = ask_saved_model(args.saved_models)
+    print(f"answered by: {source}")
+
+    figure = plots.plot_rendered(LOCATIONS, answer["image"], source)
+    partial = pathlib.Path(args.figure).with_suffix(".partial.png")
+    figure.savefig(partial, dpi=150)
+    os.replace(partial, args.figure)
+    print(f"written: {written}\nwritten: {args.figure}")
+    return {"answered_by": source, "images": answer["image"]}
+
+
+if __name__ == "__main__":
+    main()

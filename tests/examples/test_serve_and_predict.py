@@ -1,0 +1,68 @@
+"""The serving example, with a double of the server and with none."""
+
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.tensorflow_backend
+pytest.importorskip("tensorflow_serving")
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+@pytest.fixture
+def saved_models(tmp_path):
+    folder = tmp_path / "saved_models"
+    shutil.copytree(ROOT / "saved_models", folder)
+    return folder
+
+
+def run(*arguments, cwd, check=True):
+    return subprocess.run(
+        [sys.executable, ROOT / "examples/serve_and_predict.py", *arguments],
+        cwd=cwd,
+        check=check,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_help(tmp_path):
+    assert "--address" in run("--help", cwd=tmp_path).stdout
+
+
+def test_without_a_server(tmp_path, saved_models):
+    printed = run(
+        *("--saved-models", saved_models, "--wait", "1"),
+        *("--address", "http://127.0.0.1:9"),
+        cwd=tmp_path,
+    ).stdout
+    assert "No server has the model" in printed
+    assert "answered by: rendering/1, without a server" in printed
+    assert f"-v {saved_models}:/models tensorflow/serving" in printed
+    assert (tmp_path / "served.png").exists()
+    assert (saved_models / "models.config").exists()
+
+
+def test_with_the_double(tmp_path, saved_models):
+    from serving import server_double
+
+    double = server_double.Double(saved_models)
+    try:
+        printed = run(
+            *("--saved-models", saved_models, "--address", double.grpc),
+            cwd=tmp_path,
+        ).stdout
+    finally:
+        double.stop()
+    assert f"answered by: {double.grpc}" in printed
+
+
+def test_nothing_to_serve(tmp_path):
+    result = run("--saved-models", tmp_path, cwd=tmp_path, check=False)
+    assert result.returncode == 2
+    assert "Received: " in result.stderr
+    assert not list(tmp_path.iterdir())

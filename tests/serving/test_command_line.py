@@ -1,0 +1,102 @@
+"""`python -m keras_coordconv.serving`, as from a shell."""
+
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import keras_coordconv
+
+pytestmark = pytest.mark.tensorflow_backend
+pytest.importorskip("tensorflow_serving")
+
+
+def shell(*arguments, check=True):
+    return subprocess.run(
+        [sys.executable, "-m", "keras_coordconv.serving", *arguments],
+        check=check,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    inputs = keras.Input((8, 8, 3), name="image")
+    x = keras_coordconv.CoordConv2D(4, 3, name="features")(inputs)
+    model = keras.Model(inputs, x)
+    model.save(folder / "model.keras")
+    plain = shell("export", folder / "model.keras", folder / "photos")
+    assert plain.stdout.split() == [str(folder / "photos" / "1")]
+    shell(
+        *("export", folder / "model.keras", folder / "photos"),
+        *("--images", "--fold-coordinates", "--version", "5"),
+    )
+    return folder
+
+
+def test_check_replays_the_warm_up(folder):
+    printed = shell("check", folder / "photos/5").stdout
+    assert "serving_default: image_bytes[32] -> features[32, 6, 6, 4]" in (
+        printed
+    )
+    assert "12 requests" in printed
+
+
+def test_check_of_half_a_version(folder, tmp_path):
+    result = shell("check", tmp_path, check=False)
+    assert result.returncode == 2
+    assert "error: An export must load" in result.stderr
+
+
+def test_config(folder):
+    printed = shell("config", folder, "--server-path", "/srv").stdout
+    assert printed.split() == [str(folder / "models.config")]
+    assert "/srv/photos" in (folder / "models.config").read_text()
+
+
+def test_predict_and_bench(folder):
+    from serving import server_double
+
+    double = server_double.Double(folder)
+    try:
+        inputs = json.dumps({"image": np.ones((1, 8, 8, 3)).tolist()})
+        printed = shell(
+            *("predict", double.rest, "photos", inputs),
+            *("--signature", "tensor"),
+        ).stdout
+        model = keras.saving.load_model(folder / "model.keras")
+        np.testing.assert_allclose(
+            json.loads(printed)["features"],
+            model.predict_on_batch(np.ones((1, 8, 8, 3))),
+            atol=1e-5,
+        )
+        shell(
+            *("bench", folder / "photos/1", f"{double.grpc}/photos"),
+            *("--signature", "tensor", "--batch-sizes", "2", "--turns", "3"),
+            *("--json", folder / "bench.json"),
+        )
+    finally:
+        double.stop()
+    first, second = json.loads((folder / "bench.json").read_text())
+    assert first["ratio"] == 1
+    assert second["seconds"] > 0 and second["batch_size"] == 2
+
+
+def test_no_server(folder):
+    result = shell(
+        *("predict", "http://127.0.0.1:9", "photos", '{"x": [1]}'), check=False
+    )
+    assert result.returncode == 2
+    assert "error: No server answers" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "command", ["export", "check", "config", "predict", "bench"]
+)
+def test_help(command):
+    assert shell(command, "--help").stdout.startswith("usage: ")
