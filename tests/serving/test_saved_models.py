@@ -1,51 +1,155 @@
-"""The models in saved_models/ answer as their README says."""
+"""The models in saved_models/ answer as their README says, however asked."""
 
+import io
+import json
 import pathlib
 
+import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 from keras_coordconv.datasets import not_so_clevr
+from keras_coordconv.models import coordinate_classification
+from keras_coordconv.models import rendering
+from keras_coordconv.serving import ServingClient
+from keras_coordconv.serving import check
 
 pytestmark = pytest.mark.tensorflow_backend
 
 FOLDER = pathlib.Path(__file__).parents[2] / "saved_models"
+OUTPUTS = {
+    "coordinate_classification": coordinate_classification.serving_outputs,
+    "coordinate_regression": lambda location: {"location": location},
+    "rendering": rendering.serving_outputs,
+}
+
+
+def keras_model(name):
+    path = FOLDER / name / "model.keras"
+    model = keras.saving.load_model(path, compile=False)
+    return lambda inputs: OUTPUTS[name](model.predict_on_batch(inputs))
+
+
+@pytest.fixture(scope="module")
+def double():
+    pytest.importorskip("tensorflow_serving")
+    from serving import server_double
+
+    server = server_double.Double(FOLDER)
+    yield server
+    server.stop()
+
+
+def ask_session(name, inputs, double):
+    (answer,) = check.ask(FOLDER / name / "1", [("tensor", inputs)])
+    return answer
+
+
+def ask_rest(name, inputs, double):
+    return ServingClient(double.rest).predict(name, inputs, "tensor")
+
+
+def ask_grpc(name, inputs, double):
+    return ServingClient(double.grpc).predict(name, inputs, "tensor")
+
+
+@pytest.mark.parametrize("ask", [ask_session, ask_rest, ask_grpc])
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_equal_to_the_keras_model(name, ask, double):
+    expected = keras_model(name)
+    for size in (1, 2, 7, 32):
+        random = np.random.default_rng(size)
+        locations = random.choice(not_so_clevr.locations(), size)
+        if name == "coordinate_regression":
+            inputs = {"image": not_so_clevr.draw_centers(locations)}
+        else:
+            inputs = {"location": locations.astype("float32")}
+        (array,) = inputs.values()
+        right = expected(array)
+        found = ask(name, inputs, double)
+        assert set(found) == set(right)
+        for key, values in right.items():
+            assert found[key].shape == tuple(values.shape)
+            np.testing.assert_allclose(found[key], values, atol=1e-5)
+
+
+def test_regression_of_an_image_file(double):
+    files = []
+    for x, y in ((40, 22), (7, 59)):
+        canvas = Image.new("L", (64, 64))
+        canvas.putpixel((x, y), 255)
+        buffer = io.BytesIO()
+        canvas.save(buffer, "png")
+        files.append(buffer.getvalue())
+    for address in (double.rest, double.grpc):
+        found = ServingClient(address).predict(
+            "coordinate_regression", {"image_bytes": files}
+        )
+        np.testing.assert_allclose(
+            64 * found["location"], [[40, 22], [7, 59]], atol=0.5
+        )
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_warm_up_is_answered(name):
+    pytest.importorskip("tensorflow_serving")
+    from keras_coordconv.serving import warmup
+
+    requests = warmup.read_warmup(FOLDER / name / "1")
+    card = json.loads(
+        (FOLDER / name / "1/assets.extra/model_card.json").read_text()
+    )
+    assert len(requests) == len(card["signatures"]) * len(card["batch_sizes"])
+    answers = check.ask(FOLDER / name / "1", requests)
+    for (_, inputs), answer in zip(requests, answers, strict=True):
+        size = len(next(iter(inputs.values())))
+        assert {len(array) for array in answer.values()} == {size}
+
+
+def test_all_of_them_are_small_and_configured():
+    text = (FOLDER / "models.config").read_text()
+    for name in OUTPUTS:
+        assert f'base_path: "/models/{name}"' in text
+    files = [path for path in FOLDER.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 10_000_000
+
+
+def ask_everywhere(name, make_input):
+    import tensorflow as tf
+
+    model = tf.saved_model.load(str(FOLDER / name / "1"))
+    answer = model.signatures["tensor"]
+    for centers in np.array_split(not_so_clevr.locations(), 49):
+        key, values = make_input(centers)
+        found = answer(**{key: tf.constant(values, tf.float32)})
+        yield centers, {name: x.numpy() for name, x in found.items()}
 
 
 def test_coordinate_classification_is_right_everywhere():
-    import tensorflow as tf
-
-    model = tf.saved_model.load(str(FOLDER / "coordinate_classification/1"))
-    answer = model.signatures["serving_default"]
-    centers = not_so_clevr.locations()
-    for batch in np.array_split(centers, 49):
-        found = answer(location=tf.constant(batch, tf.float32))
-        np.testing.assert_array_equal(found["column"], batch[:, 0])
-        np.testing.assert_array_equal(found["row"], batch[:, 1])
+    for centers, found in ask_everywhere(
+        "coordinate_classification", lambda centers: ("location", centers)
+    ):
+        np.testing.assert_array_equal(found["column"], centers[:, 0])
+        np.testing.assert_array_equal(found["row"], centers[:, 1])
         np.testing.assert_array_equal(
-            found["probabilities"].numpy().argmax(axis=-1),
-            not_so_clevr.pixel_index(batch),
+            found["probabilities"].argmax(axis=-1),
+            not_so_clevr.pixel_index(centers),
         )
 
 
 def test_coordinate_regression_is_right_everywhere():
-    import tensorflow as tf
-
-    model = tf.saved_model.load(str(FOLDER / "coordinate_regression/1"))
-    answer = model.signatures["serving_default"]
-    for batch in np.array_split(not_so_clevr.locations(), 49):
-        images = not_so_clevr.draw_centers(batch)
-        found = 64 * answer(image=tf.constant(images))["location"].numpy()
-        np.testing.assert_allclose(found, batch, atol=0.5)
+    for centers, found in ask_everywhere(
+        "coordinate_regression",
+        lambda centers: ("image", not_so_clevr.draw_centers(centers)),
+    ):
+        np.testing.assert_allclose(64 * found["location"], centers, atol=0.5)
 
 
 def test_rendering_is_right_everywhere():
-    import tensorflow as tf
-
-    model = tf.saved_model.load(str(FOLDER / "rendering/1"))
-    answer = model.signatures["serving_default"]
-    for batch in np.array_split(not_so_clevr.locations(), 49):
-        image = answer(location=tf.constant(batch, tf.float32))["image"]
+    for centers, found in ask_everywhere(
+        "rendering", lambda centers: ("location", centers)
+    ):
         np.testing.assert_array_equal(
-            image.numpy() > 0.5, not_so_clevr.draw_squares(batch) > 0.5
+            found["image"] > 0.5, not_so_clevr.draw_squares(centers) > 0.5
         )
