@@ -36,10 +36,10 @@ setup(
             "pytest>=8",
             "pytest-xdist>=3.5",
             "dill",
-            "tensorflow-serving-api>=2.18",
+            "tensorflow-serving-api>=2.20",
         ],
         # Warm-up files, server configuration and the gRPC client.
-        "serving": ["tensorflow-serving-api>=2.18"],
+        "serving": ["tensorflow-serving-api>=2.20"],
         "jax": ["jax>=0.6"],
         # For `model.export(path, format="onnx")` and the tests of exports.
         "onnx": ["onnx", "tf2onnx", "onnxruntime", "openvino"],
