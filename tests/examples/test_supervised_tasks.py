@@ -79,7 +79,7 @@ def test_small_run(tmp_path, task, layer, split, flags, parameters, score):
         assert path.read_bytes().startswith(b"\x89PNG")
         assert str(path.relative_to(tmp_path)) in printed
     served = tf.saved_model.load(str(tmp_path / "exported/1"))
-    answer = served.signatures["serving_default"](
+    answer = served.signatures["tensor"](
         **(
             {"image": tf.zeros((1, 64, 64, 1))}
             if task == "coordinate_regression"
