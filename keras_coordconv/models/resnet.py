@@ -1,8 +1,8 @@
 """ImageNet classification: ResNet-50, plain or behind a CoordConv, Section 5.
 
-The input is `image`, `(batch, height, width, 3)`, normalized as
-`datasets.imagenet` does it; the output is `logits`, `(batch, classes)`, float32.
-The layers between have the names of `keras.applications.ResNet50`.
+The input is `image`, `(batch, height, width, 3)`, normalized as in
+`datasets.imagenet`; the output is `logits`, `(batch, classes)`, in float32. The
+layers between have the names of `keras.applications.ResNet50`.
 """
 
 import keras
@@ -33,7 +33,7 @@ def resnet50(
     """ResNet-50, with what `layer` says in front of it.
 
     25,557,032 trainable parameters with `layer="conv"` and 1000 classes. The
-    CoordConv stem adds 15,736: its own 6 x 8 + 8, and the 7 x 7 x 64 for each of
+    CoordConv stem adds 15,736: its own 6 x 8 + 8, and the 7 x 7 x 64 of each of
     5 more channels into the first convolution.
 
     Args:
@@ -138,10 +138,7 @@ def apply_block(x, filters, stride, project, build, name):
         build: The model's `_Layers`.
         name: String, before the names of all layers.
     """
-    if build.version == "v1":
-        strides = (stride, 1)
-    else:
-        strides = (1, stride)
+    strides = (stride, 1) if build.version == "v1" else (1, stride)
     shortcut = x
     if project:
         shortcut = build.convolution(4 * filters, 1, stride, f"{name}_0_conv")(

@@ -103,17 +103,23 @@ def build_task_parser(description):
     return parser, group
 
 
-def add_recipe(parser, recipes):
+def add_recipe(parser, recipes, descriptions=None):
     """Adds the training settings, whose defaults depend on other flags.
 
     Args:
         parser: From `build_parser`.
-        recipes: Dictionary from the values of `--layer` and `--split` to the
+        recipes: Dictionary from what the settings depend on, a tuple of
+            strings such as the values of `--layer` and `--split`, to the
             settings by name.
-            Each setting is one of `RECIPE_DESCRIPTIONS`.
+        descriptions: Dictionary of descriptions by name, where those of
+            `RECIPE_DESCRIPTIONS` do not fit.
+
+    Returns:
+        The parser's group for settings of the training.
     """
     group = parser.add_argument_group("training")
     names = next(iter(recipes.values()))
+    descriptions = {**RECIPE_DESCRIPTIONS, **(descriptions or {})}
     for name in names:
         defaults = {key: recipe[name] for key, recipe in recipes.items()}
         values = set(defaults.values())
@@ -125,17 +131,24 @@ def add_recipe(parser, recipes):
         group.add_argument(
             f"--{name.replace('_', '-')}",
             type=_type_of(next(iter(values))),
-            help=f"{RECIPE_DESCRIPTIONS[name]} (default: {listed})",
+            help=f"{descriptions[name]} (default: {listed})",
         )
+    return group
 
 
-def parse(parser, recipes, argv=None):
-    """Parses the flags and fills in the recipe of the layer and the split.
+def parse(parser, recipes, choose_recipe, argv=None):
+    """Parses the flags and fills in the recipe that they choose.
 
     What would fail only after the training is refused here.
+
+    Args:
+        parser: From `build_parser`.
+        recipes: As for `add_recipe`.
+        choose_recipe: Function from the flags to a key of `recipes`.
+        argv: List of strings, the flags, or `None` for the command line's.
     """
     args = parser.parse_args(argv)
-    for name, value in recipes[args.layer, args.split].items():
+    for name, value in recipes[choose_recipe(args)].items():
         if getattr(args, name) is None:
             setattr(args, name, value)
     if args.warmup_epochs >= args.epochs:

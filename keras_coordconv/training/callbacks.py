@@ -1,6 +1,7 @@
 """Keras callbacks that the training scripts use."""
 
 import math
+import time
 
 import keras
 
@@ -32,6 +33,60 @@ class ScoreTrainSetWhenPerfect(keras.callbacks.Callback):
                 self.train_data, verbose=0, return_dict=True
             )
             logs[f"train_{self.score}"] = find_score(results, "", self.score)
+
+
+class Throughput(keras.callbacks.Callback):
+    """Adds `images_per_second` of training to the logs.
+
+    It is the mean of the epoch so far, without its first batch, in which the
+    graph is compiled and the data set begins, and without the validation.
+
+    Args:
+        batch_size: Integer, images in a batch, of all devices.
+    """
+
+    def __init__(self, batch_size):
+        super().__init__()
+        self.batch_size = batch_size
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.batches = -1
+        self.rate = math.nan
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.batches += 1
+        if self.batches == 0:
+            self.start = time.perf_counter()
+            return
+        seconds = time.perf_counter() - self.start
+        self.rate = self.batches * self.batch_size / seconds
+        logs["images_per_second"] = self.rate
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["images_per_second"] = self.rate
+
+
+class ReportUndecodable(keras.callbacks.Callback):
+    """Says after each epoch how many more images could not be decoded.
+
+    Args:
+        counts: `datasets.imagenet.ImageCounts` of the training set.
+    """
+
+    def __init__(self, counts):
+        super().__init__()
+        self.counts = counts
+        self.reported = 0
+
+    def on_epoch_end(self, epoch, logs=None):
+        numbers = self.counts.numbers()
+        new = numbers["undecodable"] - self.reported
+        self.reported = numbers["undecodable"]
+        if new:
+            print(
+                f"\n{new} training images of epoch {epoch + 1} could not be "
+                "decoded and were left out."
+            )
 
 
 def seconds_to_perfect(history, score, is_perfect):

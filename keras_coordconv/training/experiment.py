@@ -59,7 +59,12 @@ def run(experiment, parser, argv=None) -> dict[str, Any]:
     Returns:
         The dictionary that is written to `metrics.json`.
     """
-    args = arguments.parse(parser, experiment.recipes, argv)
+    args = arguments.parse(
+        parser,
+        experiment.recipes,
+        lambda args: (args.layer, args.split),
+        argv,
+    )
     try:
         folder = RunFolder(
             args.workdir,
@@ -92,18 +97,21 @@ def run(experiment, parser, argv=None) -> dict[str, Any]:
         steps_per_execution=1 if args.steps_per_epoch else 16,
         **experiment.compile_arguments(args),
     )
-    best_model = supervised.fit(
+    supervised.fit(
         model,
-        shuffled,
+        shuffled.repeat() if args.steps_per_epoch else shuffled,
         data["test"],
-        args,
         folder,
+        epochs=args.epochs,
+        steps_per_epoch=args.steps_per_epoch,
         callbacks=[
             callbacks.ScoreTrainSetWhenPerfect(
                 data["train"], experiment.score, experiment.is_perfect
             )
         ],
+        tensorboard=args.tensorboard,
     )
+    best_model = folder.load_best_model()
 
     metrics = {
         "seconds": folder.seconds,

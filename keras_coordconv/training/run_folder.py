@@ -3,7 +3,8 @@
     args.json          the flags
     history.csv        one row an epoch: epoch, seconds so far, losses, metrics
     checkpoint-N.weights.h5   the state after epoch N, to resume from
-    best.keras         the model of the epoch with the lowest training loss
+    best.keras         the model of the epoch with the lowest training loss,
+                       with its moving averages where the optimizer keeps them
     metrics.json       the result: numbers by name
     figures/*.png
 
@@ -21,7 +22,17 @@ import time
 import keras
 
 # Flags that may differ when a run is resumed: they do not shape the training.
-_FREE_ARGUMENTS = ("resume", "workdir", "export_dir", "tensorboard")
+_FREE_ARGUMENTS = (
+    "resume",
+    "workdir",
+    "export_dir",
+    "tensorboard",
+    "data_dir",
+    "devices",
+    "coordinator",
+    "processes",
+    "process_id",
+)
 
 
 _PARTIAL = "partial-"
@@ -36,6 +47,8 @@ class RunFolder:
         arguments: Dictionary of the run's flags, written to `args.json`.
         resume: Boolean, whether to continue the run that the folder holds.
         default_parent: String or path, used where `path` is `None`.
+        writes: Boolean, false in all but one of several processes that train
+            together: they read the folder and leave the writing to that one.
 
     Raises:
         ValueError: if the folder cannot be written; if it holds a run already
@@ -55,16 +68,24 @@ class RunFolder:
     >>> run.write_metrics({"seconds": run.seconds})
     """
 
-    def __init__(self, path, arguments, resume=False, default_parent="runs"):
+    def __init__(
+        self,
+        path,
+        arguments,
+        resume=False,
+        default_parent="runs",
+        writes=True,
+    ):
         if path is None:
             path = _numbered_folder(pathlib.Path(default_parent), resume)
         self.path = pathlib.Path(path)
         self.figures = self.path / "figures"
         self.best_model = self.path / "best.keras"
         self.history = []
+        self.writes = writes
         written = self.path / "args.json"
         try:
-            if written.exists() and not resume:
+            if writes and written.exists() and not resume:
                 raise ValueError(
                     "A work folder holds one run. "
                     f"Received: workdir={self.path}, which has one. Use "
@@ -74,6 +95,8 @@ class RunFolder:
                 raise _nothing_to_resume(self.path)
             if resume:
                 self._check_same_run(json.loads(written.read_text()), arguments)
+            if not writes:
+                return
             self.figures.mkdir(parents=True, exist_ok=True)
             for killed in self.path.rglob(f"{_PARTIAL}*"):
                 killed.unlink()
@@ -113,7 +136,8 @@ class RunFolder:
         return keras.saving.load_model(self.best_model)
 
     def write_metrics(self, metrics):
-        self._write_json("metrics.json", metrics)
+        if self.writes:
+            self._write_json("metrics.json", metrics)
 
     def written(self):
         """Paths of what the run has written, for printing."""
@@ -129,9 +153,11 @@ class RunFolder:
         row = {"epoch": epoch, "seconds": round(seconds, 2), **logs}
         is_best = all(row["loss"] < past["loss"] for past in self.history)
         self.history.append(row)
+        if not self.writes:
+            return
         self._write_history()
         if is_best or not self.best_model.exists():
-            with _beside(self.best_model) as partial:
+            with _beside(self.best_model) as partial, _averaged(model):
                 model.save(partial)
         previous = self._checkpoints()
         checkpoint = self.path / f"checkpoint-{epoch}.weights.h5"
@@ -256,6 +282,21 @@ def _beside(path):
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _averaged(model):
+    """The model with its moving averages as weights, if it keeps any."""
+    if not model.optimizer.use_ema:
+        yield
+        return
+    swap = keras.callbacks.SwapEMAWeights()
+    swap.set_model(model)
+    swap.on_test_begin()
+    try:
+        yield
+    finally:
+        swap.on_test_end()
 
 
 def _numbered_folder(parent, resume):

@@ -1,30 +1,9 @@
-"""Supervised training of one model: schedule, fit, evaluation."""
+"""Supervised training of one model: optimizer, fit, evaluation."""
 
 import keras
 import numpy as np
 
-
-def warmup_cosine(learning_rate, total_steps, warmup_steps=0):
-    """Learning rate: linear from zero, then a half cosine down to zero.
-
-    Args:
-        learning_rate: Float, the highest rate.
-        total_steps: Integer, length of the training in batches.
-        warmup_steps: Integer, how many of them the rate rises.
-
-    Returns:
-        A `keras.optimizers.schedules.LearningRateSchedule`.
-    """
-    if not warmup_steps:
-        return keras.optimizers.schedules.CosineDecay(
-            learning_rate, total_steps
-        )
-    return keras.optimizers.schedules.CosineDecay(
-        0.0,
-        total_steps - warmup_steps,
-        warmup_target=learning_rate,
-        warmup_steps=warmup_steps,
-    )
+from keras_coordconv.training import schedules
 
 
 def paper_optimizer(args, steps_per_epoch):
@@ -35,7 +14,7 @@ def paper_optimizer(args, steps_per_epoch):
         steps_per_epoch: Integer, batches an epoch.
     """
     return keras.optimizers.Adam(
-        warmup_cosine(
+        schedules.warmup_cosine(
             args.learning_rate,
             total_steps=args.epochs * steps_per_epoch,
             warmup_steps=round(args.warmup_epochs * steps_per_epoch),
@@ -46,7 +25,16 @@ def paper_optimizer(args, steps_per_epoch):
     )
 
 
-def fit(model, train_data, test_data, args, run, callbacks=()):
+def fit(
+    model,
+    train_data,
+    test_data,
+    run,
+    epochs,
+    steps_per_epoch=None,
+    callbacks=(),
+    tensorboard=None,
+):
     """Trains a compiled model in a run folder, from its last checkpoint on.
 
     The test set is evaluated after each epoch, for the curves only: the epoch
@@ -55,29 +43,26 @@ def fit(model, train_data, test_data, args, run, callbacks=()):
     Args:
         model: A compiled `keras.Model`.
         train_data, test_data: `tf.data.Dataset`s of batches.
-        args: Parsed flags with `epochs`, `steps_per_epoch` and `tensorboard`.
         run: `RunFolder`.
+        epochs: Integer, how many, those of the checkpoint included.
+        steps_per_epoch: Integer, for a `train_data` without end.
         callbacks: Keras callbacks. What they add to the logs at the end of an
             epoch is written to the history.
-
-    Returns:
-        The best model, reloaded from its file.
+        tensorboard: String, a folder for TensorBoard's logs.
     """
     callbacks = [*callbacks, run.callback()]
-    if args.tensorboard:
-        callbacks.append(keras.callbacks.TensorBoard(args.tensorboard))
-    if args.steps_per_epoch:
-        train_data = train_data.repeat()
+    if tensorboard:
+        callbacks.append(keras.callbacks.TensorBoard(tensorboard))
     run.restore(model)
     model.fit(
         train_data,
         validation_data=test_data,
-        epochs=args.epochs,
+        epochs=epochs,
         initial_epoch=run.epochs_done,
-        steps_per_epoch=args.steps_per_epoch,
+        steps_per_epoch=steps_per_epoch,
         callbacks=callbacks,
+        shuffle=False,  # The data set does that itself.
     )
-    return run.load_best_model()
 
 
 def evaluate(model, score, **data):

@@ -1,32 +1,7 @@
-import math
-
 import numpy as np
 import pytest
 
 from keras_coordconv.training.callbacks import seconds_to_perfect
-from keras_coordconv.training.supervised import warmup_cosine
-
-
-@pytest.mark.parametrize(
-    ("step", "expected"),
-    [
-        (0, 0.0),
-        (5, 0.5),
-        (10, 1.0),
-        (35, (1 + math.cos(math.pi / 4)) / 2),
-        (60, 0.5),
-        (110, 0.0),
-    ],
-)
-def test_warmup_then_half_a_cosine(step, expected):
-    rate = warmup_cosine(1.0, total_steps=110, warmup_steps=10)(step)
-    assert float(rate) == pytest.approx(expected, abs=1e-6)
-
-
-def test_cosine_without_warmup():
-    schedule = warmup_cosine(2.0, total_steps=100)
-    rates = [float(schedule(step)) for step in (0, 50, 100)]
-    assert rates == pytest.approx([2.0, 1.0, 0.0], abs=1e-6)
 
 
 @pytest.mark.parametrize("name", ["val_accuracy", "val_pixel_accuracy"])

@@ -1,0 +1,89 @@
+"""A small data set in ImageNet's place: ten drawn shapes, as JPEG files.
+
+It has class folders as `imagenet.FolderSource` reads them. It takes the whole
+way that photographs take, and shows that a net learns; it says nothing about
+how well one does on photographs.
+"""
+
+import os
+import pathlib
+import tempfile
+
+import numpy as np
+import tensorflow as tf
+
+SIZE = 96
+# Of one class.
+EXAMPLES = {"train": 200, "val": 50}
+
+# Whether the pixel `u` half-widths to the right of the middle and `v` below it
+# is of the shape.
+SHAPES = {
+    "bar": lambda u, v: (abs(u) < 1) & (abs(v) < 0.35),
+    "column": lambda u, v: (abs(v) < 1) & (abs(u) < 0.35),
+    "cross": lambda u, v: (
+        (np.maximum(abs(u), abs(v)) < 1) & (np.minimum(abs(u), abs(v)) < 0.3)
+    ),
+    "diamond": lambda u, v: abs(u) + abs(v) < 1.1,
+    "disc": lambda u, v: np.hypot(u, v) < 1,
+    "frame": lambda u, v: (
+        (np.maximum(abs(u), abs(v)) < 0.9) & (np.maximum(abs(u), abs(v)) > 0.5)
+    ),
+    "ring": lambda u, v: (np.hypot(u, v) < 1) & (np.hypot(u, v) > 0.5),
+    "saltire": lambda u, v: (
+        (np.maximum(abs(u), abs(v)) < 0.9) & (abs(abs(u) - abs(v)) < 0.35)
+    ),
+    "square": lambda u, v: np.maximum(abs(u), abs(v)) < 0.9,
+    "triangle": lambda u, v: (v < 0.9) & (v > 2 * abs(u) - 0.9),
+}
+
+
+def write_stand_in(folder, examples=None, seed=0):
+    """Draws the shapes, in random places, sizes and colours.
+
+    Args:
+        folder: String or path, left as it is where it exists already.
+        examples: Dictionary from `"train"` and `"val"` to the number of images
+            of a class. Defaults to 200 and 50.
+        seed: Integer.
+
+    Returns:
+        `pathlib.Path` of the folder, with `train/<shape>/<number>.jpg` and
+        `val/<shape>/<number>.jpg`.
+    """
+    folder = pathlib.Path(folder)
+    if folder.exists():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = pathlib.Path(
+        tempfile.mkdtemp(prefix="partial-", dir=folder.parent)
+    )
+    random = np.random.default_rng(seed)
+    for subset, count in (examples or EXAMPLES).items():
+        for name in SHAPES:
+            (partial / subset / name).mkdir(parents=True)
+            for number in range(count):
+                encoded = tf.io.encode_jpeg(draw(name, random), quality=90)
+                path = partial / subset / name / f"{number:04d}.jpg"
+                path.write_bytes(encoded.numpy())
+    os.rename(partial, folder)
+    return folder
+
+
+def draw(name, random):
+    """One image of a shape, uint8 of shape `(96, 96, 3)`.
+
+    Args:
+        name: String, one of `SHAPES`.
+        random: `numpy` random generator.
+    """
+    half_width = random.uniform(0.25, 0.42) * SIZE
+    x, y = random.uniform(half_width, SIZE - half_width, 2)
+    rows, columns = np.mgrid[:SIZE, :SIZE]
+    inside = SHAPES[name]((columns - x) / half_width, (rows - y) / half_width)
+    background = random.uniform(0, 255, 3)
+    # The opposite colour, so that the shape is seen.
+    color = (background + 127.5) % 255
+    image = np.where(inside[..., None], color, background)
+    image += random.normal(0, 12, image.shape)
+    return np.clip(image, 0, 255).astype("uint8")

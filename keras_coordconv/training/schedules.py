@@ -1,0 +1,67 @@
+"""Learning rates over the steps of a training."""
+
+import keras
+from keras import ops
+
+
+def warmup_cosine(learning_rate, total_steps, warmup_steps=0):
+    """Learning rate: linear from zero, then a half cosine down to zero.
+
+    Args:
+        learning_rate: Float, the highest rate.
+        total_steps: Integer, length of the training in batches.
+        warmup_steps: Integer, how many of them the rate rises.
+
+    Returns:
+        A `keras.optimizers.schedules.LearningRateSchedule`.
+    """
+    if not warmup_steps:
+        return keras.optimizers.schedules.CosineDecay(
+            learning_rate, total_steps
+        )
+    return keras.optimizers.schedules.CosineDecay(
+        0.0,
+        total_steps - warmup_steps,
+        warmup_target=learning_rate,
+        warmup_steps=warmup_steps,
+    )
+
+
+@keras.saving.register_keras_serializable(package="keras_coordconv")
+class WarmupSteps(keras.optimizers.schedules.LearningRateSchedule):
+    """Learning rate: linear from zero, then a tenth at each of some steps.
+
+    Args:
+        learning_rate: Float, the highest rate.
+        boundaries: List of integers, the steps from which on the rate is a
+            tenth of what it was.
+        warmup_steps: Integer, how many steps the rate rises.
+
+    Example:
+
+    >>> schedule = WarmupSteps(0.1, boundaries=[30, 60], warmup_steps=5)
+    >>> [round(float(schedule(step)), 4) for step in (0, 5, 29, 30, 60)]
+    [0.0, 0.1, 0.1, 0.01, 0.001]
+    """
+
+    def __init__(self, learning_rate, boundaries, warmup_steps=0):
+        super().__init__()
+        self.learning_rate = learning_rate
+        self.boundaries = list(boundaries)
+        self.warmup_steps = warmup_steps
+
+    def __call__(self, step):
+        step = ops.cast(step, "float32")
+        rate = ops.convert_to_tensor(self.learning_rate, "float32")
+        if self.warmup_steps:
+            rate = rate * ops.minimum(step / self.warmup_steps, 1.0)
+        for boundary in self.boundaries:
+            rate = ops.where(step < boundary, rate, 0.1 * rate)
+        return rate
+
+    def get_config(self):
+        return {
+            "learning_rate": self.learning_rate,
+            "boundaries": self.boundaries,
+            "warmup_steps": self.warmup_steps,
+        }
