@@ -16,11 +16,12 @@ turn, and the median of these ratios is reported.
 
     python examples/benchmark_layers.py
 
-prints a table, and writes json and a chart.
+prints a table, and writes json and a chart. Also the peak memory is measured by
+
+    TF_CPU_ALLOCATOR_USE_BFC=true python examples/benchmark_layers.py
 """
 
 import argparse
-import ctypes
 import json
 import os
 import pathlib
@@ -33,6 +34,7 @@ from keras import ops
 
 import keras_coordconv
 from keras_coordconv import plots
+from keras_coordconv.models import resnet
 from keras_coordconv.training import arguments
 
 # Size, input channels, filters, kernel size, stride, batch size.
@@ -56,8 +58,11 @@ SHAPES = [
 ]
 
 
-RESNET50_STEM = (224, 3, 64, 7, 2, 8)
-MODES = ("inference", "training", "resnet50")
+# Without the batch.
+RESNET50_STEM = (224, 3, 64, 7, 2)
+RESNET50_MODES = ("resnet50", "resnet50_stem")
+PEAKS = 5
+MODES = ("inference", "training", *RESNET50_MODES)
 
 
 class MatmulCoordinates(keras.layers.Layer):
@@ -188,27 +193,23 @@ def time_in_turns(calls, turns, seed):
 
 
 def peak_memory(call):
-    """Bytes by which the process grows at most during a call, or `None`.
+    """Bytes that a call has at most besides what it began with, or `None`.
 
-    Linux keeps the highest resident size of a process, and resets it on demand.
+    TensorFlow's allocator knows; on a processor, the one that it uses where
+    TF_CPU_ALLOCATOR_USE_BFC is true.
     """
-    status = pathlib.Path("/proc/self/status")
-    if not status.exists() or keras.backend.backend() != "tensorflow":
+    if keras.backend.backend() != "tensorflow":
         return None
+    import tensorflow as tf
 
-    def resident(field):
-        line = next(
-            line
-            for line in status.read_text().splitlines()
-            if line.startswith(field)
-        )
-        return 1024 * int(line.split()[1])
-
-    ctypes.CDLL(None).malloc_trim(0)
-    pathlib.Path("/proc/self/clear_refs").write_text("5")
-    before = resident("VmRSS")
+    device = tf.config.list_logical_devices()[-1].name
+    try:
+        tf.config.experimental.reset_memory_stats(device)
+    except (ValueError, tf.errors.InvalidArgumentError):
+        return None
+    before = tf.config.experimental.get_memory_info(device)["current"]
     call()
-    return resident("VmHWM") - before
+    return tf.config.experimental.get_memory_info(device)["peak"] - before
 
 
 def measure(shape, modes, turns, activation, seed):
@@ -233,53 +234,65 @@ def measure(shape, modes, turns, activation, seed):
     return rows
 
 
-def measure_resnet50(turns, seed):
-    """Training step of ResNet-50 with a CoordConv2D as its first layer."""
-    size, channels, _, _, _, batch = RESNET50_STEM
+def measure_resnet50(mode, batch_size, turns, seed):
+    """Training step of ResNet-50 on images of 224 x 224 pixels."""
     inputs = ops.convert_to_tensor(
-        np.random.default_rng(seed).normal(size=(batch, size, size, channels)),
-        dtype="float32",
+        np.random.default_rng(seed).normal(size=(batch_size, 224, 224, 3)),
+        dtype=keras.config.dtype_policy().compute_dtype,
     )
-    plain = keras.applications.ResNet50(
-        weights=None, input_shape=(size, size, channels)
-    )
-    models = {
-        "conv": plain,
-        "coordconv": keras_coordconv.convert_to_coordconv(plain),
-    }
+    if mode == "resnet50":
+        plain = resnet.resnet50("conv")
+        models = {
+            "conv": plain,
+            "coordconv": keras_coordconv.convert_to_coordconv(plain),
+        }
+    else:
+        models = {name: resnet.resnet50(name) for name in resnet.LAYERS}
     calls = {
         name: compile_training_step(model, inputs)
         for name, model in models.items()
     }
-    return measure_calls("resnet50", RESNET50_STEM, calls, turns, seed)
+    shape = (*RESNET50_STEM, batch_size)
+    return measure_calls(mode, shape, calls, turns, seed)
 
 
 def measure_calls(mode, shape, calls, turns, seed):
     """Rows of the results: times in turns, then memory."""
     seconds = time_in_turns(calls, turns, seed)
-    rows = []
-    for name, values in seconds.items():
-        peaks = [peak_memory(calls[name]) for _ in range(3)]
-        rows.append(
-            {
-                "mode": mode,
-                "shape": list(shape),
-                "model": name,
-                "milliseconds": 1e3 * float(np.median(values)),
-                "ratio": float(np.median(values / seconds["conv"])),
-                "peak_megabytes": (
-                    None if None in peaks else float(np.median(peaks)) / 2**20
-                ),
-            }
-        )
-    return rows
+    # The order in which operations run is not always the same.
+    peaks = {
+        name: [peak_memory(call) for _ in range(PEAKS)]
+        for name, call in calls.items()
+    }
+    peaks = {
+        name: None if None in values else float(np.median(values))
+        for name, values in peaks.items()
+    }
+    return [
+        {
+            "mode": mode,
+            "shape": list(shape),
+            "model": name,
+            "milliseconds": 1e3 * float(np.median(values)),
+            "ratio": float(np.median(values / seconds["conv"])),
+            **(
+                {
+                    "peak_megabytes": peaks[name] / 1e6,
+                    "memory_ratio": peaks[name] / peaks["conv"],
+                }
+                if peaks["conv"]
+                else {}
+            ),
+        }
+        for name, values in seconds.items()
+    ]
 
 
-def summarize(rows):
+def summarize(rows, ratio="ratio"):
     """Geometric mean and maximum of the ratios, by mode and model."""
     ratios = {}
     for row in rows:
-        ratios.setdefault((row["mode"], row["model"]), []).append(row["ratio"])
+        ratios.setdefault((row["mode"], row["model"]), []).append(row[ratio])
     return {
         key: {
             "geometric_mean": float(np.exp(np.mean(np.log(values)))),
@@ -291,14 +304,19 @@ def summarize(rows):
 
 
 def print_tables(rows):
+    print_table(rows, "time", "ratio", "milliseconds", "[ms]")
+    measured = [row for row in rows if "memory_ratio" in row]
+    print_table(
+        measured, "peak memory", "memory_ratio", "peak_megabytes", "[MB]"
+    )
+
+
+def print_table(rows, title, ratio, value, unit):
+    summary = summarize(rows, ratio)
     for mode in dict.fromkeys(row["mode"] for row in rows):
-        names = [
-            name
-            for name in dict.fromkeys(row["model"] for row in rows)
-            if name != "conv" and (mode, name) in summarize(rows)
-        ]
-        header = f"{'size  in  out  k  s  batch':28s}{'conv [ms]':>10s}"
-        print(f"\n{mode}: time as a multiple of conv's")
+        names = [name for found, name in summary if found == mode]
+        header = f"{'size  in  out  k  s  batch':28s}{'conv ' + unit:>10s}"
+        print(f"\n{mode}: {title} as a multiple of conv's")
         print(header + "".join(f"{name:>15s}" for name in names))
         for shape in dict.fromkeys(tuple(row["shape"]) for row in rows):
             found = {
@@ -306,17 +324,18 @@ def print_tables(rows):
                 for row in rows
                 if row["mode"] == mode and tuple(row["shape"]) == shape
             }
+            if not found:
+                continue
             label = "{:4d} {:3d} {:4d} {:2d} {:2d} {:6d}".format(*shape)
             print(
-                f"{label:28s}{found['conv']['milliseconds']:10.2f}"
-                + "".join(f"{found[name]['ratio']:15.3f}" for name in names)
+                f"{label:28s}{found['conv'][value]:10.2f}"
+                + "".join(f"{found[name][ratio]:15.3f}" for name in names)
             )
         for statistic in ("geometric_mean", "maximum"):
             print(
                 f"{statistic.replace('_', ' '):38s}"
                 + "".join(
-                    f"{summarize(rows)[mode, name][statistic]:15.3f}"
-                    for name in names
+                    f"{summary[mode, name][statistic]:15.3f}" for name in names
                 )
             )
 
@@ -348,8 +367,16 @@ def build_parser():
         nargs="+",
         choices=MODES,
         default=("inference", "training"),
-        help="what to measure; resnet50 is a training step of the whole net "
+        help="what to measure; resnet50 is a training step of the whole net, "
+        "with a CoordConv as its first layer, resnet50_stem with the paper's "
+        "CoordConv, or a plain 1x1 convolution, in front of it "
         "(default: inference training)",
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=arguments.positive_integer,
+        default=16,
+        help="images a step of ResNet-50 (default: %(default)s)",
     )
     parser.add_argument(
         "--activation",
@@ -387,11 +414,14 @@ def main(argv=None):
     shapes = SHAPES[: args.shapes]
     for index, shape in enumerate(shapes, start=1):
         print(f"shape {index}/{len(shapes)}: {shape}", flush=True)
-        modes = [mode for mode in args.modes if mode != "resnet50"]
+        modes = [mode for mode in args.modes if mode not in RESNET50_MODES]
         rows += measure(shape, modes, args.turns, args.activation, args.seed)
-    if "resnet50" in args.modes:
-        print("ResNet-50", flush=True)
-        rows += measure_resnet50(args.turns, args.seed)
+    for mode in args.modes:
+        if mode in RESNET50_MODES:
+            print(mode, flush=True)
+            rows += measure_resnet50(
+                mode, args.batch_size, args.turns, args.seed
+            )
     print_tables(rows)
     results = {
         "arguments": vars(args),
@@ -406,7 +436,7 @@ def main(argv=None):
     }
     (output / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     print(f"\nwritten: {output / 'results.json'}")
-    on_shapes = [row for row in rows if row["mode"] != "resnet50"]
+    on_shapes = [row for row in rows if row["mode"] not in RESNET50_MODES]
     if on_shapes:
         plots.plot_benchmark(on_shapes).savefig(output / "chart.png", dpi=150)
         print(f"written: {output / 'chart.png'}")

@@ -56,9 +56,11 @@ class ImageCounts:
                 np.zeros(len(self.KINDS), "int64"), trainable=False
             )
 
-    def add(self, kind, undecodable):
-        """Counts, in a graph, an image of a kind and those lost before it."""
-        seen = tf.one_hot(kind, len(self.KINDS) - 1, dtype=tf.int64)
+    def add(self, kinds, undecodable):
+        """Counts, in a graph, images of some kinds and those left out."""
+        decoded = len(self.KINDS) - 1
+        seen = tf.one_hot(kinds, decoded, dtype=tf.int64)
+        seen = tf.reduce_sum(seen, axis=0)
         self._variable.assign_add(tf.concat([seen, [undecodable]], axis=0))
 
     def numbers(self):
@@ -279,12 +281,14 @@ def train_dataset(
         crop_seed = tf.stack([tf.cast(seed, tf.int64), index * shards + shard])
         return preprocess_for_training(source.read(item), image_size, crop_seed)
 
+    def select(images, labels, weights):
+        return images, labels
+
     examples = source.examples("train", seed, shards, shard)
-    images = _decode(examples, preprocess, counts or ImageCounts())
+    decoded = _decode(examples, preprocess)
     return (
-        images.map(lambda kind, image, label: (image, label))
-        .batch(batch_size, drop_remainder=True, num_parallel_calls=_AUTOTUNE)
-        .map(_with_one_hot(source), num_parallel_calls=_AUTOTUNE)
+        _count_and_batch(decoded, source, batch_size, counts)
+        .map(select)
         .prefetch(_AUTOTUNE)
     )
 
@@ -329,24 +333,14 @@ def evaluation_dataset(
         black = tf.zeros((image_size, image_size, 3))
         return index, tf.constant(_FILLING), black, tf.constant(0, tf.int64)
 
-    images = _decode(
-        source.examples(subset, None, shards, shard),
-        preprocess,
-        counts or ImageCounts(),
+    decoded = (
+        _decode(source.examples(subset, None, shards, shard), preprocess)
         # Its number says how many are missing before it.
-        filling=tf.data.Dataset.counter(own).map(fill),
+        .concatenate(tf.data.Dataset.counter(own).map(fill))
+        .take(batches * batch_size)
     )
     return (
-        images.take(batches * batch_size)
-        .map(
-            lambda kind, image, label: (
-                image,
-                label,
-                tf.cast(kind != _FILLING, tf.float32),
-            )
-        )
-        .batch(batch_size, drop_remainder=True, num_parallel_calls=_AUTOTUNE)
-        .map(_with_one_hot(source), num_parallel_calls=_AUTOTUNE)
+        _count_and_batch(decoded, source, batch_size, counts)
         .apply(tf.data.experimental.assert_cardinality(batches))
         .prefetch(_AUTOTUNE)
     )
@@ -365,20 +359,7 @@ def preprocess_for_training(encoded, image_size, seed):
         image, float32 of shape `(image_size, image_size, 3)`.
     """
 
-    def choose_window(shape):
-        begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(
-            shape,
-            bounding_boxes=tf.zeros((1, 0, 4)),
-            seed=seed,
-            min_object_covered=0.0,
-            aspect_ratio_range=_ASPECT_RANGE,
-            area_range=_AREA_RANGE,
-            max_attempts=10,
-            use_image_if_no_bounding_boxes=True,
-        )
-        return tf.concat([begin[:2], size[:2]], axis=0)
-
-    kind, crop = decode_crop(encoded, choose_window)
+    kind, crop = decode_crop(encoded, lambda shape: random_window(shape, seed))
     image = _resize(crop, image_size)
     mirror = tf.random.stateless_uniform((), seed=seed) < 0.5
     image = tf.cond(mirror, lambda: tf.reverse(image, [1]), lambda: image)
@@ -410,6 +391,29 @@ def preprocess_for_serving(image, image_size):
     """
     window = _central_window(tf.shape(image))
     return normalize(_resize(_cut(image, window), image_size))
+
+
+def random_window(shape, seed):
+    """A random area of an image: 8 to 100 % of it, aspect 3:4 to 4:3.
+
+    Args:
+        shape: Integer tensor, height, width and channels.
+        seed: Integer tensor of shape `(2,)`.
+
+    Returns:
+        Integer tensor: top, left, height, width.
+    """
+    begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(
+        shape,
+        bounding_boxes=tf.zeros((1, 0, 4)),
+        seed=seed,
+        min_object_covered=0.0,
+        aspect_ratio_range=_ASPECT_RANGE,
+        area_range=_AREA_RANGE,
+        max_attempts=10,
+        use_image_if_no_bounding_boxes=True,
+    )
+    return tf.concat([begin[:2], size[:2]], axis=0)
 
 
 def decode_crop(encoded, choose_window):
@@ -486,34 +490,40 @@ _OTHER_FORMAT = ImageCounts.KINDS.index("other_format")
 _FILLING = -1
 
 
-def _decode(examples, preprocess, counts, filling=None):
-    """Data set of kind, image and label, without those that fail."""
+def _decode(examples, preprocess):
+    """Number, kind, image and class of each example that can be decoded."""
 
     def decode(index, example):
         item, label = example
         kind, image = preprocess(item, index)
         return index, kind, image, tf.cast(label, tf.int64)
 
-    def count(previous, element):
-        index, kind, image, label = element
-        counts.add(kind, undecodable=index - previous - 1)
-        return index, (kind, image, label)
-
-    decoded = (
+    return (
         examples.enumerate()
         .map(decode, num_parallel_calls=_AUTOTUNE, deterministic=True)
         .ignore_errors()
     )
-    if filling is not None:
-        decoded = decoded.concatenate(filling)
-    return decoded.scan(tf.constant(-1, tf.int64), count)
 
 
-def _with_one_hot(source):
-    def encode(images, labels, *weights):
-        return images, tf.one_hot(labels, len(source.labels)), *weights
+def _count_and_batch(decoded, source, batch_size, counts):
+    """Batches of images, one-hot labels and weights.
 
-    return encode
+    Where a number is missing, an image could not be decoded.
+    """
+    counts = counts or ImageCounts()
+
+    def count(following, batch):
+        indices, kinds, images, labels = batch
+        counts.add(kinds, undecodable=indices[-1] + 1 - following - batch_size)
+        return indices[-1] + 1, (
+            images,
+            tf.one_hot(labels, len(source.labels)),
+            tf.cast(kinds != _FILLING, tf.float32),
+        )
+
+    return decoded.batch(
+        batch_size, drop_remainder=True, num_parallel_calls=_AUTOTUNE
+    ).scan(tf.constant(0, tf.int64), count)
 
 
 def _kind(channels):

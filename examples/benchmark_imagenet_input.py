@@ -1,0 +1,307 @@
+"""Benchmark: how many images a second ImageNet's input pipeline delivers.
+
+Four ways from JPEG files on disk to batches for a training, all on the same
+files:
+
+    floor              reads a file and decodes a random crop of it, no more:
+                       tf.image.decode_and_crop_jpeg, the unit
+    pipeline           datasets.imagenet.train_dataset: the same crops, resized,
+                       mirrored, normalized, counted and batched
+    decode_whole       decodes the whole image, crops, resizes and normalizes,
+                       in a tf.data map as most people write it
+    keras_directory    keras.utils.image_dataset_from_directory, then layers
+                       that mirror and normalize: the whole image, no crops
+
+They run in turns, so that what else the machine does hits all alike. Reported
+are the medians of images a second, by the clock and by the processor time that
+all cores spent, and of their ratios to the floor in the same turn.
+
+    python examples/benchmark_imagenet_input.py --data-dir FOLDER
+
+prints a table, and writes json. FOLDER has class folders of JPEGs; without it,
+images of ImageNet's size are drawn.
+"""
+
+import os
+
+# For images, malloc asks the system for fresh pages each time, which costs as
+# much as resizing them; TensorFlow's own allocator keeps them.
+os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "true")
+
+import argparse
+import gc
+import json
+import pathlib
+import platform
+import time
+
+import numpy as np
+import tensorflow as tf
+
+from keras_coordconv.datasets import imagenet
+from keras_coordconv.training import arguments
+
+AUTOTUNE = tf.data.AUTOTUNE
+DRAWN = 200
+
+
+def build_pipelines(source, folder, args):
+    """The data sets to compare, without end, by name."""
+    size, batch_size = args.image_size, args.batch_size
+
+    def decode_crop(index, example):
+        path, _ = example
+        encoded = source.read(path)
+        window = imagenet.random_window(
+            tf.image.extract_jpeg_shape(encoded),
+            seed=tf.stack([tf.cast(args.seed, tf.int64), index]),
+        )
+        return tf.image.decode_and_crop_jpeg(encoded, window, channels=3)
+
+    def decode_whole(path, label):
+        image = tf.io.decode_jpeg(source.read(path), channels=3)
+        image = tf.image.convert_image_dtype(image, tf.float32)
+        begin, crop_size, _ = tf.image.sample_distorted_bounding_box(
+            tf.shape(image),
+            bounding_boxes=tf.zeros((1, 0, 4)),
+            min_object_covered=0.0,
+            aspect_ratio_range=(3 / 4, 4 / 3),
+            area_range=(0.08, 1.0),
+            use_image_if_no_bounding_boxes=True,
+        )
+        image = tf.slice(image, begin, crop_size)
+        image = tf.image.resize(image, (size, size))
+        image = tf.image.random_flip_left_right(image)
+        mean = np.array(imagenet.MEAN, "float32") / 255
+        deviation = np.array(imagenet.STANDARD_DEVIATION, "float32") / 255
+        return (image - mean) / deviation, label
+
+    def files():
+        return source.examples("train", args.seed)
+
+    return {
+        # One crop an element: crops of different sizes make no batch.
+        "floor": lambda: (
+            files()
+            .enumerate()
+            .map(decode_crop, num_parallel_calls=AUTOTUNE)
+            .prefetch(AUTOTUNE)
+        ),
+        "pipeline": lambda: imagenet.train_dataset(
+            source, size, batch_size, seed=args.seed
+        ),
+        "decode_whole": lambda: (
+            files()
+            .map(decode_whole, num_parallel_calls=AUTOTUNE)
+            .batch(batch_size, drop_remainder=True)
+            .prefetch(AUTOTUNE)
+        ),
+        "keras_directory": lambda: keras_directory(folder, size, batch_size),
+    }
+
+
+def keras_directory(folder, size, batch_size):
+    import keras
+
+    dataset = keras.utils.image_dataset_from_directory(
+        folder, image_size=(size, size), batch_size=batch_size, verbose=False
+    )
+    mirror = keras.layers.RandomFlip("horizontal")
+    normalize = keras.layers.Normalization(
+        mean=imagenet.MEAN,
+        variance=np.square(imagenet.STANDARD_DEVIATION),
+    )
+    return (
+        dataset.repeat()
+        .map(
+            lambda images, labels: (
+                normalize(mirror(images, training=True)),
+                labels,
+            ),
+            num_parallel_calls=AUTOTUNE,
+        )
+        .prefetch(AUTOTUNE)
+    )
+
+
+def measure(pipelines, args):
+    """Images a second, by the clock and by processor time, a row a turn."""
+    datasets = {name: build() for name, build in pipelines.items()}
+    rates = {name: [] for name in datasets}
+    for turn in range(args.turns):
+        print(f"turn {turn + 1}/{args.turns}", flush=True)
+        for name, dataset in datasets.items():
+            run = iter(dataset)
+            # The threads find their number, and what was prefetched is used up.
+            take(run, args.images // 3)
+            clock, processor = time.perf_counter(), time.process_time()
+            images = take(run, args.images)
+            rates[name].append(
+                (
+                    images / (time.perf_counter() - clock),
+                    images / (time.process_time() - processor),
+                )
+            )
+            # None goes on prefetching while the next one runs.
+            del run
+            gc.collect()
+    return {name: np.array(values) for name, values in rates.items()}
+
+
+def take(run, images):
+    """Takes at least so many images; returns how many it were."""
+    taken = 0
+    while taken < images:
+        element = next(run)
+        # The floor has single images.
+        taken += len(element[0]) if isinstance(element, tuple) else 1
+    return taken
+
+
+def measure_memory(build, args):
+    """Resident memory in MB along the way through the images, of this process.
+
+    Returns:
+        List of pairs of images seen and MB.
+    """
+    status = pathlib.Path("/proc/self/statm")
+    if not status.exists():
+        return []
+    memory = []
+    run = iter(build())
+    for seen in range(0, args.memory_images, args.batch_size):
+        next(run)
+        if seen % (args.batch_size * 20) == 0:
+            pages = int(status.read_text().split()[1])
+            memory.append(
+                (
+                    seen + args.batch_size,
+                    pages * os.sysconf("SC_PAGESIZE") / 1e6,
+                )
+            )
+    return memory
+
+
+def draw_photos(folder):
+    """Writes JPEGs of ImageNet's usual size: smooth colours and grain."""
+    random = np.random.default_rng(0)
+    for number in range(DRAWN):
+        coarse = random.uniform(0, 255, (1, 12, 16, 3)).astype("float32")
+        image = tf.image.resize(coarse, (375, 500), "bicubic")[0]
+        image += random.normal(0, 14, image.shape)
+        encoded = tf.io.encode_jpeg(
+            tf.saturate_cast(image, tf.uint8), quality=92
+        )
+        path = folder / f"class{number % 10}" / f"{number:04d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encoded.numpy())
+
+
+def build_parser():
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--data-dir", help="folder of class folders (default: drawn images)"
+    )
+    parser.add_argument(
+        "--output",
+        default="runs/benchmark_imagenet_input",
+        help="folder for results.json (default: %(default)s)",
+    )
+    for name, default, text in (
+        ("turns", 7, "how many times each is measured"),
+        ("images", 2000, "images of each in a turn"),
+        ("image-size", 224, "height and width of the results"),
+        ("batch-size", 64, "images in a batch"),
+    ):
+        parser.add_argument(
+            f"--{name}",
+            type=arguments.positive_integer,
+            default=default,
+            help=f"{text} (default: %(default)s)",
+        )
+    parser.add_argument(
+        "--memory-images",
+        type=int,
+        default=0,
+        help="also watch the memory over so many images (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed (default: %(default)s)"
+    )
+    return parser
+
+
+def main(argv=None):
+    args = build_parser().parse_args(argv)
+    output = pathlib.Path(args.output)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        folder = pathlib.Path(args.data_dir or output / "drawn")
+        if args.data_dir is None:
+            print(f"No --data-dir: images are drawn to {folder}.")
+            draw_photos(folder)
+        source = imagenet.FolderSource(folder)
+    except OSError as error:
+        arguments.exit_with_error(
+            f"--output must be a writable folder. Received: {output} "
+            f"({error.strerror})."
+        )
+    except ValueError as error:
+        arguments.exit_with_error(error)
+    files = source.files("train")
+    pipelines = build_pipelines(source, folder, args)
+    rates = measure(pipelines, args)
+    memory = measure_memory(pipelines["pipeline"], args)
+
+    print(f"\n{'':16} images/s  of the floor   images/s a core  of the floor")
+    rows = {}
+    for name, values in rates.items():
+        clock, processor = np.median(values, axis=0)
+        ratios = np.median(values / rates["floor"], axis=0)
+        rows[name] = {
+            "images_per_second": clock,
+            "ratio": ratios[0],
+            "images_per_core_second": processor,
+            "ratio_per_core": ratios[1],
+            "turns": values.tolist(),
+        }
+        print(
+            f"{name:16} {clock:8.0f} {ratios[0]:13.2f} {processor:17.0f} "
+            f"{ratios[1]:13.2f}"
+        )
+    speedups = {
+        name: np.median(rates["pipeline"] / rates[name], axis=0).tolist()
+        for name in ("decode_whole", "keras_directory")
+    }
+    for name, (clock, processor) in speedups.items():
+        print(
+            f"pipeline: {clock:.2f} times {name}, {processor:.2f} times a core"
+        )
+    if memory:
+        print(
+            f"memory: {memory[0][1]:.0f} MB after {memory[0][0]} images, "
+            f"at most {max(mb for _, mb in memory):.0f} MB, "
+            f"{memory[-1][1]:.0f} MB after {memory[-1][0]}"
+        )
+    results = {
+        "arguments": vars(args),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "tensorflow": tf.__version__,
+        "files": len(files),
+        "mean_kilobytes": float(
+            np.mean([os.path.getsize(path) for path in files]) / 1000
+        ),
+        "rows": rows,
+        "speedup_over": speedups,
+        "memory_megabytes": memory,
+    }
+    (output / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    print(f"written: {output / 'results.json'}")
+    return results
+
+
+if __name__ == "__main__":
+    main()
