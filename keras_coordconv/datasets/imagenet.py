@@ -138,13 +138,22 @@ class FolderSource:
             shards: Integer, how many processes share the examples.
             shard: Integer, which of them this one is.
         """
-        dataset = tf.data.Dataset.from_tensor_slices(self._parts[subset])
+        paths, labels = map(tf.constant, self._parts[subset])
+        numbers = tf.data.Dataset.range(len(paths))
         if shuffle_seed is not None:
-            # The whole subset: these are paths, not images.
-            dataset = dataset.shuffle(
-                self.count(subset), seed=shuffle_seed
-            ).repeat()
-        return dataset.shard(shards, shard)
+            # The order of all paths, and not of those in a buffer; and a seed
+            # for each pass, so that it is the same whenever the data set is
+            # opened.
+            numbers = tf.data.Dataset.counter(shuffle_seed).flat_map(
+                lambda seed: tf.data.Dataset.from_tensor_slices(
+                    tf.random.experimental.stateless_shuffle(
+                        tf.range(len(paths), dtype=tf.int64), [seed, 0]
+                    )
+                )
+            )
+        return numbers.shard(shards, shard).map(
+            lambda number: (paths[number], labels[number])
+        )
 
     def read(self, path):
         """The encoded image, in a graph."""

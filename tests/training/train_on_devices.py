@@ -1,0 +1,83 @@
+"""Trains a small net on the devices of its flags, for test_distribution.
+
+It has what makes several devices differ from one: batch normalization, a
+penalty, images that several processes share, and a last batch of the
+validation that is not full. Writes the losses and the weights to `--output`.
+"""
+
+import argparse
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+from keras import layers
+
+from keras_coordconv import CoordConv2D
+from keras_coordconv.datasets import imagenet
+from keras_coordconv.training import distribution
+
+BATCH_SIZE = 8
+STEPS = 50
+
+
+def build_model(synchronized):
+    inputs = keras.Input((16, 16, 3))
+    x = CoordConv2D(8, 3, strides=2, kernel_regularizer="l2")(inputs)
+    x = layers.BatchNormalization(momentum=0.8, synchronized=synchronized)(x)
+    x = layers.Activation("relu")(x)
+    x = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, layers.Dense(3)(x))
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data-dir")
+    parser.add_argument("--output")
+    distribution.add_arguments(parser)
+    args = parser.parse_args()
+    devices = distribution.start(
+        args.devices, args.coordinator, args.processes, args.process_id
+    )
+    keras.utils.set_random_seed(0)
+    source = imagenet.FolderSource(args.data_dir)
+    share = {"shards": devices.processes, "shard": devices.process_id}
+    batch_size = devices.local_batch_size(BATCH_SIZE)
+    with devices.scope():
+        model = build_model(devices.is_mirrored)
+        model.compile(
+            keras.optimizers.SGD(0.05, momentum=0.9),
+            keras.losses.CategoricalCrossentropy(from_logits=True),
+            weighted_metrics=[
+                keras.metrics.CategoricalAccuracy(name="top1"),
+                keras.metrics.CategoricalCrossentropy(
+                    from_logits=True, name="cross_entropy"
+                ),
+            ],
+            **devices.compile_arguments(),
+        )
+        devices.check(model)
+    history = model.fit(
+        imagenet.train_dataset(source, 16, batch_size, **share),
+        validation_data=imagenet.evaluation_dataset(
+            source, 16, batch_size, **share
+        ),
+        epochs=STEPS // 5,
+        steps_per_epoch=5,
+        verbose=0,
+        shuffle=False,
+    ).history
+    weights = [np.array(weight) for weight in model.get_weights()]
+    if devices.is_first_process:
+        np.savez(
+            args.output,
+            devices=devices.count,
+            **history,
+            **{f"weight{i:02d}": w for i, w in enumerate(weights)},
+        )
+    devices.wait_for_all()
+
+
+if __name__ == "__main__":
+    main()
