@@ -61,7 +61,6 @@ SHAPES = [
 # Without the batch.
 RESNET50_STEM = (224, 3, 64, 7, 2)
 RESNET50_MODES = ("resnet50", "resnet50_stem")
-PEAKS = 5
 MODES = ("inference", "training", *RESNET50_MODES)
 
 
@@ -261,7 +260,7 @@ def measure_calls(mode, shape, calls, turns, seed):
     seconds = time_in_turns(calls, turns, seed)
     # The order in which operations run is not always the same.
     peaks = {
-        name: [peak_memory(call) for _ in range(PEAKS)]
+        name: [peak_memory(call) for _ in range(turns)]
         for name, call in calls.items()
     }
     peaks = {
@@ -412,9 +411,9 @@ def main(argv=None):
     keras.utils.set_random_seed(args.seed)
     rows = []
     shapes = SHAPES[: args.shapes]
-    for index, shape in enumerate(shapes, start=1):
+    modes = [mode for mode in args.modes if mode not in RESNET50_MODES]
+    for index, shape in enumerate(shapes if modes else (), start=1):
         print(f"shape {index}/{len(shapes)}: {shape}", flush=True)
-        modes = [mode for mode in args.modes if mode not in RESNET50_MODES]
         rows += measure(shape, modes, args.turns, args.activation, args.seed)
     for mode in args.modes:
         if mode in RESNET50_MODES:

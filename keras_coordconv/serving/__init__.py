@@ -1,7 +1,8 @@
 """Serving of trained models with TensorFlow Serving: export and client.
 
-A client needs neither TensorFlow nor Keras: what needs them is imported when it
-is asked for.
+What needs TensorFlow is imported when it is asked for. For REST, `client.py` by
+itself needs neither TensorFlow nor Keras: where they are not installed, a copy
+of that one file does.
 """
 
 import importlib

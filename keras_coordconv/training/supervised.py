@@ -62,6 +62,7 @@ def fit(
         steps_per_epoch=steps_per_epoch,
         callbacks=callbacks,
         shuffle=False,  # The data set does that itself.
+        verbose="auto" if run.writes else 0,
     )
 
 

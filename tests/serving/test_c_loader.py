@@ -19,8 +19,8 @@ PROGRAM = r"""
 #include <string.h>
 #include <tensorflow/c/c_api.h>
 
-/* program folder input-operation output-operation index batch
-   floats of shape (batch, 2) from stdin, floats to stdout */
+/* program folder input-operation output-operation index size...
+   floats of that shape from stdin, floats to stdout */
 static void nothing(void* data, size_t size, void* argument) {}
 
 int main(int count, char** arguments) {
@@ -34,12 +34,17 @@ int main(int count, char** arguments) {
     fprintf(stderr, "%s\n", TF_Message(status));
     return 1;
   }
-  int64_t shape[] = {atoi(arguments[5]), 2};
-  size_t bytes = shape[0] * 2 * sizeof(float);
+  int64_t shape[8];
+  size_t bytes = sizeof(float);
+  int rank = count - 5;
+  for (int axis = 0; axis < rank; axis++) {
+    shape[axis] = atoi(arguments[5 + axis]);
+    bytes *= shape[axis];
+  }
   float* values = malloc(bytes);
   if (fread(values, 1, bytes, stdin) != bytes) return 2;
   TF_Tensor* tensor =
-      TF_NewTensor(TF_FLOAT, shape, 2, values, bytes, nothing, NULL);
+      TF_NewTensor(TF_FLOAT, shape, rank, values, bytes, nothing, NULL);
   TF_Output input = {TF_GraphOperationByName(graph, arguments[2]), 0};
   TF_Output output = {TF_GraphOperationByName(graph, arguments[3]),
                       atoi(arguments[4])};
@@ -77,10 +82,16 @@ def program(tmp_path_factory):
 
 @pytest.mark.parametrize("size", [1, 2, 7, 32])
 @pytest.mark.parametrize(
-    "name, output",
-    [("coordinate_classification", "probabilities"), ("rendering", "image")],
+    "name, input_shape, output",
+    [
+        ("coordinate_classification", (2,), "probabilities"),
+        ("coordinate_regression", (64, 64, 1), "location"),
+        ("rendering", (2,), "image"),
+    ],
 )
-def test_c_program_gives_the_same_numbers(program, name, output, size):
+def test_c_program_gives_the_same_numbers(
+    program, name, input_shape, output, size
+):
     import tensorflow as tf
     from tensorflow.core.protobuf import saved_model_pb2
 
@@ -88,20 +99,29 @@ def test_c_program_gives_the_same_numbers(program, name, output, size):
     saved = saved_model_pb2.SavedModel.FromString(
         (folder / "saved_model.pb").read_bytes()
     )
-    signature = saved.meta_graphs[0].signature_def["serving_default"]
-    feed = signature.inputs["location"].name.split(":")
+    signature = saved.meta_graphs[0].signature_def["tensor"]
+    ((input_name, feed),) = signature.inputs.items()
     fetch = signature.outputs[output].name.split(":")
     random = np.random.default_rng(size)
-    locations = random.uniform(4, 60, (size, 2)).astype("float32")
+    if input_shape == (2,):
+        inputs = random.uniform(4, 60, (size, 2)).astype("float32")
+    else:
+        inputs = np.zeros((size, *input_shape), "float32")
+        rows, columns = random.integers(0, 64, (2, size))
+        inputs[np.arange(size), rows, columns] = 1
     answer = subprocess.run(
-        [program, folder, feed[0], *fetch, str(size)],
-        input=locations.tobytes(),
+        [
+            *(program, folder, feed.name.split(":")[0], *fetch),
+            *map(str, inputs.shape),
+        ],
+        input=inputs.tobytes(),
         stdout=subprocess.PIPE,
         check=True,
     ).stdout
-    expected = tf.saved_model.load(str(folder)).signatures["serving_default"](
-        location=tf.constant(locations)
+    expected = tf.saved_model.load(str(folder)).signatures["tensor"](
+        **{input_name: tf.constant(inputs)}
     )[output]
+    assert np.ptp(expected) > 1e-3 or size == 1
     np.testing.assert_allclose(
         np.frombuffer(answer, "float32").reshape(expected.shape),
         expected,

@@ -185,3 +185,63 @@ def test_unwritable_folder(tmp_path):
         RunFolder(tmp_path / "file" / "run", {})
     with pytest.raises(ValueError, match=r"writable.*Received: workdir="):
         RunFolder(tmp_path / "file", {})
+
+
+def test_best_model_has_the_moving_averages(tmp_path):
+    """The checkpoint has the weights themselves, to go on with."""
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.1, use_ema=True), "mse")
+    run = RunFolder(tmp_path / "run", {})
+    seen = []
+
+    class Weights(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            seen.append(self.model.get_weights())
+
+    inputs = np.arange(16.0).reshape(8, 2) / 16
+    initial = model.get_weights()
+    model.fit(
+        inputs,
+        inputs.sum(axis=-1, keepdims=True),
+        batch_size=2,
+        shuffle=False,
+        callbacks=[Weights(), run.callback()],
+        verbose=0,
+    )
+    # Keras begins the averages at the first weights it sees, after a step.
+    averages = seen[0]
+    for weights in seen[1:]:
+        averages = [
+            0.99 * average + 0.01 * weight
+            for average, weight in zip(averages, weights, strict=True)
+        ]
+    best = run.load_best_model()
+    for found, average, last in zip(
+        best.get_weights(), averages, seen[-1], strict=True
+    ):
+        np.testing.assert_allclose(found, average, rtol=1e-5)
+        assert np.abs(average - last).max() > 1e-3
+    resumed = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    resumed.compile(keras.optimizers.SGD(0.1, use_ema=True), "mse")
+    RunFolder(tmp_path / "run", {}, resume=True).restore(resumed)
+    for found, last in zip(resumed.get_weights(), seen[-1], strict=True):
+        np.testing.assert_array_equal(found, last)
+    assert not np.array_equal(initial[0], seen[-1][0])
+
+
+def test_one_of_several_processes_only_reads(tmp_path):
+    first = RunFolder(tmp_path / "run", {"process_id": 0})
+    train(first, epochs=2)
+    before = {p: p.stat().st_mtime_ns for p in first.path.rglob("*")}
+    second = RunFolder(
+        tmp_path / "run", {"process_id": 1}, resume=True, writes=False
+    )
+    assert second.epochs_done == 2
+    train(second, epochs=4, model=small_model())
+    second.write_metrics({})
+    assert [row["epoch"] for row in second.history] == [1, 2, 3, 4]
+    after = {p: p.stat().st_mtime_ns for p in first.path.rglob("*")}
+    assert after == before
+    new = RunFolder(tmp_path / "new", {}, writes=False)
+    train(new, epochs=1)
+    assert not new.path.exists()

@@ -1,0 +1,64 @@
+"""What the callbacks put into the logs."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_coordconv.training import callbacks
+
+
+def test_throughput_leaves_out_the_first_batch(monkeypatch):
+    """Batches of 8 that end at these seconds, the first after compiling."""
+    clock = iter([30.0, 30.5, 31.0, 32.0])
+    monkeypatch.setattr(callbacks.time, "perf_counter", lambda: next(clock))
+    callback = callbacks.Throughput(batch_size=8)
+    callback.on_epoch_begin(0)
+    rates = []
+    for batch in range(4):
+        logs = {}
+        callback.on_train_batch_end(batch, logs)
+        rates.append(logs.get("images_per_second"))
+    assert rates == [None, 16.0, 16.0, 12.0]
+    logs = {}
+    callback.on_epoch_end(0, logs)
+    assert logs == {"images_per_second": 12.0}
+
+
+def test_throughput_in_the_history():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    history = model.fit(
+        np.zeros((12, 2)),
+        np.zeros((12, 1)),
+        batch_size=4,
+        epochs=2,
+        verbose=0,
+        callbacks=[callbacks.Throughput(4)],
+    ).history
+    assert len(history["images_per_second"]) == 2
+    assert min(history["images_per_second"]) > 0
+
+
+def test_undecodable_images_are_reported_once(capsys):
+    class Counts:
+        undecodable = 0
+
+        def numbers(self):
+            return {"undecodable": self.undecodable}
+
+    counts = Counts()
+    callback = callbacks.ReportUndecodable(counts)
+    printed = []
+    for epoch, total in enumerate((0, 3, 3, 5)):
+        counts.undecodable = total
+        callback.on_epoch_end(epoch)
+        printed.append(capsys.readouterr().out.strip())
+    assert printed[0] == printed[2] == ""
+    assert printed[1].startswith("3 training images of epoch 2 could not")
+    assert printed[3].startswith("2 training images of epoch 4 could not")
+
+
+@pytest.mark.parametrize("score", ["accuracy", "image_accuracy"])
+def test_find_score(score):
+    logs = {"loss": 1.0, score: 0.5, f"val_{score}": 0.25}
+    assert callbacks.find_score(logs, "val_", "accuracy") == 0.25
