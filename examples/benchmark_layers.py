@@ -357,9 +357,12 @@ def build_parser():
     )
     parser.add_argument(
         "--shapes",
-        type=arguments.positive_integer,
-        default=len(SHAPES),
-        help="how many of the shapes to measure (default: all)",
+        nargs="+",
+        type=int,
+        choices=range(1, len(SHAPES) + 1),
+        default=range(1, len(SHAPES) + 1),
+        metavar="NUMBER",
+        help=f"which of the {len(SHAPES)} shapes to measure (default: all)",
     )
     parser.add_argument(
         "--modes",
@@ -410,7 +413,7 @@ def main(argv=None):
     keras.config.set_dtype_policy(args.dtype_policy)
     keras.utils.set_random_seed(args.seed)
     rows = []
-    shapes = SHAPES[: args.shapes]
+    shapes = [SHAPES[number - 1] for number in args.shapes]
     modes = [mode for mode in args.modes if mode not in RESNET50_MODES]
     for index, shape in enumerate(shapes if modes else (), start=1):
         print(f"shape {index}/{len(shapes)}: {shape}", flush=True)
@@ -423,7 +426,7 @@ def main(argv=None):
             )
     print_tables(rows)
     results = {
-        "arguments": vars(args),
+        "arguments": {**vars(args), "shapes": list(args.shapes)},
         "backend": keras.backend.backend(),
         "keras": keras.__version__,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",

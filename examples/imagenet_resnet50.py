@@ -61,11 +61,11 @@ RECIPES = {
         "l2": 5e-5,
     },
     ("--stand-in",): {
-        "image_size": 64,
-        "epochs": 10,
+        "image_size": 32,
+        "epochs": 6,
         "batch_size": 32,
-        "learning_rate": 0.2,
-        "warmup_epochs": 2.0,
+        "learning_rate": 0.1,
+        "warmup_epochs": 1.0,
         "l2": 5e-5,
     },
 }

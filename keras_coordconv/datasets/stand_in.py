@@ -5,6 +5,7 @@ way that photographs take, and shows that a net learns; it says nothing about
 how well one does on photographs.
 """
 
+import colorsys
 import os
 import pathlib
 import tempfile
@@ -81,9 +82,12 @@ def draw(name, random):
     x, y = random.uniform(half_width, SIZE - half_width, 2)
     rows, columns = np.mgrid[:SIZE, :SIZE]
     inside = SHAPES[name]((columns - x) / half_width, (rows - y) / half_width)
-    background = random.uniform(0, 255, 3)
-    # The opposite colour, so that the shape is seen.
-    color = (background + 127.5) % 255
+    # Neighbouring shapes have similar hues: colour helps, but does not suffice.
+    hue = list(SHAPES).index(name) / len(SHAPES) + random.normal(0, 0.05)
+    color = 255 * np.array(
+        colorsys.hsv_to_rgb(hue % 1, 1, random.uniform(0.7, 1))
+    )
+    background = np.full(3, random.uniform(0, 255))
     image = np.where(inside[..., None], color, background)
     image += random.normal(0, 12, image.shape)
     return np.clip(image, 0, 255).astype("uint8")

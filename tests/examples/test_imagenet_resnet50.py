@@ -63,7 +63,7 @@ def test_help(tmp_path):
     printed = finish(start("--help", cwd=tmp_path))
     for flag in ("--data-dir", "--stand-in", "--devices", "--coordinator"):
         assert flag in printed
-    assert "90 for ImageNet, 10 for --stand-in" in " ".join(printed.split())
+    assert "90 for ImageNet, 6 for --stand-in" in " ".join(printed.split())
     assert not list(tmp_path.iterdir())
 
 

@@ -1,5 +1,7 @@
 """A double of TensorFlow Serving for tests; it is not the server.
 
+    python tests/serving/server_double.py FOLDER   # serves it until stopped
+
 It speaks the server's own protocol buffers over gRPC and the server's JSON over
 REST, on loopback, and runs the models through TensorFlow's session loader. What
 it says in errors is TensorFlow's text or its own, not the server's.
@@ -10,6 +12,7 @@ import concurrent.futures
 import http.server
 import json
 import pathlib
+import sys
 import threading
 
 import grpc
@@ -326,3 +329,9 @@ class Double:
         self._grpc.stop(None)
         self._rest.shutdown()
         self._rest.server_close()
+
+
+if __name__ == "__main__":
+    double = Double(sys.argv[1])
+    print(f"A double of TensorFlow Serving: {double.rest} {double.grpc}")
+    threading.Event().wait()
