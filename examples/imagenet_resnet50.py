@@ -224,8 +224,9 @@ def main(argv=None):
         source,
         args.image_size,
         batch_size,
-        # A resumed run goes on with new permutations and crops.
-        seed=args.seed + folder.epochs_done,
+        seed=args.seed,
+        # A resumed run goes on with what would have come next.
+        start=folder.epochs_done * steps_per_epoch * args.batch_size,
         counts=counts["train"],
         **share,
     )

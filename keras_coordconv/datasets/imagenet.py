@@ -128,7 +128,7 @@ class FolderSource:
         """Paths of the images of a subset."""
         return [path.decode() for path in self._parts[subset][0]]
 
-    def examples(self, subset, shuffle_seed=None, shards=1, shard=0):
+    def examples(self, subset, shuffle_seed=None, shards=1, shard=0, start=0):
         """`tf.data.Dataset` of what `read` takes, and the class.
 
         Args:
@@ -137,20 +137,26 @@ class FolderSource:
                 ever. `None` for the subset once, in order.
             shards: Integer, how many processes share the examples.
             shard: Integer, which of them this one is.
+            start: Integer, how many examples to leave out at the beginning.
         """
         paths, labels = map(tf.constant, self._parts[subset])
-        numbers = tf.data.Dataset.range(len(paths))
-        if shuffle_seed is not None:
-            # The order of all paths, and not of those in a buffer; and a seed
-            # for each pass, so that it is the same whenever the data set is
-            # opened.
-            numbers = tf.data.Dataset.counter(shuffle_seed).flat_map(
-                lambda seed: tf.data.Dataset.from_tensor_slices(
-                    tf.random.experimental.stateless_shuffle(
-                        tf.range(len(paths), dtype=tf.int64), [seed, 0]
-                    )
+        count = len(paths)
+
+        def shuffled(number_of_pass):
+            # The order of all paths, and not of those in a buffer; it depends
+            # on nothing but the seed and the pass.
+            return tf.data.Dataset.from_tensor_slices(
+                tf.random.experimental.stateless_shuffle(
+                    tf.range(count, dtype=tf.int64),
+                    tf.stack([shuffle_seed, number_of_pass]),
                 )
             )
+
+        if shuffle_seed is None:
+            numbers = tf.data.Dataset.range(start, count)
+        else:
+            passes = tf.data.Dataset.counter(start // count)
+            numbers = passes.flat_map(shuffled).skip(start % count)
         return numbers.shard(shards, shard).map(
             lambda number: (paths[number], labels[number])
         )
@@ -212,10 +218,15 @@ class TfdsSource:
         examples = self.builder.info.splits[self._splits[subset]].num_examples
         return min(examples, self._limit or examples)
 
-    def examples(self, subset, shuffle_seed=None, shards=1, shard=0):
-        """As `FolderSource.examples`; the shards are groups of files."""
+    def examples(self, subset, shuffle_seed=None, shards=1, shard=0, start=0):
+        """As `FolderSource.examples`, but for the order.
+
+        The shards are groups of files, and a later start is another order.
+        """
         import tensorflow_datasets as tfds
 
+        if shuffle_seed is not None:
+            shuffle_seed = hash((shuffle_seed, start)) % 2**31
         dataset = self.builder.as_dataset(
             split=f"{self._splits[subset]}[:{self.count(subset)}]",
             decoders={"image": tfds.decode.SkipDecoding()},
@@ -267,7 +278,14 @@ def open_source(name="imagenet2012", data_dir=None, limit_examples=None):
 
 
 def train_dataset(
-    source, image_size, batch_size, seed=0, shards=1, shard=0, counts=None
+    source,
+    image_size,
+    batch_size,
+    seed=0,
+    shards=1,
+    shard=0,
+    start=0,
+    counts=None,
 ):
     """Batches of random crops, for ever.
 
@@ -278,6 +296,8 @@ def train_dataset(
         seed: Integer, of the order and of the crops.
         shards: Integer, how many processes share the images.
         shard: Integer, which of them this one is.
+        start: Integer, how many images, of all processes, to leave out at the
+            beginning: those that a resumed run has seen.
         counts: `ImageCounts` to count in.
 
     Returns:
@@ -286,14 +306,16 @@ def train_dataset(
     """
 
     def preprocess(item, index):
-        # The same crops, however many processes share the images.
-        crop_seed = tf.stack([tf.cast(seed, tf.int64), index * shards + shard])
+        # The same crops, however many processes share the images, and
+        # wherever they start.
+        position = start + index * shards + shard
+        crop_seed = tf.stack([tf.cast(seed, tf.int64), position])
         return preprocess_for_training(source.read(item), image_size, crop_seed)
 
     def select(images, labels, weights):
         return images, labels
 
-    examples = source.examples("train", seed, shards, shard)
+    examples = source.examples("train", seed, shards, shard, start)
     decoded = _decode(examples, preprocess)
     return (
         _count_and_batch(decoded, source, batch_size, counts)

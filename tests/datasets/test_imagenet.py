@@ -288,13 +288,26 @@ def test_each_image_once_in_a_pass(numbered_folder):
 
 
 def test_seeds(numbered_folder):
+    """No pass of one seed is a pass of another."""
     source = imagenet.FolderSource(numbered_folder)
+    orders = [
+        tuple(numbers_of(images))
+        for seed in (0, 1, 2)
+        for images, _ in imagenet.train_dataset(source, 16, 23, seed).take(3)
+    ]
+    assert len(set(orders)) == 9
+    again = imagenet.train_dataset(source, 16, 23, seed=0).take(3)
+    assert [tuple(numbers_of(images)) for images, _ in again] == orders[:3]
 
-    def first(seed):
-        return next(iter(imagenet.train_dataset(source, 16, 12, seed=seed)))[0]
 
-    assert numbers_of(first(1)) == numbers_of(first(1))
-    assert numbers_of(first(1)) != numbers_of(first(2))
+@pytest.mark.parametrize("batches", [2, 5, 12])
+def test_start_goes_on_where_a_run_was_killed(numbered_folder, batches):
+    source = imagenet.FolderSource(numbered_folder)
+    whole = imagenet.train_dataset(source, 16, 5).skip(batches)
+    resumed = imagenet.train_dataset(source, 16, 5, start=5 * batches)
+    for expected, found in zip(whole.take(3), resumed.take(3), strict=True):
+        for one, other in zip(expected, found, strict=True):
+            np.testing.assert_array_equal(one, other)
 
 
 def test_shards_have_the_batches_of_one(tmp_path):
