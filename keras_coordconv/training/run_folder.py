@@ -287,7 +287,9 @@ def _beside(path):
 @contextlib.contextmanager
 def _averaged(model):
     """The model with its moving averages as weights, if it keeps any."""
-    if not model.optimizer.use_ema:
+    # In float16, an optimizer that scales the loss is around the one of EMA.
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    if not optimizer.use_ema:
         yield
         return
     swap = keras.callbacks.SwapEMAWeights()

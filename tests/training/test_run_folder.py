@@ -187,6 +187,26 @@ def test_unwritable_folder(tmp_path):
         RunFolder(tmp_path / "file", {})
 
 
+def test_moving_averages_below_a_scaled_loss(tmp_path):
+    """At the end of `fit`, Keras itself puts them into the model."""
+    keras.config.set_dtype_policy("mixed_float16")
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.1, use_ema=True), "mse")
+    run = RunFolder(tmp_path / "run", {})
+    inputs = np.arange(16.0).reshape(8, 2) / 16
+    model.fit(
+        inputs,
+        inputs.sum(axis=-1, keepdims=True),
+        batch_size=2,
+        callbacks=[run.callback()],
+        verbose=0,
+    )
+    for found, average in zip(
+        run.load_best_model().get_weights(), model.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(found, average)
+
+
 def test_best_model_has_the_moving_averages(tmp_path):
     """The checkpoint has the weights themselves, to go on with."""
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
