@@ -40,6 +40,9 @@ class Models:
     def __init__(self, folder, labels=None):
         self.labels = labels or {}
         self.loaded = {}
+        # Kernels are prepared anew for each new thread, and REST has one for
+        # each connection.
+        self.thread = concurrent.futures.ThreadPoolExecutor(1)
         for path in sorted(pathlib.Path(folder).glob("*/*/saved_model.pb")):
             version = path.parent
             session = tf.compat.v1.Session(graph=tf.Graph())
@@ -104,7 +107,8 @@ class Models:
             feed[info.name] = array
         fetch = {name: info.name for name, info in signature.outputs.items()}
         try:
-            return version, signature, session.run(fetch, feed)
+            run = self.thread.submit(session.run, fetch, feed)
+            return version, signature, run.result()
         except tf.errors.OpError as error:
             raise RefusedError("INVALID_ARGUMENT", error.message) from error
 
