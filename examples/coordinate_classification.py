@@ -39,11 +39,11 @@ COORDCONV_RECIPE = {
     "l2": 0.0,
 }
 CONV_RECIPE = {
-    "epochs": 100,
+    "epochs": 250,
     "batch_size": 32,
     "learning_rate": 0.01,
     "warmup_epochs": 0.5,
-    "l2": 1e-3,
+    "l2": 1e-4,
 }
 RECIPES = {
     (layer, split): recipe
