@@ -59,7 +59,7 @@ def test_small_run(tmp_path, task, layer, split, flags, parameters, score):
 
     printed = run(
         *("--layer", layer, "--split", split, *flags),
-        *("--export-dir", "exported"),
+        *(("--export-dir", "exported") if layer == "coordconv" else ()),
         *SMALL,
         cwd=tmp_path,
         task=task,
@@ -78,6 +78,8 @@ def test_small_run(tmp_path, task, layer, split, flags, parameters, score):
     for path in figures:
         assert path.read_bytes().startswith(b"\x89PNG")
         assert str(path.relative_to(tmp_path)) in printed
+    if layer == "conv":
+        return
     served = tf.saved_model.load(str(tmp_path / "exported/1"))
     answer = served.signatures["tensor"](
         **(
@@ -125,7 +127,7 @@ def test_export_needs_tensorflow(tmp_path):
 @pytest.mark.parametrize("task", TASKS)
 def test_interrupted_and_resumed(tmp_path, task):
     arguments = (
-        *("--workdir", "run", "--limit-examples", "24", "--epochs", "40"),
+        *("--workdir", "run", "--limit-examples", "24", "--epochs", "12"),
     )
     process = subprocess.Popen(
         [sys.executable, script(task), *arguments],
@@ -143,10 +145,10 @@ def test_interrupted_and_resumed(tmp_path, task):
     again = run(*arguments, cwd=tmp_path, check=False, task=task)
     assert again.returncode == 2 and "--resume" in again.stderr
     printed = run(*arguments, "--resume", cwd=tmp_path, task=task).stdout
-    assert "Epoch 1/40" not in printed and "Epoch 40/40" in printed
+    assert "Epoch 1/12" not in printed and "Epoch 12/12" in printed
     resumed = (tmp_path / "run/history.csv").read_text().splitlines()
     assert [row.split(",")[0] for row in resumed[1:]] == [
-        str(epoch) for epoch in range(1, 41)
+        str(epoch) for epoch in range(1, 13)
     ]
     # At most the epoch that was under way is trained again.
     assert resumed[: len(history) - 1] == history[:-1]
