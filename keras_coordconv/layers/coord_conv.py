@@ -60,6 +60,65 @@ class BaseCoordConv(CoordinateConvolution):
         kernel = self.kernel if kernel is None else kernel
         return self.split_coordinates(kernel, axis=-2)
 
+    def convolved_coordinates(self, spatial_shape, coordinate_weights):
+        """The coordinates' convolution, axis by axis where that is cheaper.
+
+        The coordinate of one axis is the same all along the others. Its
+        convolution is a product with one small matrix an axis, and takes the
+        multiplications of a kernel that has extent on the first axis only. At a
+        batch of 1, 224x224, 8 to 64 channels, 7x7, that made a CoordConv2D cost
+        1.12 instead of 1.40 times Conv2D's time in inference, and 1.06 instead
+        of 1.27 in a training step.
+        """
+        if self.use_radius or math.prod(self.kernel_size[1:]) == 1:
+            return super().convolved_coordinates(
+                spatial_shape, coordinate_weights
+            )
+        own_dtype = keras.utils.standardize_dtype(coordinate_weights.dtype)
+        # The sums between two axes are not rounded to half precision.
+        dtype = keras.backend.result_type(own_dtype, "float32")
+        weights = ops.cast(coordinate_weights, dtype)
+        taps = [
+            self.taps(axis, size, dtype)
+            for axis, size in enumerate(spatial_shape)
+        ]
+        matrices, terms = [], []
+        for coordinate, term in enumerate(ops.unstack(weights, axis=-2)):
+            first, *others = (
+                of_coordinate if axis == coordinate else of_ones
+                for axis, (of_coordinate, of_ones) in enumerate(taps)
+            )
+            for axis, matrix in enumerate(others, start=1):
+                term = ops.tensordot(matrix, term, axes=[[1], [axis]])
+                term = ops.moveaxis(term, 0, axis)
+            matrices.append(first)
+            terms.append(term)
+        outputs = ops.tensordot(
+            ops.concatenate(matrices, axis=1),
+            ops.concatenate(terms, axis=0),
+            axes=1,
+        )
+        return ops.cast(ops.expand_dims(outputs, 0), own_dtype)
+
+    def taps(self, axis, size, dtype):
+        """What each output meets at each position of the kernel, on one axis.
+
+        Returns:
+            Pair of tensors of shape `(outputs, kernel_size)`: the coordinate,
+            and one, with zeros where the kernel meets the padding.
+        """
+        coordinate = self.coordinates((size,), dtype)
+        kernel = ops.eye(self.kernel_size[axis], dtype=dtype)
+        met = ops.conv(
+            ops.concatenate([coordinate, ops.ones_like(coordinate)]),
+            ops.expand_dims(kernel, 1),
+            strides=self.strides[axis],
+            padding=self.padding,
+            dilation_rate=self.dilation_rate[axis],
+            data_format="channels_last",
+        )
+        return met[0], met[1]
+
     def convolve(self, inputs, kernel, data_format):
         padding = self.padding
         if padding == "causal":
