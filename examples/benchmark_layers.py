@@ -275,6 +275,9 @@ def measure_calls(mode, shape, calls, turns, seed):
             "model": name,
             "milliseconds": 1e3 * float(np.median(values)),
             "ratio": float(np.median(values / seconds["conv"])),
+            "ratio_quartiles": np.percentile(
+                values / seconds["conv"], [25, 75]
+            ).tolist(),
             **(
                 {
                     "peak_megabytes": peaks[name] / 1e6,

@@ -118,15 +118,16 @@ def build_parser():
     )
     training.add_argument(
         "--label-smoothing",
-        type=arguments.not_negative_number,
+        type=arguments.fraction,
         default=0.0,
         help="part of the truth spread over all classes (default: %(default)s)",
     )
     training.add_argument(
         "--ema-momentum",
-        type=arguments.not_negative_number,
-        help="keep moving averages of the weights, as 0.9999, and validate "
-        "and save those (default: none)",
+        type=arguments.fraction,
+        default=0.0,
+        help="keep moving averages of the weights, as with 0.9999, and "
+        "validate and save those (default: 0, none)",
     )
     return parser
 
@@ -158,8 +159,8 @@ def build_optimizer(args, steps_per_epoch):
     return keras.optimizers.SGD(
         schedule,
         momentum=0.9,
-        use_ema=args.ema_momentum is not None,
-        ema_momentum=args.ema_momentum or 0.99,
+        use_ema=args.ema_momentum > 0,
+        ema_momentum=args.ema_momentum,
     )
 
 

@@ -218,12 +218,11 @@ def plot_benchmark(rows):
     )
     colors = {name: f"C{index}" for index, name in enumerate(models)}
     figure = Figure(
-        figsize=(9.0 * len(modes), 1.4 + 0.55 * len(shapes)),
+        figsize=(1.8 + 4.6 * len(modes), 2.2 + 0.55 * len(shapes)),
         layout="constrained",
     )
-    for axis, mode in zip(
-        figure.subplots(1, len(modes), squeeze=False)[0], modes, strict=True
-    ):
+    panels = figure.subplots(1, len(modes), squeeze=False, sharey=True)[0]
+    for axis, mode in zip(panels, modes, strict=True):
         ratios = {}
         for row in rows:
             if row["mode"] == mode and row["model"] != "conv":
@@ -232,7 +231,7 @@ def plot_benchmark(rows):
         for index, (name, values) in enumerate(ratios.items()):
             mean = np.exp(np.mean(np.log(values)))
             axis.barh(
-                np.arange(len(values)) + index * height,
+                np.arange(len(values)) - 0.4 + (index + 0.5) * height,
                 values,
                 height,
                 color=colors[name],
@@ -242,15 +241,17 @@ def plot_benchmark(rows):
         axis.set(
             title=mode,
             xlabel="time / time of Conv2D",
-            yticks=np.arange(len(shapes)) + 0.4 - height / 2,
+            ylim=(len(shapes) - 0.5, -0.5),
+            yticks=np.arange(len(shapes)),
             yticklabels=[
                 f"{size}\u00b2, {channels}\u2192{filters}, "
                 f"{kernel}\u00d7{kernel}/{stride}, batch {batch}"
                 for size, channels, filters, kernel, stride, batch in shapes
             ],
         )
-        axis.invert_yaxis()
-        axis.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False)
+        axis.legend(
+            loc="upper center", bbox_to_anchor=(0.5, -0.06), frameon=False
+        )
     return figure
 
 

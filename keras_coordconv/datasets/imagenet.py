@@ -85,6 +85,8 @@ class FolderSource:
 
     def __init__(self, folder, limit_examples=None):
         self.folder = pathlib.Path(folder)
+        if not self.folder.is_dir():
+            raise ValueError(f"The data folder must exist. Received: {folder}")
         roots = {
             subset: _first_folder(self.folder, _FOLDERS[subset])
             for subset in SUBSETS
@@ -266,14 +268,9 @@ def open_source(name="imagenet2012", data_dir=None, limit_examples=None):
         ValueError: if there is nothing.
     """
     if data_dir is not None:
-        folder = pathlib.Path(data_dir)
-        if not folder.is_dir():
-            raise ValueError(
-                f"The data folder must exist. Received: {data_dir}"
-            )
         known = (name.split("/")[0], "downloads/manual")
-        if not any((folder / path).is_dir() for path in known):
-            return FolderSource(folder, limit_examples)
+        if not any(pathlib.Path(data_dir, path).is_dir() for path in known):
+            return FolderSource(data_dir, limit_examples)
     return TfdsSource(name, data_dir, limit_examples)
 
 

@@ -8,6 +8,7 @@ how well one does on photographs.
 import colorsys
 import os
 import pathlib
+import shutil
 import tempfile
 
 import numpy as np
@@ -67,7 +68,13 @@ def write_stand_in(folder, examples=None, seed=0):
                 encoded = tf.io.encode_jpeg(draw(name, random), quality=90)
                 path = partial / subset / name / f"{number:04d}.jpg"
                 path.write_bytes(encoded.numpy())
-    os.rename(partial, folder)
+    try:
+        os.rename(partial, folder)
+    except OSError:
+        # Another process of the same training was first, with the same images.
+        if not folder.exists():
+            raise
+        shutil.rmtree(partial)
     return folder
 
 

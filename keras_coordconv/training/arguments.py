@@ -182,6 +182,16 @@ def not_negative_number(text):
     return value
 
 
+def fraction(text):
+    """A flag's type: a number from 0 up to, but without, 1."""
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(
+            f"must be at least 0 and less than 1, received {text}"
+        )
+    return value
+
+
 def dtype_policy(text):
     """A flag's type: the name of a Keras dtype policy."""
     try:

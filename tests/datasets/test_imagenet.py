@@ -473,3 +473,19 @@ def test_stand_in(tmp_path):
         other = again / path.relative_to(folder)
         assert path.read_bytes() == other.read_bytes()
     assert not list(tmp_path.glob("partial-*"))
+
+
+def test_stand_in_of_two_processes_at_once(tmp_path, monkeypatch):
+    counts = {"train": 1, "val": 1}
+    folder = tmp_path / "stand_in"
+    draw = stand_in.draw
+
+    def draw_while_another_process_does(name, random):
+        monkeypatch.setattr(stand_in, "draw", draw)
+        stand_in.write_stand_in(folder, counts)
+        return draw(name, random)
+
+    monkeypatch.setattr(stand_in, "draw", draw_while_another_process_does)
+    assert stand_in.write_stand_in(folder, counts) == folder
+    assert [path.name for path in tmp_path.iterdir()] == ["stand_in"]
+    assert len(list(folder.rglob("*.jpg"))) == 20

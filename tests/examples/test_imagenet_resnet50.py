@@ -133,9 +133,10 @@ def test_no_data(tmp_path):
     ("arguments", "message"),
     [
         (("--data-dir", "nowhere"), "The data folder must exist"),
-        (("--batch-size", "9", "--devices", "2"), "a batch of 9 for 2 devices"),
         (("--processes", "2"), "--processes needs --workdir"),
         (("--devices", "none"), "argument --devices"),
+        (("--ema-momentum", "1"), "less than 1, received 1"),
+        (("--label-smoothing", "nan"), "less than 1, received nan"),
         (
             ("--processes", "2", "--workdir", "w", "--coordinator", "h:1"),
             "Set KERAS_BACKEND=jax",
@@ -143,9 +144,14 @@ def test_no_data(tmp_path):
         (("--layer", "dense"), "invalid choice: 'dense'"),
     ],
 )
-def test_bad_arguments(tmp_path, arguments, message):
-    printed = finish(start(*arguments, cwd=tmp_path), status=2)
-    assert message in printed
+def test_bad_arguments(tmp_path, monkeypatch, capsys, arguments, message):
+    import imagenet_resnet50
+
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as exited:
+        imagenet_resnet50.main(arguments)
+    assert exited.value.code == 2
+    assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 

@@ -5,14 +5,17 @@ import pathlib
 import subprocess
 import sys
 
+import plot_runs
+import pytest
+
 SCRIPT = pathlib.Path(__file__).parents[2] / "examples/plot_runs.py"
 
 
-def run(*arguments, cwd, check=True):
+def run(*arguments, cwd):
     return subprocess.run(
         [sys.executable, SCRIPT, *arguments],
         cwd=cwd,
-        check=check,
+        check=True,
         capture_output=True,
         text=True,
     )
@@ -42,7 +45,8 @@ def test_figure(tmp_path):
     assert (tmp_path / "scores.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_bad_arguments(tmp_path):
+def test_bad_arguments(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     write_run(tmp_path / "1", "conv", "iou")
     write_run(tmp_path / "2", "conv", "accuracy")
     for arguments, message in (
@@ -50,7 +54,8 @@ def test_bad_arguments(tmp_path):
         (("1", "2"), "must be of one task"),
         (("1", "--output", "none/x.png"), "must be a writable file"),
     ):
-        process = run(*arguments, cwd=tmp_path, check=False)
-        assert process.returncode == 2
-        assert message in process.stderr.splitlines()[-1]
+        with pytest.raises(SystemExit) as exited:
+            plot_runs.main(arguments)
+        assert exited.value.code == 2
+        assert message in capsys.readouterr().err.splitlines()[-1]
     assert not list(tmp_path.glob("*.png"))

@@ -170,10 +170,13 @@ def test_interrupted_and_resumed(tmp_path, task):
         (("--resume",), "--resume needs a run to continue"),
     ],
 )
-def test_bad_arguments(tmp_path, arguments, message):
+def test_bad_arguments(tmp_path, monkeypatch, capsys, arguments, message):
+    import coordinate_classification
+
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("in the way")
-    arguments = (*SMALL, *arguments)
-    process = run(*arguments, cwd=tmp_path, check=False)
-    assert process.returncode == 2
-    assert message in process.stderr.splitlines()[-1]
+    with pytest.raises(SystemExit) as exited:
+        coordinate_classification.main((*SMALL, *arguments))
+    assert exited.value.code == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+import sweep
 
 pytestmark = pytest.mark.tensorflow_backend
 
@@ -60,17 +61,16 @@ def test_interrupted_and_continued(tmp_path):
         (("rendering", "--workdir", "file/out"), "must be a writable folder"),
     ],
 )
-def test_bad_arguments(tmp_path, arguments, message):
+def test_bad_arguments(tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("in the way")
-    process = run(*arguments, cwd=tmp_path, check=False)
-    assert process.returncode == 2
-    assert message in process.stderr.splitlines()[-1]
+    with pytest.raises(SystemExit) as exited:
+        sweep.main(arguments)
+    assert exited.value.code == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_grids_of_the_paper():
-    sys.path.insert(0, str(SCRIPT.parent))
-    import sweep
-
     def count(task):
         parser = sweep.build_parser()
         args = parser.parse_args([task, "--grid", "paper"])
