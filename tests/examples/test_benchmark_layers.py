@@ -12,11 +12,11 @@ pytestmark = pytest.mark.tensorflow_backend
 SCRIPT = pathlib.Path(__file__).parents[2] / "examples/benchmark_layers.py"
 
 
-def run(*arguments, cwd, check=True):
+def run(*arguments, cwd):
     return subprocess.run(
         [sys.executable, SCRIPT, *arguments],
         cwd=cwd,
-        check=check,
+        check=True,
         capture_output=True,
         text=True,
     )
@@ -41,8 +41,11 @@ def test_one_shape(tmp_path):
     assert "geometric mean" in printed
 
 
-def test_unwritable_output(tmp_path):
+def test_unwritable_output(tmp_path, monkeypatch, capsys):
+    import benchmark_layers
+
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("in the way")
-    process = run("--output", "file/out", cwd=tmp_path, check=False)
-    assert process.returncode == 2
-    assert "--output must be a writable folder" in process.stderr
+    with pytest.raises(SystemExit, match="2"):
+        benchmark_layers.main(("--output", "file/out"))
+    assert "--output must be a writable folder" in capsys.readouterr().err

@@ -54,8 +54,7 @@ def test_bad_arguments(tmp_path, monkeypatch, capsys):
         (("1", "2"), "must be of one task"),
         (("1", "--output", "none/x.png"), "must be a writable file"),
     ):
-        with pytest.raises(SystemExit) as exited:
+        with pytest.raises(SystemExit, match="2"):
             plot_runs.main(arguments)
-        assert exited.value.code == 2
         assert message in capsys.readouterr().err.splitlines()[-1]
     assert not list(tmp_path.glob("*.png"))

@@ -20,11 +20,11 @@ def saved_models(tmp_path):
     return folder
 
 
-def run(*arguments, cwd, check=True):
+def run(*arguments, cwd):
     return subprocess.run(
         [sys.executable, ROOT / "examples/serve_and_predict.py", *arguments],
         cwd=cwd,
-        check=check,
+        check=True,
         capture_output=True,
         text=True,
     )
@@ -61,8 +61,10 @@ def test_with_the_double(tmp_path, saved_models):
     assert f"answered by: {double.grpc}" in printed
 
 
-def test_nothing_to_serve(tmp_path):
-    result = run("--saved-models", tmp_path, cwd=tmp_path, check=False)
-    assert result.returncode == 2
-    assert "Received: " in result.stderr
+def test_nothing_to_serve(tmp_path, capsys):
+    import serve_and_predict
+
+    with pytest.raises(SystemExit, match="2"):
+        serve_and_predict.main(("--saved-models", str(tmp_path)))
+    assert f"Received: {tmp_path}" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

@@ -1,5 +1,6 @@
 """The three scripts, started as a user would start them, on little data."""
 
+import importlib
 import json
 import os
 import pathlib
@@ -23,11 +24,11 @@ def script(task="coordinate_classification"):
     return EXAMPLES / f"{task}.py"
 
 
-def run(*arguments, cwd, check=True, task="coordinate_classification"):
+def run(*arguments, cwd, task):
     return subprocess.run(
         [sys.executable, script(task), *arguments],
         cwd=cwd,
-        check=check,
+        check=True,
         capture_output=True,
         text=True,
     )
@@ -54,16 +55,27 @@ def test_help(tmp_path, task):
         (TASKS[2], "conv", "quadrant", ("--width", "1"), 103_585, "iou"),
     ],
 )
-def test_small_run(tmp_path, task, layer, split, flags, parameters, score):
+def test_small_run(
+    tmp_path,
+    monkeypatch,
+    capsys,
+    task,
+    layer,
+    split,
+    flags,
+    parameters,
+    score,
+):
     import tensorflow as tf
 
-    printed = run(
-        *("--layer", layer, "--split", split, *flags),
-        *(("--export-dir", "exported") if layer == "coordconv" else ()),
-        *SMALL,
-        cwd=tmp_path,
-        task=task,
-    ).stdout
+    arguments = (*("--layer", layer, "--split", split), *flags, *SMALL)
+    if layer == "coordconv":
+        arguments += ("--export-dir", "exported")
+        printed = run(*arguments, cwd=tmp_path, task=task).stdout
+    else:
+        monkeypatch.chdir(tmp_path)
+        importlib.import_module(task).main(arguments)
+        printed = capsys.readouterr().out
     folder = tmp_path / "runs" / task / "001"
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["parameters"] == parameters
@@ -98,11 +110,15 @@ def test_small_run(tmp_path, task, layer, split, flags, parameters, score):
     )
 
 
-def test_steps_and_dtype_policy(tmp_path):
-    run(
-        *("--workdir", "run", "--limit-examples", "24", "--epochs", "1"),
-        *("--steps-per-epoch", "3", "--dtype-policy", "mixed_bfloat16"),
-        cwd=tmp_path,
+def test_steps_and_dtype_policy(tmp_path, monkeypatch):
+    import coordinate_classification
+
+    monkeypatch.chdir(tmp_path)
+    coordinate_classification.main(
+        (
+            *("--workdir", "run", "--limit-examples", "24", "--epochs", "1"),
+            *("--steps-per-epoch", "3", "--dtype-policy", "mixed_bfloat16"),
+        )
     )
     model = keras.saving.load_model(tmp_path / "run/best.keras")
     assert int(model.optimizer.iterations) == 3
@@ -125,7 +141,7 @@ def test_export_needs_tensorflow(tmp_path):
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_interrupted_and_resumed(tmp_path, task):
+def test_interrupted_and_resumed(tmp_path, monkeypatch, capsys, task):
     arguments = (
         *("--workdir", "run", "--limit-examples", "24", "--epochs", "12"),
     )
@@ -142,8 +158,10 @@ def test_interrupted_and_resumed(tmp_path, task):
     process.send_signal(signal.SIGKILL)
     process.wait()
     history = (tmp_path / "run/history.csv").read_text().splitlines()
-    again = run(*arguments, cwd=tmp_path, check=False, task=task)
-    assert again.returncode == 2 and "--resume" in again.stderr
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="2"):
+        importlib.import_module(task).main(arguments)
+    assert "--resume" in capsys.readouterr().err
     printed = run(*arguments, "--resume", cwd=tmp_path, task=task).stdout
     assert "Epoch 1/12" not in printed and "Epoch 12/12" in printed
     resumed = (tmp_path / "run/history.csv").read_text().splitlines()
@@ -175,8 +193,7 @@ def test_bad_arguments(tmp_path, monkeypatch, capsys, arguments, message):
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(SystemExit) as exited:
+    with pytest.raises(SystemExit, match="2"):
         coordinate_classification.main((*SMALL, *arguments))
-    assert exited.value.code == 2
     assert message in capsys.readouterr().err.splitlines()[-1]
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -14,11 +14,11 @@ SCRIPT = pathlib.Path(__file__).parents[2] / "examples/sweep.py"
 SMALL = ("coordinate_regression", "--grid", "test", "--limit-examples", "24")
 
 
-def run(*arguments, cwd, check=True):
+def run(*arguments, cwd):
     return subprocess.run(
         [sys.executable, SCRIPT, *arguments],
         cwd=cwd,
-        check=check,
+        check=True,
         capture_output=True,
         text=True,
     )
@@ -64,9 +64,8 @@ def test_interrupted_and_continued(tmp_path):
 def test_bad_arguments(tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(SystemExit) as exited:
+    with pytest.raises(SystemExit, match="2"):
         sweep.main(arguments)
-    assert exited.value.code == 2
     assert message in capsys.readouterr().err.splitlines()[-1]
 
 

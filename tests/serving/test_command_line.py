@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 
 import keras_coordconv
+from keras_coordconv.serving.__main__ import main
 
 pytestmark = pytest.mark.tensorflow_backend
 pytest.importorskip("tensorflow_serving")
 
 
-def shell(*arguments, check=True):
+def shell(*arguments):
     return subprocess.run(
         [sys.executable, "-m", "keras_coordconv.serving", *arguments],
-        check=check,
+        check=True,
         capture_output=True,
         text=True,
     )
@@ -32,9 +33,11 @@ def folder(tmp_path_factory):
     model.save(folder / "model.keras")
     plain = shell("export", folder / "model.keras", folder / "photos")
     assert plain.stdout.split() == [str(folder / "photos" / "1")]
-    shell(
-        *("export", folder / "model.keras", folder / "photos"),
-        *("--images", "--fold-coordinates", "--version", "5"),
+    main(
+        [
+            *("export", f"{folder}/model.keras", f"{folder}/photos"),
+            *("--images", "--fold-coordinates", "--version", "5"),
+        ]
     )
     return folder
 
@@ -47,38 +50,43 @@ def test_check_replays_the_warm_up(folder):
     assert "12 requests" in printed
 
 
-def test_check_of_half_a_version(folder, tmp_path):
-    result = shell("check", tmp_path, check=False)
-    assert result.returncode == 2
-    assert "error: An export must load" in result.stderr
+def test_check_of_half_a_version(tmp_path, capsys):
+    assert main(["check", str(tmp_path)]) == 2
+    assert "error: An export must load" in capsys.readouterr().err
 
 
-def test_config(folder):
-    printed = shell("config", folder, "--server-path", "/srv").stdout
+def test_config(folder, capsys):
+    assert main(["config", str(folder), "--server-path", "/srv"]) == 0
+    printed = capsys.readouterr().out
     assert printed.split() == [str(folder / "models.config")]
     assert "/srv/photos" in (folder / "models.config").read_text()
 
 
-def test_predict_and_bench(folder):
+def test_predict_and_bench(folder, capsys):
     from serving import server_double
 
     double = server_double.Double(folder)
     try:
         inputs = json.dumps({"image": np.ones((1, 8, 8, 3)).tolist()})
-        printed = shell(
-            *("predict", double.rest, "photos", inputs),
-            *("--signature", "tensor"),
-        ).stdout
+        main(
+            [
+                *("predict", double.rest, "photos", inputs),
+                *("--signature", "tensor"),
+            ]
+        )
+        printed = capsys.readouterr().out
         model = keras.saving.load_model(folder / "model.keras")
         np.testing.assert_allclose(
             json.loads(printed)["features"],
             model.predict_on_batch(np.ones((1, 8, 8, 3))),
             atol=1e-5,
         )
-        shell(
-            *("bench", folder / "photos/1", f"{double.grpc}/photos"),
-            *("--signature", "tensor", "--batch-sizes", "2", "--turns", "3"),
-            *("--json", folder / "bench.json"),
+        main(
+            [
+                *("bench", f"{folder}/photos/1", f"{double.grpc}/photos"),
+                *("--signature", "tensor", "--batch-sizes", "2"),
+                *("--turns", "3", "--json", f"{folder}/bench.json"),
+            ]
         )
     finally:
         double.stop()
@@ -87,16 +95,16 @@ def test_predict_and_bench(folder):
     assert second["seconds"] > 0 and second["batch_size"] == 2
 
 
-def test_no_server(folder):
-    result = shell(
-        *("predict", "http://127.0.0.1:9", "photos", '{"x": [1]}'), check=False
-    )
-    assert result.returncode == 2
-    assert "error: No server answers" in result.stderr
+def test_no_server(capsys):
+    arguments = ["predict", "http://127.0.0.1:9", "photos", '{"x": [1]}']
+    assert main(arguments) == 2
+    assert "error: No server answers" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     "command", ["export", "check", "config", "predict", "bench"]
 )
-def test_help(command):
-    assert shell(command, "--help").stdout.startswith("usage: ")
+def test_help(command, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main([command, "--help"])
+    assert capsys.readouterr().out.startswith("usage: ")

@@ -12,6 +12,7 @@ from PIL import Image
 
 import keras_coordconv
 from keras_coordconv.models import coordinate_classification
+from keras_coordconv.serving import check
 from keras_coordconv.serving import encoded_image_signature
 from keras_coordconv.serving import export
 from keras_coordconv.serving import export_for_serving
@@ -44,6 +45,12 @@ def small_model():
         inputs
     )
     return keras.Model(inputs, x)
+
+
+@pytest.fixture
+def asked_here(monkeypatch):
+    """The check of an export in this process: seconds less than in its own."""
+    monkeypatch.setattr(export, "ask_in_fresh_process", check.ask)
 
 
 def files(folder):
@@ -84,6 +91,7 @@ def test_session_loader_gives_the_keras_model_s_numbers(tmp_path):
         np.testing.assert_array_equal(results[f"{size}column"], pixel % 64)
 
 
+@pytest.mark.usefixtures("asked_here")
 def test_names_of_inputs_and_outputs(tmp_path):
     import tensorflow as tf
 
@@ -93,6 +101,7 @@ def test_names_of_inputs_and_outputs(tmp_path):
     assert list(signature.structured_outputs) == ["features"]
 
 
+@pytest.mark.usefixtures("asked_here")
 def test_outputs_of_a_half_precision_model_are_float32(tmp_path):
     import tensorflow as tf
 
@@ -102,6 +111,7 @@ def test_outputs_of_a_half_precision_model_are_float32(tmp_path):
     assert signature.structured_outputs["features"].dtype == tf.float32
 
 
+@pytest.mark.usefixtures("asked_here")
 def test_weights_are_stored_once(tmp_path):
     model = keras.Sequential(
         [keras.Input((8, 8, 3)), keras_coordconv.CoordConv2D(4000, 3)]
@@ -111,6 +121,7 @@ def test_weights_are_stored_once(tmp_path):
     assert size < 1.05 * 4 * model.count_params() + 300_000
 
 
+@pytest.mark.usefixtures("asked_here")
 def test_versions_count_up_and_are_never_changed(tmp_path):
     model = small_model()
     assert export_for_serving(model, tmp_path) == tmp_path / "1"
@@ -164,6 +175,7 @@ def photo_model():
     return keras.Model(inputs, outputs)
 
 
+@pytest.mark.usefixtures("asked_here")
 def test_encoded_images_are_decoded_and_resized_in_the_graph(tmp_path):
     import tensorflow as tf
 
@@ -206,6 +218,7 @@ def test_encoded_images_need_an_image_model():
         )
 
 
+@pytest.mark.usefixtures("asked_here")
 def test_labels_are_looked_up_in_the_graph(tmp_path):
     import tensorflow as tf
 
@@ -225,6 +238,7 @@ def test_labels_are_looked_up_in_the_graph(tmp_path):
         export_for_serving(model, tmp_path, labels=["ant", "bee"])
 
 
+@pytest.mark.usefixtures("asked_here")
 def test_warmup_has_each_signature_at_each_batch_size(tmp_path):
     import tensorflow as tf
 
@@ -275,6 +289,7 @@ def test_warmup_must_fit(tmp_path):
     assert not files(tmp_path)
 
 
+@pytest.mark.usefixtures("asked_here")
 def test_model_card(tmp_path):
     model = photo_model()
     path = export_for_serving(
@@ -298,6 +313,7 @@ def test_model_card(tmp_path):
     }
 
 
+@pytest.mark.usefixtures("asked_here")
 def test_folded_export_answers_as_the_model(tmp_path):
     import tensorflow as tf
 
