@@ -17,6 +17,7 @@ import csv
 import json
 import os
 import pathlib
+import tempfile
 import time
 
 import keras
@@ -48,7 +49,7 @@ class RunFolder:
         resume: Boolean, whether to continue the run that the folder holds.
         default_parent: String or path, used where `path` is `None`.
         writes: Boolean, false in all but one of several processes that train
-            together: they read the folder and leave the writing to that one.
+            together: they read the folder, and what they save is not kept.
 
     Raises:
         ValueError: if the folder cannot be written; if it holds a run already
@@ -153,18 +154,32 @@ class RunFolder:
         row = {"epoch": epoch, "seconds": round(seconds, 2), **logs}
         is_best = all(row["loss"] < past["loss"] for past in self.history)
         self.history.append(row)
-        if not self.writes:
-            return
-        self._write_history()
-        if is_best or not self.best_model.exists():
-            with _beside(self.best_model) as partial, _averaged(model):
-                model.save(partial)
+        if self.writes:
+            self._write_history()
+        if is_best:
+            with self._saved_by_all(self.best_model) as path, _averaged(model):
+                model.save(path)
         previous = self._checkpoints()
         checkpoint = self.path / f"checkpoint-{epoch}.weights.h5"
-        with _beside(checkpoint) as partial:
-            model.save_weights(partial)
-        for path in set(previous.values()) - {checkpoint}:
-            path.unlink()
+        with self._saved_by_all(checkpoint) as path:
+            model.save_weights(path)
+        if self.writes:
+            for path in set(previous.values()) - {checkpoint}:
+                path.unlink()
+
+    @contextlib.contextmanager
+    def _saved_by_all(self, path):
+        """Path for each process to save a model to; one of them stays.
+
+        What Keras does with the variables for it, all processes must do: they
+        share them.
+        """
+        if self.writes:
+            with _beside(path) as partial:
+                yield partial
+        else:
+            with tempfile.TemporaryDirectory() as scratch:
+                yield pathlib.Path(scratch, path.name)
 
     def _checkpoints(self):
         return {

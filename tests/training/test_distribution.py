@@ -49,7 +49,8 @@ def start(data_dir, output, *flags):
     return subprocess.Popen(
         [
             *(sys.executable, SCRIPT, "--data-dir", data_dir),
-            *("--output", output, *map(str, flags)),
+            *("--workdir", output.parent / "run", "--output", output),
+            *map(str, flags),
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

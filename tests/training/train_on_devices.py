@@ -1,8 +1,9 @@
 """Trains a small net on the devices of its flags, for test_distribution.
 
 It has what makes several devices differ from one: batch normalization, a
-penalty, images that several processes share, and a last batch of the
-validation that is not full. Writes the losses and the weights to `--output`.
+penalty, moving averages of the weights, images that several processes share, a
+last batch of the validation that is not full, and files that one process
+writes. Writes the losses and the weights to `--output`.
 """
 
 import argparse
@@ -17,6 +18,8 @@ from keras import layers
 from keras_coordconv import CoordConv2D
 from keras_coordconv.datasets import imagenet
 from keras_coordconv.training import distribution
+from keras_coordconv.training import supervised
+from keras_coordconv.training.run_folder import RunFolder
 
 BATCH_SIZE = 8
 STEPS = 50
@@ -34,6 +37,7 @@ def build_model(synchronized):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--data-dir")
+    parser.add_argument("--workdir")
     parser.add_argument("--output")
     distribution.add_arguments(parser)
     args = parser.parse_args()
@@ -47,7 +51,9 @@ def main():
     with devices.scope():
         model = build_model(devices.is_mirrored)
         model.compile(
-            keras.optimizers.SGD(0.05, momentum=0.9),
+            keras.optimizers.SGD(
+                0.05, momentum=0.9, use_ema=True, ema_momentum=0.9
+            ),
             keras.losses.CategoricalCrossentropy(from_logits=True),
             weighted_metrics=[
                 keras.metrics.CategoricalAccuracy(name="top1"),
@@ -58,23 +64,35 @@ def main():
             **devices.compile_arguments(),
         )
         devices.check(model)
-    history = model.fit(
+    run = RunFolder(args.workdir, {}, writes=devices.is_first_process)
+    supervised.fit(
+        model,
         imagenet.train_dataset(source, 16, batch_size, **share),
-        validation_data=imagenet.evaluation_dataset(
-            source, 16, batch_size, **share
-        ),
+        imagenet.evaluation_dataset(source, 16, batch_size, **share),
+        run,
         epochs=STEPS // 5,
         steps_per_epoch=5,
-        verbose=0,
-        shuffle=False,
-    ).history
-    weights = [np.array(weight) for weight in model.get_weights()]
+        callbacks=[keras.callbacks.SwapEMAWeights()],
+    )
+    devices.wait_for_all()
+    with devices.scope():
+        best_model = run.load_best_model()
+    weights = {
+        f"{name}{i:02d}": np.array(weight)
+        for name, saved in (("weight", model), ("best", best_model))
+        for i, weight in enumerate(saved.get_weights())
+    }
+    history = {
+        name: [row[name] for row in run.history]
+        for name in run.history[0]
+        if name not in ("epoch", "seconds")
+    }
     if devices.is_first_process:
         np.savez(
             args.output,
             devices=devices.count,
             **history,
-            **{f"weight{i:02d}": w for i, w in enumerate(weights)},
+            **weights,
         )
     devices.wait_for_all()
 
