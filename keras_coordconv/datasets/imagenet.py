@@ -389,7 +389,9 @@ def preprocess_for_training(encoded, image_size, seed):
 
     kind, crop = decode_crop(encoded, lambda shape: random_window(shape, seed))
     image = _resize(crop, image_size)
-    mirror = tf.random.stateless_uniform((), seed=seed) < 0.5
+    # A seed of its own: from the same, the crop's aspect has the same number.
+    mirror_seed = tf.random.experimental.stateless_fold_in(seed, 1)
+    mirror = tf.random.stateless_uniform((), seed=mirror_seed) < 0.5
     image = tf.cond(mirror, lambda: tf.reverse(image, [1]), lambda: image)
     return kind, normalize(image)
 

@@ -166,7 +166,7 @@ def test_training_is_a_window_mirrored_half_of_the_time():
     rows, columns = np.mgrid[:100, :120]
     image = np.stack([2 * rows, 2 * columns, 0 * rows], -1).astype("uint8")
     encoded = tf.constant(encode(image, "PNG"))
-    mirrored = []
+    mirrored, aspects = [], []
     for number in range(60):
         seed = tf.constant([3, number])
         _, found = imagenet.preprocess_for_training(encoded, 32, seed)
@@ -181,7 +181,10 @@ def test_training_is_a_window_mirrored_half_of_the_time():
         )
         assert found[-1, 0, 0] > found[0, 0, 0]
         mirrored.append(found[0, -1, 1] < found[0, 0, 1])
+        aspects.append(width / height)
     assert 18 <= sum(mirrored) <= 42
+    # Which are mirrored has nothing to do with the crop.
+    assert abs(np.corrcoef(mirrored, aspects)[0, 1]) < 0.4
 
 
 BAD_FILES = ("junk", "truncated")
