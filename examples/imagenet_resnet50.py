@@ -141,7 +141,10 @@ def open_data(args):
                 stand_in.write_stand_in("runs/stand_in"), args.limit_examples
             )
         return imagenet.open_source(
-            args.dataset, args.data_dir, args.limit_examples
+            args.dataset,
+            args.data_dir,
+            args.limit_examples,
+            prepare=args.processes == 1,
         )
     except ValueError as error:
         arguments.exit_with_error(NO_DATA.format(reason=error))
@@ -214,12 +217,17 @@ def main(argv=None):
             default_parent=f"runs/{TASK}",
             writes=devices.is_first_process,
         )
+        devices.wait_for_all()
+        devices.check_same(
+            images={name: source.count(name) for name in imagenet.SUBSETS},
+            **folder.what_all_see(),
+        )
     except ValueError as error:
         arguments.exit_with_error(error)
     keras.utils.set_random_seed(args.seed)
     keras.config.set_dtype_policy(args.dtype_policy)
 
-    counts = {subset: imagenet.ImageCounts() for subset in imagenet.SUBSETS}
+    counts = imagenet.ImageCounts()
     share = {"shards": devices.processes, "shard": devices.process_id}
     train_data = imagenet.train_dataset(
         source,
@@ -228,14 +236,13 @@ def main(argv=None):
         seed=args.seed,
         # A resumed run goes on with what would have come next.
         start=folder.epochs_done * steps_per_epoch * args.batch_size,
-        counts=counts["train"],
+        counts=counts,
         **share,
     )
     validation_data = imagenet.evaluation_dataset(
         source,
         args.image_size,
         batch_size,
-        counts=counts["validation"],
         **share,
     )
 
@@ -253,6 +260,7 @@ def main(argv=None):
             **devices.compile_arguments(),
         )
         devices.check(model)
+        folder.restore(model)
     print(
         f"{args.layer}: {supervised.trainable_parameters(model):,} parameters, "
         f"{source.count('train'):,} training images, "
@@ -267,7 +275,7 @@ def main(argv=None):
         steps_per_epoch=steps_per_epoch,
         callbacks=[
             callbacks.Throughput(args.batch_size),
-            callbacks.ReportUndecodable(counts["train"]),
+            callbacks.ReportUndecodable(counts),
             *([keras.callbacks.SwapEMAWeights()] if args.ema_momentum else []),
         ],
         tensorboard=args.tensorboard,
@@ -276,18 +284,7 @@ def main(argv=None):
     with devices.scope():
         best_model = folder.load_best_model()
 
-    counts["validation"] = imagenet.ImageCounts()
-    results = supervised.evaluate(
-        best_model,
-        "top1",
-        test=imagenet.evaluation_dataset(
-            source,
-            args.image_size,
-            batch_size,
-            counts=counts["validation"],
-            **share,
-        ),
-    )
+    results = supervised.evaluate(best_model, "top1", test=validation_data)
     metrics = {
         "seconds": folder.seconds,
         "parameters": supervised.trainable_parameters(best_model),
@@ -296,14 +293,14 @@ def main(argv=None):
         "test_loss": results["test_cross_entropy"],
         "test_top1": results["test_top1"],
         "test_top5": results["test_top5"],
-        **{
-            f"{subset}_{kind}_images": count
-            for subset, numbers in counts.items()
-            for kind, count in numbers.numbers().items()
-        },
     }
     if not devices.is_first_process:
         return metrics
+    # Not counted along the way: Keras begins the data set more than once.
+    kinds = imagenet.count_images(source, "validation")
+    metrics |= {f"validation_{kind}_images": kinds[kind] for kind in kinds}
+    if kinds["undecodable"]:
+        print(f"{kinds['undecodable']} validation images were left out.")
     folder.write_metrics(metrics)
     if args.export_dir:
         export(best_model, args, source.labels, metrics)

@@ -28,6 +28,8 @@ _END_OF_JPEG = b"\xff\xd9"
 _SHUFFLE_BUFFER = 4096
 _FILE_NAMES = ("*.jpg", "*.jpeg", "*.png", "*.JPG", "*.JPEG", "*.PNG")
 _FOLDERS = {"train": ("train",), "validation": ("val", "validation", "test")}
+# What so many images in a row have is no damage of their own.
+_TOO_MANY_UNDECODABLE = 1000
 # One in so many is for validation where a folder has no part for it.
 _HELD_OUT = 10
 
@@ -176,12 +178,14 @@ class TfdsSource:
         data_dir: String, TFDS's folder, or `None` for its default. Where it
             has the raw files in `downloads/manual`, they are prepared first.
         limit_examples: Integer, only so many of each subset.
+        prepare: Boolean, whether raw files may be prepared: not by several
+            processes at once.
 
     Raises:
         ValueError: if the data set does not exist or is not there.
     """
 
-    def __init__(self, name, data_dir=None, limit_examples=None):
+    def __init__(self, name, data_dir=None, limit_examples=None, prepare=True):
         import tensorflow_datasets as tfds
 
         try:
@@ -191,7 +195,7 @@ class TfdsSource:
                 "TensorFlow Datasets must know the data set. "
                 f"Received: {name!r}, data_dir={data_dir!r}"
             ) from error
-        _prepare(self.builder)
+        _prepare(self.builder, prepare)
         features = self.builder.info.features
         if not {"image", "label"} <= set(features):
             raise ValueError(
@@ -252,7 +256,9 @@ class TfdsSource:
         return encoded
 
 
-def open_source(name="imagenet2012", data_dir=None, limit_examples=None):
+def open_source(
+    name="imagenet2012", data_dir=None, limit_examples=None, prepare=True
+):
     """Finds the images: class folders, or else TensorFlow Datasets.
 
     Args:
@@ -260,6 +266,7 @@ def open_source(name="imagenet2012", data_dir=None, limit_examples=None):
         data_dir: String. A folder that has neither `<name>/` nor
             `downloads/manual/` is one of class folders.
         limit_examples: Integer, only so many of each subset.
+        prepare: As for `TfdsSource`.
 
     Returns:
         `FolderSource` or `TfdsSource`.
@@ -271,7 +278,7 @@ def open_source(name="imagenet2012", data_dir=None, limit_examples=None):
         known = (name.split("/")[0], "downloads/manual")
         if not any(pathlib.Path(data_dir, path).is_dir() for path in known):
             return FolderSource(data_dir, limit_examples)
-    return TfdsSource(name, data_dir, limit_examples)
+    return TfdsSource(name, data_dir, limit_examples, prepare)
 
 
 def train_dataset(
@@ -294,7 +301,8 @@ def train_dataset(
         shards: Integer, how many processes share the images.
         shard: Integer, which of them this one is.
         start: Integer, how many images, of all processes, to leave out at the
-            beginning: those that a resumed run has seen.
+            beginning: those that a resumed run has seen, but for as many as
+            could not be decoded.
         counts: `ImageCounts` to count in.
 
     Returns:
@@ -501,6 +509,22 @@ def normalize(image):
     return tf.reshape((rows - offset) * scale, image.shape)
 
 
+def count_images(source, subset):
+    """Decodes a subset once and counts its images by kind.
+
+    Args:
+        source: `FolderSource` or `TfdsSource`.
+        subset: String, one of `SUBSETS`.
+
+    Returns:
+        Dictionary of integers, as of `ImageCounts.numbers`.
+    """
+    counts = ImageCounts()
+    for _ in evaluation_dataset(source, 32, 64, subset, counts=counts):
+        pass
+    return counts.numbers()
+
+
 def undecodable_files(source, subset):
     """Yields the paths of the images that cannot be decoded.
 
@@ -544,7 +568,15 @@ def _count_and_batch(decoded, source, batch_size, counts):
 
     def count(following, batch):
         indices, kinds, images, labels = batch
-        counts.add(kinds, undecodable=indices[-1] + 1 - following - batch_size)
+        undecodable = indices[-1] + 1 - following - batch_size
+        tf.debugging.assert_less(
+            undecodable,
+            tf.constant(_TOO_MANY_UNDECODABLE, tf.int64),
+            "Almost all images must be there and be decodable. Received: a "
+            f"batch before which {_TOO_MANY_UNDECODABLE} or more are not. Are "
+            "the files still there?",
+        )
+        counts.add(kinds, undecodable)
         return indices[-1] + 1, (
             images,
             tf.one_hot(labels, len(source.labels)),
@@ -618,12 +650,18 @@ def _spread(part, limit):
     return tuple(array[chosen] for array in part)
 
 
-def _prepare(builder):
+def _prepare(builder, allowed):
     """Prepares a data set from raw files that were put in place by hand."""
     if builder.is_prepared():
         return
     manual = pathlib.Path(builder._data_dir_root) / "downloads/manual"
     if manual.is_dir() and any(manual.iterdir()):
+        if not allowed:
+            raise ValueError(
+                f"{builder.name} must be prepared before several processes "
+                f"share it. Received: raw files in {manual}. Start the script "
+                "with one process first"
+            )
         builder.download_and_prepare()
         return
     raise ValueError(

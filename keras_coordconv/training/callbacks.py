@@ -69,6 +69,8 @@ class Throughput(keras.callbacks.Callback):
 class ReportUndecodable(keras.callbacks.Callback):
     """Says after each epoch how many more images could not be decoded.
 
+    They are those of this process, and `undecodable_images` in the logs.
+
     Args:
         counts: `datasets.imagenet.ImageCounts` of the training set.
     """
@@ -82,6 +84,7 @@ class ReportUndecodable(keras.callbacks.Callback):
         numbers = self.counts.numbers()
         new = numbers["undecodable"] - self.reported
         self.reported = numbers["undecodable"]
+        logs["undecodable_images"] = new
         if new:
             print(
                 f"\n{new} training images of epoch {epoch + 1} could not be "

@@ -15,9 +15,12 @@ several machines, with a process on each.
 
 import contextlib
 import dataclasses
+import json
+import zlib
 from collections.abc import Callable
 
 import keras
+import numpy as np
 
 ALL = "all"
 
@@ -87,6 +90,33 @@ class Devices:
                     "out, use one device, or set KERAS_BACKEND=jax."
                 )
 
+    def check_same(self, **values):
+        """Refuses what is not the same in all processes, in all of them.
+
+        Args:
+            **values: By name, what can be written as json.
+
+        Raises:
+            ValueError: if a value is another one in another process.
+        """
+        if self.processes == 1:
+            return
+        from jax.experimental import multihost_utils
+
+        sums = [
+            zlib.crc32(json.dumps(value, sort_keys=True).encode())
+            for value in values.values()
+        ]
+        all_sums = multihost_utils.process_allgather(np.array(sums, "uint32"))
+        for name, of_processes in zip(values, all_sums.T, strict=True):
+            if len(set(of_processes.tolist())) > 1:
+                raise ValueError(
+                    "All processes of a training must have the same flags, "
+                    "data and work folder. Received another "
+                    f"{name.replace('_', ' ')} in another process than in "
+                    f"process {self.process_id}: {values[name]}"
+                )
+
     def wait_for_all(self):
         """Returns when all processes have come here."""
         if self.processes > 1:
@@ -103,8 +133,9 @@ def add_arguments(parser):
         type=_number_of_devices,
         default=ALL,
         metavar="N|all",
-        help="how many devices of this machine to use. With no GPU, N parts of "
-        "the processor, to try it out (default: %(default)s)",
+        help="how many devices of this machine to use; which, says "
+        "CUDA_VISIBLE_DEVICES. With no GPU, N parts of the processor, to try "
+        "it out (default: %(default)s)",
     )
     group.add_argument(
         "--coordinator",
@@ -181,6 +212,8 @@ def _start_tensorflow(devices):
         f"CPU:{index}" for index in range(1 if devices == ALL else devices)
     ]
     chosen = _choose(available, devices)
+    # TensorFlow would take the memory of the others, too.
+    tf.config.set_visible_devices(gpus[: len(chosen)], "GPU")
     if len(chosen) == 1:
         return Devices()
     strategy = tf.distribute.MirroredStrategy(chosen)
@@ -209,7 +242,13 @@ def _start_jax(devices, coordinator, processes, process_id):
     if devices != ALL:
         jax.config.update("jax_num_cpu_devices", devices)
     if processes > 1:
-        keras.distribution.initialize(coordinator, processes, process_id)
+        # Not by Keras: under Slurm, JAX would find one GPU a process.
+        jax.distributed.initialize(
+            coordinator,
+            processes,
+            process_id,
+            cluster_detection_method="deactivate",
+        )
     names = []
     for process in range(processes):
         own = [d for d in jax.devices() if d.process_index == process]

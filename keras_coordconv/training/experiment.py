@@ -97,6 +97,7 @@ def run(experiment, parser, argv=None) -> dict[str, Any]:
         steps_per_execution=1 if args.steps_per_epoch else 16,
         **experiment.compile_arguments(args),
     )
+    folder.restore(model)
     supervised.fit(
         model,
         shuffled.repeat() if args.steps_per_epoch else shuffled,

@@ -84,6 +84,7 @@ class RunFolder:
         self.best_model = self.path / "best.keras"
         self.history = []
         self.writes = writes
+        self._arguments = _that_shape_the_training(arguments)
         written = self.path / "args.json"
         try:
             if writes and written.exists() and not resume:
@@ -119,8 +120,27 @@ class RunFolder:
         """Seconds of training so far, over all sessions of the run."""
         return self.history[-1]["seconds"] if self.history else 0.0
 
+    def what_all_see(self):
+        """Dictionary of what must be the same in all processes of a run.
+
+        That is, the flags, and what is in the folder.
+        """
+        written = self.path / "args.json"
+        return {
+            "flags": self._arguments,
+            "work folder": _that_shape_the_training(
+                json.loads(written.read_text())
+            )
+            if written.exists()
+            else "without a run",
+            "epochs done": self.epochs_done,
+        }
+
     def restore(self, model):
-        """Loads the last checkpoint, if there is one, into a compiled model."""
+        """Loads the last checkpoint, if there is one, into a compiled model.
+
+        On several devices, to be called in their scope.
+        """
         epoch = self.epochs_done
         if epoch:
             model.optimizer.build(model.trainable_variables)
@@ -188,8 +208,8 @@ class RunFolder:
         }
 
     def _check_same_run(self, begun_with, arguments):
-        for name, value in arguments.items():
-            if name in _FREE_ARGUMENTS or begun_with.get(name) == value:
+        for name, value in _that_shape_the_training(arguments).items():
+            if begun_with.get(name) == value:
                 continue
             flag = name.replace("_", "-")
             raise ValueError(
@@ -230,6 +250,14 @@ class _RunFolderCallback(keras.callbacks.Callback):
         seconds = time.perf_counter() - self.start
         logs = {name: float(value) for name, value in (logs or {}).items()}
         self.run.record_epoch(self.model, epoch + 1, seconds, logs)
+
+
+def _that_shape_the_training(arguments):
+    return {
+        name: value
+        for name, value in arguments.items()
+        if name not in _FREE_ARGUMENTS
+    }
 
 
 def read_run(folder):
@@ -294,6 +322,9 @@ def _beside(path):
     partial = path.with_name(f"{_PARTIAL}{path.name}")
     try:
         yield partial
+        # On disk before it takes the place of what is.
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

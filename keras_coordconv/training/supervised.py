@@ -35,7 +35,7 @@ def fit(
     callbacks=(),
     tensorboard=None,
 ):
-    """Trains a compiled model in a run folder, from its last checkpoint on.
+    """Trains a compiled model in a run folder, from `run.epochs_done` on.
 
     The test set is evaluated after each epoch, for the curves only: the epoch
     with the lowest training loss becomes `best.keras`.
@@ -43,7 +43,7 @@ def fit(
     Args:
         model: A compiled `keras.Model`.
         train_data, test_data: `tf.data.Dataset`s of batches.
-        run: `RunFolder`.
+        run: `RunFolder`, which has restored the model.
         epochs: Integer, how many, those of the checkpoint included.
         steps_per_epoch: Integer, for a `train_data` without end.
         callbacks: Keras callbacks. What they add to the logs at the end of an
@@ -51,9 +51,8 @@ def fit(
         tensorboard: String, a folder for TensorBoard's logs.
     """
     callbacks = [*callbacks, run.callback()]
-    if tensorboard:
+    if tensorboard and run.writes:
         callbacks.append(keras.callbacks.TensorBoard(tensorboard))
-    run.restore(model)
     model.fit(
         train_data,
         validation_data=test_data,

@@ -245,6 +245,8 @@ def test_bad_images_are_left_out_and_counted(tmp_path, mixed_files, order):
         "other_format": 4,
         "undecodable": 4,
     }
+    counted = imagenet.count_images(source, "validation")
+    assert counted == counts.numbers()
     assert [images.shape for images, _, _ in batches] == 4 * [(5, 24, 24, 3)]
     weights = np.concatenate([weights for _, _, weights in batches])
     labels = np.concatenate([labels for _, labels, _ in batches])
@@ -266,6 +268,26 @@ def test_bad_images_are_left_out_and_counted(tmp_path, mixed_files, order):
         for path in imagenet.undecodable_files(source, "train")
     ]
     assert sorted(found) == 2 * ["junk"] + 2 * ["truncated"]
+
+
+def test_files_that_are_gone(tmp_path, mixed_files, monkeypatch):
+    monkeypatch.setattr(imagenet, "_TOO_MANY_UNDECODABLE", 6)
+    folder = write_folder(
+        tmp_path,
+        {
+            f"{subset}/{label}/{index}.jpg": mixed_files["rgb"]
+            for subset in ("train", "val")
+            for label in ("a", "b")
+            for index in range(8)
+        },
+    )
+    source = imagenet.FolderSource(folder)
+    for index in range(5):
+        (folder / f"val/a/{index}.jpg").unlink()
+    assert imagenet.count_images(source, "validation")["undecodable"] == 5
+    (folder / "val/a/5.jpg").unlink()
+    with pytest.raises(tf.errors.InvalidArgumentError, match="still there"):
+        imagenet.count_images(source, "validation")
 
 
 def test_each_image_once_in_a_pass(numbered_folder):
@@ -427,6 +449,8 @@ def test_from_imagenet_s_tar_files(tmp_path):
             name = f"ILSVRC2012_val_{number:08d}.JPEG"
             add_to_tar(validation, name, encode(smooth_photo(seed=number)))
 
+    with pytest.raises(ValueError, match="before several processes"):
+        imagenet.open_source(data_dir=str(tmp_path), prepare=False)
     source = imagenet.open_source(data_dir=str(tmp_path))
     assert isinstance(source, imagenet.TfdsSource)
     assert len(source.labels) == 1000

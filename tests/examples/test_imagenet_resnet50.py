@@ -13,6 +13,8 @@ import keras
 import numpy as np
 import pytest
 
+import keras_coordconv.models  # noqa: F401, for loading its models
+
 pytestmark = pytest.mark.tensorflow_backend
 
 SCRIPT = pathlib.Path(__file__).parents[2] / "examples/imagenet_resnet50.py"

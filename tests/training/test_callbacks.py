@@ -48,11 +48,14 @@ def test_undecodable_images_are_reported_once(capsys):
 
     counts = Counts()
     callback = callbacks.ReportUndecodable(counts)
-    printed = []
+    printed, added = [], []
     for epoch, total in enumerate((0, 3, 3, 5)):
         counts.undecodable = total
-        callback.on_epoch_end(epoch)
+        logs = {}
+        callback.on_epoch_end(epoch, logs)
+        added.append(logs)
         printed.append(capsys.readouterr().out.strip())
+    assert [logs["undecodable_images"] for logs in added] == [0, 3, 0, 2]
     assert printed[0] == printed[2] == ""
     assert printed[1].startswith("3 training images of epoch 2 could not")
     assert printed[3].startswith("2 training images of epoch 4 could not")

@@ -81,8 +81,10 @@ def check_same(found, expected, devices):
 
 
 def test_two_devices(data_dir, tmp_path, one_device):
+    """Also where the run is resumed in the middle."""
     output = tmp_path / "result.npz"
-    finish(start(data_dir, output, "--devices", 2))
+    finish(start(data_dir, output, "--devices", 2, "--epochs", 5))
+    finish(start(data_dir, output, "--devices", 2, "--resume"))
     check_same(dict(np.load(output)), one_device, devices=2)
 
 

@@ -22,7 +22,7 @@ from keras_coordconv.training import supervised
 from keras_coordconv.training.run_folder import RunFolder
 
 BATCH_SIZE = 8
-STEPS = 50
+STEPS_PER_EPOCH = 5
 
 
 def build_model(synchronized):
@@ -34,16 +34,37 @@ def build_model(synchronized):
     return keras.Model(inputs, layers.Dense(3)(x))
 
 
+def check_that_differences_are_found(devices):
+    try:
+        devices.check_same(seed=0, the_process=devices.process_id)
+    except ValueError as error:
+        if "another the process in another" in str(error):
+            return
+    raise AssertionError("check_same must find what differs")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--data-dir")
     parser.add_argument("--workdir")
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--resume", action="store_true")
     parser.add_argument("--output")
     distribution.add_arguments(parser)
     args = parser.parse_args()
     devices = distribution.start(
         args.devices, args.coordinator, args.processes, args.process_id
     )
+    run = RunFolder(
+        args.workdir,
+        {"seed": 0},
+        resume=args.resume,
+        writes=devices.is_first_process,
+    )
+    devices.wait_for_all()
+    devices.check_same(**run.what_all_see())
+    if devices.processes > 1:
+        check_that_differences_are_found(devices)
     keras.utils.set_random_seed(0)
     source = imagenet.FolderSource(args.data_dir)
     share = {"shards": devices.processes, "shard": devices.process_id}
@@ -64,14 +85,15 @@ def main():
             **devices.compile_arguments(),
         )
         devices.check(model)
-    run = RunFolder(args.workdir, {}, writes=devices.is_first_process)
+        run.restore(model)
+    start = run.epochs_done * STEPS_PER_EPOCH * BATCH_SIZE
     supervised.fit(
         model,
-        imagenet.train_dataset(source, 16, batch_size, **share),
+        imagenet.train_dataset(source, 16, batch_size, start=start, **share),
         imagenet.evaluation_dataset(source, 16, batch_size, **share),
         run,
-        epochs=STEPS // 5,
-        steps_per_epoch=5,
+        epochs=args.epochs,
+        steps_per_epoch=STEPS_PER_EPOCH,
         callbacks=[keras.callbacks.SwapEMAWeights()],
     )
     devices.wait_for_all()
