@@ -32,7 +32,6 @@ os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "true")
 
 import argparse
 import gc
-import json
 import pathlib
 import platform
 import time
@@ -40,6 +39,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
+from keras_coordconv import files
 from keras_coordconv.datasets import imagenet
 from keras_coordconv.training import arguments
 
@@ -257,7 +257,7 @@ def main(argv=None):
         )
     except ValueError as error:
         arguments.exit_with_error(error)
-    files = source.files("train")
+    photos = source.files("train")
     pipelines = build_pipelines(source, folder, args)
     rates = measure(pipelines, args)
     memory = measure_memory(pipelines["pipeline"], args)
@@ -296,15 +296,15 @@ def main(argv=None):
         "arguments": vars(args),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "tensorflow": tf.__version__,
-        "files": len(files),
+        "files": len(photos),
         "mean_kilobytes": float(
-            np.mean([os.path.getsize(path) for path in files]) / 1000
+            np.mean([os.path.getsize(path) for path in photos]) / 1000
         ),
         "rows": rows,
         "speedup_over": speedups,
         "memory_megabytes": memory,
     }
-    (output / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    files.write_json(output / "results.json", results)
     print(f"written: {output / 'results.json'}")
     return results
 

@@ -14,13 +14,13 @@ needs as well).
 """
 
 import argparse
-import os
 import pathlib
 import time
 
 import numpy as np
 from tqdm import tqdm
 
+from keras_coordconv import files
 from keras_coordconv import plots
 from keras_coordconv.serving import ServingClient
 from keras_coordconv.serving import ServingError
@@ -137,9 +137,7 @@ def main(argv=None):
     print(f"answered by: {source}")
 
     figure = plots.plot_rendered(LOCATIONS, answer["image"], source)
-    partial = pathlib.Path(args.figure).with_suffix(".partial.png")
-    figure.savefig(partial, dpi=150)
-    os.replace(partial, args.figure)
+    files.write_figure(args.figure, figure)
     print(f"written: {written}\nwritten: {args.figure}")
     return {"answered_by": source, "images": answer["image"]}
 

@@ -6,13 +6,12 @@ how well one does on photographs.
 """
 
 import colorsys
-import os
 import pathlib
-import shutil
-import tempfile
 
 import numpy as np
 import tensorflow as tf
+
+from keras_coordconv import files
 
 SIZE = 96
 # Of one class.
@@ -56,26 +55,25 @@ def write_stand_in(folder, examples=None, seed=0):
     folder = pathlib.Path(folder)
     if folder.exists():
         return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = pathlib.Path(
-        tempfile.mkdtemp(prefix="partial-", dir=folder.parent)
-    )
-    random = np.random.default_rng(seed)
-    for subset, count in (examples or EXAMPLES).items():
-        for name in SHAPES:
-            (partial / subset / name).mkdir(parents=True)
-            for number in range(count):
-                encoded = tf.io.encode_jpeg(draw(name, random), quality=90)
-                path = partial / subset / name / f"{number:04d}.jpg"
-                path.write_bytes(encoded.numpy())
     try:
-        os.rename(partial, folder)
+        with files.written_whole(folder) as partial:
+            _draw_all(partial, examples or EXAMPLES, seed)
     except OSError:
         # Another process of the same training was first, with the same images.
         if not folder.exists():
             raise
-        shutil.rmtree(partial)
     return folder
+
+
+def _draw_all(folder, examples, seed):
+    random = np.random.default_rng(seed)
+    for subset, count in examples.items():
+        for name in SHAPES:
+            (folder / subset / name).mkdir(parents=True)
+            for number in range(count):
+                encoded = tf.io.encode_jpeg(draw(name, random), quality=90)
+                path = folder / subset / name / f"{number:04d}.jpg"
+                path.write_bytes(encoded.numpy())
 
 
 def draw(name, random):

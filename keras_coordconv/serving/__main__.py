@@ -16,6 +16,8 @@ import time
 
 import numpy as np
 
+from keras_coordconv import files
+
 
 def build_parser():
     parser = argparse.ArgumentParser(
@@ -185,7 +187,7 @@ def run_bench(args):
                 f"{size / middle:9.1f} examples/s  {ratio:5.3f} x  {name}"
             )
     if args.json:
-        pathlib.Path(args.json).write_text(json.dumps(results, indent=2) + "\n")
+        files.write_json(args.json, results)
 
 
 def open_target(name, signature):

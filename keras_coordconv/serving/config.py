@@ -1,9 +1,9 @@
 """The files that tell TensorFlow Serving what to serve and how to batch."""
 
 import json
-import os
 import pathlib
 
+from keras_coordconv import files
 from keras_coordconv.serving.export import MODEL_CARD
 from keras_coordconv.serving.export import versions
 from keras_coordconv.serving.warmup import BATCH_SIZES
@@ -68,16 +68,16 @@ def write_config(
     for name, numbers in found.items():
         for number in numbers:
             version = folder / name / str(number)
-            _write(
+            files.write_text(
                 version / "batching_params.pbtxt",
                 batching_parameters(_batch_sizes(version), batch_threads),
             )
-    _write(
+    files.write_text(
         folder / "batching.config",
         batching_parameters(BATCH_SIZES, batch_threads),
     )
     path = folder / "models.config"
-    _write(path, text_format.MessageToString(config))
+    files.write_text(path, text_format.MessageToString(config))
     return path
 
 
@@ -115,9 +115,3 @@ def _batch_sizes(version):
     if not card.exists():
         return BATCH_SIZES
     return json.loads(card.read_text())["batch_sizes"]
-
-
-def _write(path, text):
-    partial = path.with_name(f"partial-{path.name}")
-    partial.write_text(text)
-    os.replace(partial, path)

@@ -1,11 +1,9 @@
 """From a trained model to a SavedModel that TensorFlow Serving loads."""
 
 import datetime
-import fcntl
 import json
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_coordconv import conversion
+from keras_coordconv import files
 from keras_coordconv.serving import check
 from keras_coordconv.serving import warmup as warmup_file
 from keras_coordconv.serving.signatures import tensor_signature
@@ -23,7 +22,6 @@ from keras_coordconv.serving.signatures import with_labels
 
 MODEL_CARD = "assets.extra/model_card.json"
 CHECKED_BATCH_SIZES = (1, 2, 7)
-_PARTIAL = "partial-"
 
 
 def export_for_serving(
@@ -105,12 +103,8 @@ def export_for_serving(
     _check_warmup(warmup, signatures)
     exported = conversion.fold_coordinates(model) if fold_coordinates else model
 
-    base_path.mkdir(parents=True, exist_ok=True)
-    _remove_killed_exports(base_path)
     # Servers only look at folders whose name is a number.
-    partial = pathlib.Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=base_path))
-    lock = _lock(partial)
-    try:
+    with files.written_whole(path) as partial:
         archive = keras.export.ExportArchive()
         functions = {}
         for name, signature in signatures.items():
@@ -124,16 +118,7 @@ def export_for_serving(
         archive.write_out(str(partial), verbose=False)
         _write_warmup(partial, base_path, signatures, warmup, batch_sizes)
         _write_card(partial, base_path, model, batch_sizes, card)
-        _flush_to_disk(partial)
         _check(partial, model, signatures, outputs)
-        partial.chmod(0o755)
-        os.rename(partial, path)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    finally:
-        os.close(lock)
-    _flush(base_path)
     return path
 
 
@@ -344,38 +329,3 @@ def ask_in_fresh_process(folder, requests):
             )
         with np.load(answers, allow_pickle=True) as arrays:
             return [arrays[str(index)].item() for index in range(len(requests))]
-
-
-def _remove_killed_exports(base_path):
-    for folder in base_path.glob(f"{_PARTIAL}*"):
-        try:
-            lock = _lock(folder)
-        except OSError:
-            continue  # Being written, or gone.
-        shutil.rmtree(folder, ignore_errors=True)
-        os.close(lock)
-
-
-def _lock(folder):
-    """Held until it is closed or the process ends, however it ends."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
-def _flush_to_disk(folder):
-    for root, _, names in os.walk(folder):
-        for path in [root, *(os.path.join(root, name) for name in names)]:
-            _flush(path)
-
-
-def _flush(path):
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 import keras_coordconv
+from keras_coordconv import files
 from keras_coordconv.models import coordinate_classification
 from keras_coordconv.serving import check
 from keras_coordconv.serving import encoded_image_signature
@@ -53,7 +54,7 @@ def asked_here(monkeypatch):
     monkeypatch.setattr(export, "ask_in_fresh_process", check.ask)
 
 
-def files(folder):
+def files_below(folder):
     return sorted(
         path for path in pathlib.Path(folder).rglob("*") if path.is_file()
     )
@@ -117,7 +118,7 @@ def test_weights_are_stored_once(tmp_path):
         [keras.Input((8, 8, 3)), keras_coordconv.CoordConv2D(4000, 3)]
     )
     path = export_for_serving(model, tmp_path)
-    size = sum(file.stat().st_size for file in files(path))
+    size = sum(file.stat().st_size for file in files_below(path))
     assert size < 1.05 * 4 * model.count_params() + 300_000
 
 
@@ -127,10 +128,10 @@ def test_versions_count_up_and_are_never_changed(tmp_path):
     assert export_for_serving(model, tmp_path) == tmp_path / "1"
     assert export_for_serving(model, tmp_path, version=7) == tmp_path / "7"
     assert export_for_serving(model, tmp_path).name == "8"
-    before = {path: path.read_bytes() for path in files(tmp_path)}
+    before = {path: path.read_bytes() for path in files_below(tmp_path)}
     with pytest.raises(ValueError, match="Received: version=7"):
         export_for_serving(model, tmp_path, version=7)
-    assert {path: path.read_bytes() for path in files(tmp_path)} == before
+    assert {path: path.read_bytes() for path in files_below(tmp_path)} == before
 
 
 @pytest.mark.parametrize("version", [0, -1, "2", 1.5])
@@ -152,7 +153,7 @@ def test_nothing_is_published_before_it_is_on_disk(tmp_path, monkeypatch):
         assert (folder / "saved_model.pb").exists()
         raise OSError("no space left")
 
-    monkeypatch.setattr(export, "_flush_to_disk", fail)
+    monkeypatch.setattr(files, "_flush_all", fail)
     with pytest.raises(OSError, match="no space left"):
         export_for_serving(small_model(), tmp_path)
     assert not list(tmp_path.iterdir())
@@ -164,7 +165,7 @@ def test_failed_export_leaves_nothing(tmp_path):
 
     with pytest.raises(RuntimeError, match="broken outputs"):
         export_for_serving(small_model(), tmp_path / "model", outputs=broken)
-    assert not files(tmp_path)
+    assert not files_below(tmp_path)
 
 
 def photo_model():
@@ -286,7 +287,7 @@ def test_warmup_must_fit(tmp_path):
         export_for_serving(
             small_model(), tmp_path, warmup={"tensor": {"x": np.zeros(1)}}
         )
-    assert not files(tmp_path)
+    assert not files_below(tmp_path)
 
 
 @pytest.mark.usefixtures("asked_here")
@@ -348,7 +349,7 @@ def test_export_that_answers_otherwise_is_not_published(tmp_path):
     model = keras.Model(inputs, Noisy(name="noisy")(inputs))
     with pytest.raises(RuntimeError, match="other values of 'noisy'"):
         export_for_serving(model, tmp_path / "model")
-    assert not files(tmp_path)
+    assert not files_below(tmp_path)
 
 
 def test_export_that_needs_xla_is_not_published(tmp_path):
@@ -362,7 +363,7 @@ def test_export_that_needs_xla_is_not_published(tmp_path):
     model = keras.Model(inputs, Compiled()(inputs))
     with pytest.raises(RuntimeError, match="must run without XLA"):
         export_for_serving(model, tmp_path / "model")
-    assert not files(tmp_path)
+    assert not files_below(tmp_path)
 
 
 KILLED = """
@@ -390,7 +391,7 @@ def start_export(folder):
 
 def test_killed_export_leaves_nothing_to_load_and_the_next_cleans_up(tmp_path):
     process = start_export(tmp_path)
-    while not list(tmp_path.glob("partial-*/saved_model.pb")):
+    while not list(tmp_path.glob("partial-*/*/saved_model.pb")):
         time.sleep(0.01)
     process.kill()
     process.wait()
@@ -405,10 +406,10 @@ def test_exports_at_the_same_time_leave_each_other_alone(tmp_path):
         time.sleep(0.01)
     time.sleep(0.1)
     (partial,) = tmp_path.glob("partial-*")
-    export._remove_killed_exports(tmp_path)
+    files.write_text(tmp_path / "note", "")
     assert partial.exists()
     assert process.wait() == 0
-    assert [path.name for path in tmp_path.iterdir()] == ["1"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "note"]
 
 
 @pytest.mark.slow
