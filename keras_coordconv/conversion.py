@@ -14,6 +14,7 @@ from keras import ops
 from keras_coordconv import layers
 from keras_coordconv.coordinates import DEFAULT_RANGE
 from keras_coordconv.layers.coordinate_layer import COORDINATE_ARGUMENTS
+from keras_coordconv.layers.position_bias import PositionBias
 
 # A depthwise CoordConv has more output channels than the convolution: it cannot
 # take its place in a graph.
@@ -155,7 +156,7 @@ def load_coordconv_kernel(layer, kernel, bias=None, convention="titu1994"):
     if kernel_axes is not None:
         kernel = kernel.transpose(kernel_axes)
     if axis_order is not None:
-        channels = kernel.shape[-2] - layer.coordinate_channels
+        channels = kernel.shape[-2] - layer._coordinate_channels
         order = [*range(channels), *(channels + axis for axis in axis_order)]
         order += range(len(order), kernel.shape[-2])
         kernel = kernel[..., order, :]
@@ -222,9 +223,9 @@ def fold_coordinates(model):
     )
     for layer, new_layer in replaced:
         convolution, position_bias = new_layer.layers
-        weights, coordinate_weights = layer.split_weights()
-        position = layer.position_term(
-            layer.spatial_shape(convolution.input), coordinate_weights
+        weights, coordinate_weights = layer._split_weights()
+        position = layer._position_bias(
+            layer._spatial_shape(convolution.input), coordinate_weights
         )
         for weight, value in zip(
             [*convolution.weights, *position_bias.weights],
@@ -233,49 +234,6 @@ def fold_coordinates(model):
         ):
             weight.assign(value)
     return new_model
-
-
-@keras.saving.register_keras_serializable(package="keras_coordconv")
-class PositionBias(keras.layers.Layer):
-    """Adds a constant to each position and channel, then an activation.
-
-    What is left of a CoordConv's coordinates after `fold_coordinates`.
-
-    Args:
-        activation: Name of the activation or callable, or `None`.
-
-    Raises:
-        ValueError: if the input's shape, but for the batch, is not known.
-    """
-
-    def __init__(self, activation=None, **kwargs):
-        super().__init__(**kwargs)
-        self.activation = keras.activations.get(activation)
-
-    def build(self, input_shape):
-        if None in input_shape[1:]:
-            raise ValueError(
-                "The input of a folded CoordConv must have a known size. "
-                f"Received: input_shape={tuple(input_shape)}. Build the model "
-                "for one size, with keras.Input((height, width, channels))."
-            )
-        self.bias = self.add_weight(
-            name="bias",
-            shape=(1, *input_shape[1:]),
-            initializer="zeros",
-            trainable=False,
-        )
-
-    def call(self, inputs):
-        return self.activation(ops.add(inputs, self.bias))
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
-
-    def get_config(self):
-        config = super().get_config()
-        config["activation"] = keras.activations.serialize(self.activation)
-        return config
 
 
 def _check_model(model):

@@ -3,6 +3,7 @@
 import math
 import numbers
 
+import numpy as np
 from keras import ops
 
 DEFAULT_RANGE = (-1.0, 1.0)
@@ -30,9 +31,10 @@ def coordinate_grid(
         use_radius: Boolean, whether to append a channel with the Euclidean
             distance of each position from the middle of the grid, in the units
             of `coordinate_range`, not rescaled.
-        coordinate_range: Pair `(low, high)`, the coordinates of the first and
-            of the last position of every axis, or `"pixel"` for 0, 1, 2, ...
-            An axis of size 1 gets the middle of the range (0 in pixels).
+        coordinate_range: Pair `(first, last)`, the coordinates of the first
+            and of the last position of every axis; or one such pair per axis;
+            or `"pixel"` for 0, 1, 2, ... `first` may be above `last`. An axis
+            of size 1 gets the middle of its range (0 in pixels).
         dtype: String, the dtype of the result.
         radius_center: Float, the coordinate from which the radius is measured
             on every axis. Defaults to the middle of each axis.
@@ -51,60 +53,111 @@ def coordinate_grid(
     [[-1., 0., 1.],
      [-1., 0., 1.]]
     """
-    coordinate_range = standardize_coordinate_range(coordinate_range)
-    radius_center = standardize_radius_center(radius_center)
     spatial_shape = _standardize_spatial_shape(spatial_shape)
     rank = len(spatial_shape)
-    channels = []
-    squared_offsets = []
-    for axis, size in enumerate(spatial_shape):
-        middle, offsets = _axis_coordinates(size, coordinate_range)
-        # Size 1 on every other axis, so that the axes broadcast.
-        shape = [-1 if other == axis else 1 for other in range(rank)]
-        channels.append(ops.reshape(middle + offsets, shape))
+    coordinate_range = standardize_coordinate_range(coordinate_range, rank)
+    radius_center = standardize_radius_center(radius_center)
+    channels, squared_offsets = [], []
+    for axis, (size, range_of_axis) in enumerate(
+        zip(spatial_shape, ranges_of_axes(coordinate_range, rank), strict=True)
+    ):
+        coordinates, offsets, middle = _axis_coordinates(size, range_of_axis)
         if radius_center is not None:
             offsets = offsets + (middle - radius_center)
-        squared_offsets.append(ops.reshape(ops.square(offsets), shape))
+        # Size 1 on every other axis, so that the axes broadcast.
+        along_axis = tuple(
+            slice(None) if other == axis else None for other in range(rank)
+        )
+        channels.append(coordinates[along_axis])
+        squared_offsets.append(ops.square(offsets[along_axis]))
     if use_radius:
         channels.append(ops.sqrt(sum(squared_offsets)))
     channels = [ops.broadcast_to(c, spatial_shape) for c in channels]
     return ops.cast(ops.stack(channels, axis=-1), dtype)
 
 
-def standardize_coordinate_range(coordinate_range):
+def axis_coordinates(size, range_of_axis):
+    """Coordinates of the positions of one axis, a float32 vector.
+
+    Args:
+        size: Integer, or a scalar integer tensor. An integer gives a NumPy
+            array: a constant of the graph.
+        range_of_axis: `"pixel"` or a pair `(first, last)`.
+    """
+    return _axis_coordinates(size, range_of_axis)[0]
+
+
+def _axis_coordinates(size, range_of_axis):
+    """Coordinates, their offsets from the middle of the axis, the middle."""
+    if isinstance(size, numbers.Integral):
+        xp, last = np, np.float32(size - 1)
+    else:
+        xp, last = ops, ops.cast(size - 1, "float32")
+    index = xp.arange(size, dtype="float32")
+    if range_of_axis == "pixel":
+        return index, index - last / 2, last / 2
+    first_coordinate, last_coordinate = range_of_axis
+    middle = (first_coordinate + last_coordinate) / 2
+    # Twice the offset over the length of the axis is exact at both ends and
+    # symmetric; an axis of one position has length 0 and offset 0.
+    unit = (2 * index - last) / xp.maximum(last, 1.0)
+    offsets = unit * ((last_coordinate - first_coordinate) / 2)
+    return offsets + middle, offsets, middle
+
+
+def ranges_of_axes(coordinate_range, rank):
+    """One range an axis, from a standardized `coordinate_range`."""
+    if _is_one_range(coordinate_range):
+        return (coordinate_range,) * rank
+    return coordinate_range
+
+
+def standardize_coordinate_range(coordinate_range, rank):
     """Checks a `coordinate_range` argument and brings it to its plain form.
 
     Args:
-        coordinate_range: `"pixel"`, or a pair of finite numbers `(low, high)`
-            with `low < high`.
+        coordinate_range: `"pixel"`, or a pair `(first, last)` of two different
+            finite numbers, or one such pair per axis.
+        rank: Integer, the number of axes.
 
     Returns:
-        `"pixel"`, or a tuple of two Python floats.
+        `"pixel"`, a tuple of two Python floats, or a tuple of such tuples.
 
     Raises:
-        ValueError: if it is neither.
+        ValueError: if it is none of these.
     """
-    if isinstance(coordinate_range, str):
-        valid = coordinate_range == "pixel"
-    else:
-        try:
-            low, high = coordinate_range
-        except (TypeError, ValueError):
-            valid = False
-        else:
-            valid = (
-                all(_is_finite_number(bound) for bound in (low, high))
-                and low < high
-            )
-    if not valid:
-        raise ValueError(
-            "`coordinate_range` must be a pair of finite numbers (low, high) "
-            'with low < high, or "pixel". '
-            f"Received: coordinate_range={coordinate_range!r}"
-        )
-    if isinstance(coordinate_range, str):
-        return coordinate_range
-    return (float(low), float(high))
+    try:
+        if isinstance(coordinate_range, str):
+            if coordinate_range == "pixel":
+                return coordinate_range
+        elif _is_one_range(coordinate_range):
+            return _standardize_pair(coordinate_range)
+        elif len(coordinate_range) == rank:
+            return tuple(_standardize_pair(pair) for pair in coordinate_range)
+    except (TypeError, ValueError):
+        pass
+    raise ValueError(
+        "`coordinate_range` must be a pair of two different finite numbers "
+        f'(first, last), or {rank} such pairs, one per axis, or "pixel". '
+        f"Received: coordinate_range={coordinate_range!r}"
+    )
+
+
+def _is_one_range(coordinate_range):
+    """Whether the same range is meant for every axis."""
+    return isinstance(coordinate_range, str) or all(
+        isinstance(bound, numbers.Real) for bound in coordinate_range
+    )
+
+
+def _standardize_pair(pair):
+    first, last = pair
+    if not (_is_finite_number(first) and _is_finite_number(last)):
+        raise TypeError
+    first, last = float(first), float(last)
+    if first == last:
+        raise ValueError
+    return first, last
 
 
 def standardize_radius_center(radius_center):
@@ -126,19 +179,6 @@ def standardize_radius_center(radius_center):
 def coordinate_channels(rank, use_radius):
     """Number of coordinate channels: one per axis, and one for the radius."""
     return rank + int(use_radius)
-
-
-def _axis_coordinates(size, coordinate_range):
-    """Middle of an axis, and the offset of each position from it."""
-    index = ops.arange(size, dtype="float32")
-    last = ops.cast(size - 1, "float32")
-    if coordinate_range == "pixel":
-        return last / 2, index - last / 2
-    low, high = coordinate_range
-    # Twice the offset over the length of the axis is exact at both ends and
-    # symmetric; an axis of one position has length 0 and offset 0.
-    unit = (2 * index - last) / ops.maximum(last, 1.0)
-    return (low + high) / 2, unit * ((high - low) / 2)
 
 
 def _standardize_spatial_shape(spatial_shape):

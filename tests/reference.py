@@ -11,12 +11,16 @@ def numpy_coordinates(
 ):
     """Coordinates of every position, `(*shape, channels)`, in float64."""
     axes, middles = [], []
-    for size in shape:
+    for axis, size in enumerate(shape):
         if coordinate_range == "pixel":
             axes.append(np.arange(size, dtype="float64"))
             middles.append((size - 1) / 2)
         else:
-            low, high = coordinate_range
+            low, high = (
+                coordinate_range[axis]
+                if np.ndim(coordinate_range) == 2
+                else coordinate_range
+            )
             middles.append((low + high) / 2)
             axes.append(
                 np.linspace(low, high, size)

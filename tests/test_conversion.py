@@ -173,7 +173,7 @@ def test_training_moves_the_coordinate_weights(build):
         targets if len(targets) > 1 else targets[0],
     )
     for layer, old in zip(convolutions, before, strict=True):
-        _, position = layer.split_weights()
+        _, position = layer._split_weights()
         for weight in keras.tree.flatten(position)[-1:]:
             assert np.abs(ops.convert_to_numpy(weight)).max() > 0
         assert any(

@@ -30,7 +30,8 @@ def test_pixel_grid_by_hand():
 
 @pytest.mark.parametrize("use_radius", [False, True])
 @pytest.mark.parametrize(
-    "coordinate_range", [(-1.0, 1.0), (0, 1), (-3.5, 0.25), "pixel"]
+    "coordinate_range",
+    [(-1.0, 1.0), (0, 1), (-3.5, 0.25), (2, -1), "pixel"],
 )
 @pytest.mark.parametrize(
     "shape", [(1,), (2,), (7,), (5, 3), (1, 4), (1, 1), (3, 4, 5), (2, 1, 3)]
@@ -43,6 +44,22 @@ def test_grid_equals_numpy(shape, coordinate_range, use_radius):
         numpy_coordinates(shape, use_radius, coordinate_range),
         rtol=1e-6,
         atol=1e-6,
+    )
+
+
+def test_a_range_for_each_axis_by_hand():
+    ranges = ((10, 30), (1, -1))
+    grid = to_numpy(coordinate_grid((3, 2), True, ranges))
+    np.testing.assert_array_equal(grid[..., 0], [[10, 10], [20, 20], [30, 30]])
+    np.testing.assert_array_equal(grid[..., 1], [[1, -1]] * 3)
+    far = np.sqrt(101)
+    np.testing.assert_allclose(
+        grid[..., 2], [[far, far], [1, 1], [far, far]], rtol=1e-6
+    )
+    # One range is the same range for each axis.
+    np.testing.assert_array_equal(
+        to_numpy(coordinate_grid((3, 2), True, (0, 2))),
+        to_numpy(coordinate_grid((3, 2), True, [[0, 2], [0, 2]])),
     )
 
 
@@ -91,7 +108,9 @@ def test_grid_is_computed_in_float32_and_cast_once(dtype):
 
 @pytest.mark.tensorflow_backend
 @pytest.mark.parametrize("shape", [(5, 3), (1, 4), (1, 1)])
-@pytest.mark.parametrize("coordinate_range", [(-1.0, 1.0), "pixel"])
+@pytest.mark.parametrize(
+    "coordinate_range", [(-1.0, 1.0), "pixel", ((3, -2), (0.5, 7))]
+)
 def test_sizes_known_only_at_run_time(shape, coordinate_range):
     import tensorflow as tf
 
@@ -116,13 +135,18 @@ def test_sizes_known_only_at_run_time(shape, coordinate_range):
         (0,),
         (0, 1, 2),
         (1, 1),
-        (1, -1),
         (0, float("inf")),
         (float("nan"), 1),
         ("0", "1"),
         (False, True),
         None,
         3,
+        ((0, 1),),
+        ((0, 1), (0, 1), (0, 1)),
+        ((0, 1), (2, 2)),
+        ((0, 1), 2),
+        ((0, 1), "pixel"),
+        ((0, 1), (0, 1, 2)),
     ],
 )
 def test_malformed_range(coordinate_range):

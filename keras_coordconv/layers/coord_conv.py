@@ -1,21 +1,28 @@
 """CoordConv: convolutions that see the coordinates of their input."""
 
 import math
+import numbers
 
 import keras
+import numpy as np
 from keras import ops
 
+from keras_coordconv.coordinates import axis_coordinates
+from keras_coordconv.coordinates import ranges_of_axes
 from keras_coordconv.layers.coordinate_convolution import CoordinateConvolution
 
 
 class BaseCoordConv(CoordinateConvolution):
     """Makes a CoordConv of `keras.layers.Conv`, for any rank."""
 
-    def convolution(self, inputs):
+    def _before_activation(self, inputs):
         return self.convolution_op(inputs, self.kernel)
 
     def convolution_op(self, inputs, kernel):
         """Convolution with the coordinates, bias included.
+
+        A subclass may override it to compute the kernel, as with Keras's
+        convolutions; there, the bias comes after this method.
 
         Args:
             inputs: Tensor, the layer's own input, without coordinates.
@@ -25,62 +32,56 @@ class BaseCoordConv(CoordinateConvolution):
         Returns:
             Tensor, the layer's output before its activation.
         """
-        if not self.concatenation_is_cheaper():
-            return self.folded_convolution(inputs, *self.split_weights(kernel))
-        outputs = self.convolve(
-            self.append_channels(
-                inputs, self.coordinates(self.spatial_shape(inputs))
-            ),
-            kernel,
-            self.data_format,
+        if not self._appending_is_cheaper():
+            return self._sum_of_terms(
+                inputs, *self._split_kernel(kernel, axis=-2)
+            )
+        inputs = self._append_channels(
+            inputs, self._coordinates(self._spatial_shape(inputs))
         )
-        return self.add_bias(outputs) if self.use_bias else outputs
+        return self._add_bias(self._convolve(inputs, kernel, self.data_format))
 
-    def concatenation_is_cheaper(self):
-        """Whether appending the coordinates costs less than folding them.
+    def _appending_is_cheaper(self):
+        """Whether to append the coordinates to the input after all.
 
-        Appending is a pass over the input, folding one over the output. Larger
-        kernels multiply the appended channels too often.
-
-        On 2 CPU cores, as multiples of Conv2D's time (inference; training
-        step), appended against folded: 56x56, 64 to 256 channels, batch 1: 1.11
-        against 1.27; 1.01 against 1.11; batch 16: 1.02 against 1.08; 1.02
-        against 1.00; 112x112, 32 to 64, batch 1: 1.17 against 1.33; 1.02
-        against 1.12. With as many channels out as in, folding was the cheaper:
-        64x64, 32 channels, batch 32: 1.84 against 1.22 in inference.
+        Appending is a pass over the input, adding the coordinates' term one
+        over the output, which is larger here. In training the copy of the
+        input would be kept for the gradient. With few channels the copy is
+        slow: TensorFlow copies them pixel by pixel.
+        (examples/results/benchmark_layers has the measurement.)
         """
-        channels = self.input_spec.axes[self.channel_axis]
+        channels = self.input_spec.axes[self._channel_axis]
         return (
-            self.groups == 1
+            not self._training
+            and self.groups == 1
             and all(size == 1 for size in self.kernel_size)
+            and channels >= 16
             and self.filters >= 2 * channels * math.prod(self.strides)
         )
 
-    def split_weights(self, kernel=None):
-        kernel = self.kernel if kernel is None else kernel
-        return self.split_coordinates(kernel, axis=-2)
+    def _split_weights(self):
+        return self._split_kernel(self.kernel, axis=-2)
 
-    def convolved_coordinates(self, spatial_shape, coordinate_weights):
+    def _coordinate_term(self, spatial_shape, coordinate_weights):
         """The coordinates' convolution, axis by axis where that is cheaper.
 
-        The coordinate of one axis is the same all along the others. Its
-        convolution is a product with one small matrix an axis, and takes the
-        multiplications of a kernel that has extent on the first axis only. At a
-        batch of 1, 224x224, 8 to 64 channels, 7x7, that made a CoordConv2D cost
-        1.12 instead of 1.40 times Conv2D's time in inference, and 1.06 instead
-        of 1.27 in a training step.
+        The coordinate of one axis is the same all along the others: its
+        convolution is a product with one small matrix an axis. That takes the
+        multiplications of a kernel with extent on the first axis only, but
+        several operations, which pay for large kernels.
         """
-        if self.use_radius or math.prod(self.kernel_size[1:]) == 1:
-            return super().convolved_coordinates(
-                spatial_shape, coordinate_weights
-            )
+        if (
+            self.use_radius
+            or math.prod(self.kernel_size[1:]) < 5
+            or not all(isinstance(s, numbers.Integral) for s in spatial_shape)
+        ):
+            return super()._coordinate_term(spatial_shape, coordinate_weights)
         own_dtype = keras.utils.standardize_dtype(coordinate_weights.dtype)
         # The sums between two axes are not rounded to half precision.
         dtype = keras.backend.result_type(own_dtype, "float32")
         weights = ops.cast(coordinate_weights, dtype)
         taps = [
-            self.taps(axis, size, dtype)
-            for axis, size in enumerate(spatial_shape)
+            self._taps(axis, size) for axis, size in enumerate(spatial_shape)
         ]
         matrices, terms = [], []
         for coordinate, term in enumerate(ops.unstack(weights, axis=-2)):
@@ -89,37 +90,48 @@ class BaseCoordConv(CoordinateConvolution):
                 for axis, (of_coordinate, of_ones) in enumerate(taps)
             )
             for axis, matrix in enumerate(others, start=1):
-                term = ops.tensordot(matrix, term, axes=[[1], [axis]])
+                term = ops.tensordot(
+                    ops.cast(matrix, dtype), term, axes=[[1], [axis]]
+                )
                 term = ops.moveaxis(term, 0, axis)
             matrices.append(first)
             terms.append(term)
         outputs = ops.tensordot(
-            ops.concatenate(matrices, axis=1),
+            ops.cast(np.concatenate(matrices, axis=1), dtype),
             ops.concatenate(terms, axis=0),
             axes=1,
         )
         return ops.cast(ops.expand_dims(outputs, 0), own_dtype)
 
-    def taps(self, axis, size, dtype):
+    def _taps(self, axis, size):
         """What each output meets at each position of the kernel, on one axis.
 
+        Never of `CoordConv1D`, whose padding may be causal.
+
         Returns:
-            Pair of tensors of shape `(outputs, kernel_size)`: the coordinate,
+            Pair of arrays of shape `(outputs, kernel_size)`: the coordinate,
             and one, with zeros where the kernel meets the padding.
         """
-        coordinate = self.coordinates((size,), dtype)
-        kernel = ops.eye(self.kernel_size[axis], dtype=dtype)
-        met = ops.conv(
-            ops.concatenate([coordinate, ops.ones_like(coordinate)]),
-            ops.expand_dims(kernel, 1),
-            strides=self.strides[axis],
-            padding=self.padding,
-            dilation_rate=self.dilation_rate[axis],
-            data_format="channels_last",
+        stride, dilation = self.strides[axis], self.dilation_rate[axis]
+        extent = (self.kernel_size[axis] - 1) * dilation
+        if self.padding == "same":
+            outputs = -(-size // stride)
+            padding = max((outputs - 1) * stride + extent + 1 - size, 0)
+        else:
+            outputs = (size - extent - 1) // stride + 1
+            padding = 0
+        position = (
+            np.arange(outputs)[:, None] * stride
+            + np.arange(self.kernel_size[axis]) * dilation
+            - padding // 2
         )
-        return met[0], met[1]
+        inside = (position >= 0) & (position < size)
+        range_of_axis = ranges_of_axes(self.coordinate_range, self.rank)[axis]
+        coordinates = axis_coordinates(size, range_of_axis)
+        met = coordinates[np.clip(position, 0, size - 1)]
+        return met * inside, inside.astype("float32")
 
-    def convolve(self, inputs, kernel, data_format):
+    def _convolve(self, inputs, weights, data_format):
         padding = self.padding
         if padding == "causal":
             steps = [self.dilation_rate[0] * (self.kernel_size[0] - 1), 0]
@@ -130,7 +142,7 @@ class BaseCoordConv(CoordinateConvolution):
             padding = "valid"
         return ops.conv(
             inputs,
-            kernel,
+            weights,
             strides=list(self.strides),
             padding=padding,
             dilation_rate=self.dilation_rate,

@@ -9,10 +9,10 @@ from keras_coordconv.layers.coordinate_convolution import CoordinateConvolution
 class BaseCoordConvTranspose(CoordinateConvolution):
     """Makes a CoordConv of `keras.layers.ConvTranspose`, for any rank."""
 
-    def split_weights(self):
-        return self.split_coordinates(self.kernel, axis=-1)
+    def _split_weights(self):
+        return self._split_kernel(self.kernel, axis=-1)
 
-    def convolve(self, inputs, kernel, data_format):
+    def _convolve(self, inputs, kernel, data_format):
         return ops.conv_transpose(
             inputs,
             kernel,

@@ -13,20 +13,21 @@ class BaseCoordDepthwiseConv(CoordinateConvolution):
     own, computed once and repeated over the batch.
     """
 
-    def convolution(self, inputs):
-        weights, coordinate_weights = self.split_weights()
-        outputs = self.append_channels(
-            self.convolve(inputs, weights, self.data_format),
-            self.convolved_coordinates(
-                self.spatial_shape(inputs), coordinate_weights
-            ),
+    def _before_activation(self, inputs):
+        weights, coordinate_weights = self._split_weights()
+        return self._add_bias(
+            self._append_channels(
+                self._convolve(inputs, weights, self.data_format),
+                self._coordinate_term(
+                    self._spatial_shape(inputs), coordinate_weights
+                ),
+            )
         )
-        return self.add_bias(outputs) if self.use_bias else outputs
 
-    def split_weights(self):
-        return self.split_coordinates(self.kernel, axis=-2)
+    def _split_weights(self):
+        return self._split_kernel(self.kernel, axis=-2)
 
-    def convolve(self, inputs, kernel, data_format):
+    def _convolve(self, inputs, kernel, data_format):
         return ops.depthwise_conv(
             inputs,
             kernel,
@@ -37,7 +38,7 @@ class BaseCoordDepthwiseConv(CoordinateConvolution):
         )
 
     def compute_output_shape(self, input_shape):
-        return super().compute_output_shape(self.widened_shape(input_shape))
+        return super().compute_output_shape(self._widened_shape(input_shape))
 
 
 @keras.saving.register_keras_serializable(package="keras_coordconv")

@@ -9,14 +9,14 @@ from keras_coordconv.layers.coordinate_convolution import CoordinateConvolution
 class BaseCoordSeparableConv(CoordinateConvolution):
     """Makes a CoordConv of `keras.layers.SeparableConv`, for any rank."""
 
-    def split_weights(self):
-        depthwise = self.split_coordinates(self.depthwise_kernel, axis=-2)
-        pointwise = self.split_coordinates(
+    def _split_weights(self):
+        depthwise = self._split_kernel(self.depthwise_kernel, axis=-2)
+        pointwise = self._split_kernel(
             self.pointwise_kernel, axis=-2, multiplier=self.depth_multiplier
         )
         return zip(depthwise, pointwise, strict=True)
 
-    def convolve(self, inputs, kernels, data_format):
+    def _convolve(self, inputs, kernels, data_format):
         return ops.separable_conv(
             inputs,
             *kernels,

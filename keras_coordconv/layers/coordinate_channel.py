@@ -30,19 +30,21 @@ class BaseCoordinateChannel(CoordinateLayer, keras.layers.Layer):
         self.data_format = standardize_data_format(data_format)
 
     def build(self, input_shape):
-        self.input_spec = self.input_spec_for(self.input_channels(input_shape))
+        self.input_spec = self._input_spec_for(
+            self._input_channels(input_shape)
+        )
         self.built = True
 
     def call(self, inputs):
         inputs = ops.cast(inputs, self.compute_dtype)
-        return self.append_channels(
-            inputs, self.coordinates(self.spatial_shape(inputs))
+        return self._append_channels(
+            inputs, self._coordinates(self._spatial_shape(inputs))
         )
 
     def compute_output_shape(self, input_shape):
         output_shape = list(input_shape)
-        output_shape[self.channel_axis] = (
-            self.input_channels(input_shape) + self.coordinate_channels
+        output_shape[self._channel_axis] = (
+            self._input_channels(input_shape) + self._coordinate_channels
         )
         return tuple(output_shape)
 

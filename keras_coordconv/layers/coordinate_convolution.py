@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_coordconv.layers.addition import add
 from keras_coordconv.layers.coordinate_layer import CoordinateLayer
 
 
@@ -16,85 +17,100 @@ class CoordinateConvolution(CoordinateLayer):
         conv([x, p], [W_x, W_p]) = conv(x, W_x) + conv(p, W_p)
 
     and since the coordinates `p` are the same for the whole batch, the second
-    term is one small convolution over a batch of one. The bias goes into that
-    small term, so that one addition of the size of the output does for both.
+    term is one small convolution over a batch of one.
 
-    A family says how it convolves (`convolve`) and how its weights divide into
-    those of the input and those of the coordinates (`split_weights`).
+    A family says how its weights divide into those of the input and those of
+    the coordinates (`_split_weights`), and how either convolves (`_convolve`).
     """
 
     groups = 1
+    _training = False
 
     def build(self, input_shape):
-        channels = self.input_channels(input_shape)
+        channels = self._input_channels(input_shape)
         if channels % self.groups != 0:
             raise ValueError(
                 "The number of input channels must be evenly divisible by "
                 f"the number of groups. Received: groups={self.groups} and "
                 f"input_shape={tuple(input_shape)}"
             )
-        super().build(self.widened_shape(input_shape))
-        self.input_spec = self.input_spec_for(channels)
+        super().build(self._widened_shape(input_shape))
+        self.input_spec = self._input_spec_for(channels)
 
-    def widened_shape(self, input_shape):
+    def _widened_shape(self, input_shape):
         """Shape of the input with the coordinates that every group sees."""
         shape = list(input_shape)
-        shape[self.channel_axis] += self.groups * self.coordinate_channels
+        shape[self._channel_axis] += self.groups * self._coordinate_channels
         return tuple(shape)
 
-    def call(self, inputs):
-        outputs = self.convolution(ops.cast(inputs, self.compute_dtype))
+    def call(self, inputs, training=None):
+        # It chooses between two forms of the same computation, never a value.
+        self._training = bool(training)
+        outputs = self._before_activation(ops.cast(inputs, self.compute_dtype))
         if self.activation is not None:
             return self.activation(outputs)
         return outputs
 
-    def convolution(self, inputs):
-        """The output before the activation, bias included."""
-        return self.folded_convolution(inputs, *self.split_weights())
+    def _before_activation(self, inputs):
+        """The layer's output before its activation, bias included."""
+        return self._sum_of_terms(inputs, *self._split_weights())
 
-    def split_weights(self):
-        """The weights of the input, and those of the coordinates."""
-        raise NotImplementedError
+    def _split_weights(self):
+        """The weights of the input, and those of the coordinates.
 
-    def add_bias(self, outputs):
-        """Adds the bias to an output in the layer's data format."""
-        if self.data_format == "channels_last":
-            return ops.add(outputs, self.bias)
-        return ops.add(
-            outputs, ops.reshape(self.bias, (1, -1, *[1] * self.rank))
-        )
-
-    def split_coordinates(self, kernel, axis, multiplier=1):
-        """A kernel in two: for the input's channels, for the coordinates'.
-
-        One split, since its gradient is one concatenation; two slices would
-        each make a gradient of the size of the kernel.
+        Returns:
+            Pair of what `_convolve` takes as its weights.
         """
-        coordinates = multiplier * self.coordinate_channels
-        return ops.split(kernel, [kernel.shape[axis] - coordinates], axis=axis)
-
-    def convolve(self, inputs, weights, data_format):
-        """Convolution of a tensor in the format given, without bias."""
         raise NotImplementedError
 
-    def folded_convolution(self, inputs, weights, coordinate_weights):
+    def _convolve(self, inputs, weights, data_format):
+        """Keras's convolution of this family, without bias."""
+        raise NotImplementedError
+
+    def _split_kernel(self, kernel, axis, multiplier=1):
+        """A kernel in two: for the input's channels, for the coordinates'."""
+        channels = kernel.shape[axis] - multiplier * self._coordinate_channels
+        if keras.backend.backend() == "torch":
+            # `torch.export` cannot follow Keras's split.
+            kernel = ops.moveaxis(ops.convert_to_tensor(kernel), axis, 0)
+            return [
+                ops.moveaxis(part, 0, axis)
+                for part in (kernel[:channels], kernel[channels:])
+            ]
+        # The gradient of one split is one concatenation; two slices would each
+        # make a gradient of the size of the kernel.
+        return ops.split(kernel, [channels], axis=axis)
+
+    def _sum_of_terms(self, inputs, weights, coordinate_weights):
         """Sum of the inputs' convolution and the coordinates', with bias."""
-        return ops.add(
-            self.convolve(inputs, weights, self.data_format),
-            self.position_term(self.spatial_shape(inputs), coordinate_weights),
-        )
+        outputs = self._convolve(inputs, weights, self.data_format)
+        spatial_shape = self._spatial_shape(inputs)
+        if self._training:
+            # The bias in the small term: no gradient that sums the outputs.
+            return add(
+                outputs, self._position_bias(spatial_shape, coordinate_weights)
+            )
+        # The bias right after the convolution: TensorFlow fuses the two.
+        position = self._coordinate_term(spatial_shape, coordinate_weights)
+        return add(self._add_bias(outputs), self._to_data_format(position))
 
-    def position_term(self, spatial_shape, coordinate_weights):
+    def _position_bias(self, spatial_shape, coordinate_weights):
         """What coordinates and bias add to each output, batch axis of 1."""
-        position = self.convolved_coordinates(spatial_shape, coordinate_weights)
-        if self.use_bias:
-            position = ops.add(position, self.bias)
-        return self.to_data_format(position)
+        position = self._coordinate_term(spatial_shape, coordinate_weights)
+        return self._add_bias(self._to_data_format(position))
 
-    def convolved_coordinates(self, spatial_shape, coordinate_weights):
+    def _coordinate_term(self, spatial_shape, coordinate_weights):
         """The coordinates' convolution, channels last, batch axis of 1."""
         weight = keras.tree.flatten(coordinate_weights)[0]
-        coordinates = self.coordinates(
+        coordinates = self._coordinates(
             spatial_shape, keras.utils.standardize_dtype(weight.dtype)
         )
-        return self.convolve(coordinates, coordinate_weights, "channels_last")
+        return self._convolve(coordinates, coordinate_weights, "channels_last")
+
+    def _add_bias(self, outputs):
+        """Adds the bias, if there is one, to a tensor in the data format."""
+        if not self.use_bias:
+            return outputs
+        if self.data_format == "channels_last":
+            return add(outputs, self.bias)
+        return add(outputs, ops.reshape(self.bias, (-1, *[1] * self.rank)))

@@ -1,7 +1,5 @@
 """What all layers with coordinates share: their arguments, the grid."""
 
-import inspect
-
 import keras
 from keras import ops
 
@@ -10,33 +8,9 @@ from keras_coordconv.coordinates import coordinate_channels
 from keras_coordconv.coordinates import coordinate_grid
 from keras_coordconv.coordinates import standardize_coordinate_range
 from keras_coordconv.coordinates import standardize_radius_center
+from keras_coordconv.layers.signature import CombinedSignature
 
 COORDINATE_ARGUMENTS = ("use_radius", "coordinate_range", "radius_center")
-
-
-class _Signature:
-    """`__signature__` of a class: the Keras layer's, with ours added.
-
-    Python would show `*args, **kwargs`; with this, `help()` and editors that
-    ask for the signature show the full list. A class that writes an `__init__`
-    of its own keeps that one (`None` makes `inspect` look at it), and so does
-    the call of an instance.
-    """
-
-    def __get__(self, instance, cls):
-        if instance is not None:
-            raise AttributeError("__signature__")
-        owner = next(base for base in cls.__mro__ if "__init__" in vars(base))
-        if owner is not CoordinateLayer or not issubclass(
-            cls, keras.layers.Layer
-        ):
-            return None
-        keras_layer = cls.__mro__[cls.__mro__.index(CoordinateLayer) + 1]
-        *inherited, kwargs = inspect.signature(keras_layer).parameters.values()
-        own = inspect.signature(CoordinateLayer.__init__).parameters
-        return inspect.Signature(
-            [*inherited, *(own[name] for name in COORDINATE_ARGUMENTS), kwargs]
-        )
 
 
 class CoordinateLayer:
@@ -47,7 +21,7 @@ class CoordinateLayer:
     `COORDINATE_ARGUMENTS` come after them, by keyword only.
     """
 
-    __signature__ = _Signature()
+    __signature__ = CombinedSignature(COORDINATE_ARGUMENTS)
 
     def __init__(
         self,
@@ -59,20 +33,22 @@ class CoordinateLayer:
     ):
         super().__init__(*args, **kwargs)
         self.use_radius = bool(use_radius)
-        self.coordinate_range = standardize_coordinate_range(coordinate_range)
+        self.coordinate_range = standardize_coordinate_range(
+            coordinate_range, self.rank
+        )
         self.radius_center = standardize_radius_center(radius_center)
         self.input_spec = keras.InputSpec(ndim=self.rank + 2)
 
     @property
-    def coordinate_channels(self):
+    def _coordinate_channels(self):
         """Number of channels that the coordinates add to the input."""
         return coordinate_channels(self.rank, self.use_radius)
 
     @property
-    def channel_axis(self):
+    def _channel_axis(self):
         return -1 if self.data_format == "channels_last" else 1
 
-    def input_channels(self, input_shape):
+    def _input_channels(self, input_shape):
         """Number of channels of the layer's own input.
 
         Raises:
@@ -85,7 +61,7 @@ class CoordinateLayer:
                 f"{'axis' if self.rank == 1 else 'axes'} and channels. "
                 f"Received: input_shape={tuple(input_shape)}"
             )
-        channels = input_shape[self.channel_axis]
+        channels = input_shape[self._channel_axis]
         if channels is None:
             raise ValueError(
                 f"The channel axis of the input of {type(self).__name__} must "
@@ -94,20 +70,20 @@ class CoordinateLayer:
             )
         return channels
 
-    def input_spec_for(self, channels):
+    def _input_spec_for(self, channels):
         """Input specification of a layer built for so many channels."""
         return keras.InputSpec(
-            ndim=self.rank + 2, axes={self.channel_axis: channels}
+            ndim=self.rank + 2, axes={self._channel_axis: channels}
         )
 
-    def spatial_shape(self, inputs):
+    def _spatial_shape(self, inputs):
         """Sizes of the spatial axes: integers, or scalars where unknown."""
         shape = ops.shape(inputs)
         if self.data_format == "channels_last":
             return shape[1:-1]
         return shape[2:]
 
-    def coordinates(self, spatial_shape, dtype=None):
+    def _coordinates(self, spatial_shape, dtype=None):
         """Coordinates of one input, `(1, *spatial_shape, channels)`."""
         grid = coordinate_grid(
             spatial_shape,
@@ -118,24 +94,24 @@ class CoordinateLayer:
         )
         return ops.expand_dims(grid, 0)
 
-    def to_data_format(self, position):
+    def _to_data_format(self, position):
         """A tensor with the channels last, in the layer's data format."""
         if self.data_format == "channels_first":
             return ops.moveaxis(position, -1, 1)
         return position
 
-    def append_channels(self, tensor, position):
+    def _append_channels(self, tensor, position):
         """Appends what is the same for the whole batch to each example.
 
         Args:
             tensor: Tensor in the layer's data format.
             position: Tensor with the channels last and a batch axis of 1.
         """
-        position = self.to_data_format(position)
+        position = self._to_data_format(position)
         position = ops.broadcast_to(
             position, (ops.shape(tensor)[0], *ops.shape(position)[1:])
         )
-        return ops.concatenate([tensor, position], axis=self.channel_axis)
+        return ops.concatenate([tensor, position], axis=self._channel_axis)
 
     def get_config(self):
         config = super().get_config()

@@ -427,7 +427,7 @@ def test_bad_input(name):
     with pytest.raises(ValueError, match=r"Received: data_format="):
         make(data_format="channels_middle")
     with pytest.raises(ValueError, match=r"Received: coordinate_range="):
-        make(coordinate_range=(1, -1))
+        make(coordinate_range=(1, 1))
     layer = make()
     layer(np.zeros(good))
     with pytest.raises(ValueError, match="incompatible"):
