@@ -6,7 +6,6 @@ CoordConv solution", NeurIPS 2018, https://arxiv.org/abs/1807.03247.
 
 from keras_coordconv.conversion import convert_to_coordconv
 from keras_coordconv.conversion import fold_coordinates
-from keras_coordconv.conversion import load_coordconv_kernel
 from keras_coordconv.coordinates import coordinate_grid
 from keras_coordconv.layers import CoordConv1D
 from keras_coordconv.layers import CoordConv1DTranspose
@@ -21,6 +20,7 @@ from keras_coordconv.layers import CoordinateChannel2D
 from keras_coordconv.layers import CoordinateChannel3D
 from keras_coordconv.layers import CoordSeparableConv1D
 from keras_coordconv.layers import CoordSeparableConv2D
+from keras_coordconv.other_implementations import load_coordconv_kernel
 
 __version__ = "0.1.0"
 

@@ -1,14 +1,12 @@
 """From existing models to CoordConv, and back to plain convolutions.
 
 `convert_to_coordconv` gives coordinates to convolutions of a trained model
-without changing its outputs; `fold_coordinates` is the way back for inference;
-`load_coordconv_kernel` takes over what other implementations have trained.
+without changing its outputs; `fold_coordinates` is the way back for inference.
 """
 
 import contextlib
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_coordconv import layers
@@ -95,72 +93,6 @@ def convert_to_coordconv(
             ]
         )
     return new_model
-
-
-def load_coordconv_kernel(layer, kernel, bias=None, convention="titu1994"):
-    """Loads a kernel of another CoordConv implementation.
-
-    Args:
-        layer: A built `CoordConv1D`, `CoordConv2D` or `CoordConv3D` without
-            groups.
-        kernel: Array in the layout of `convention`: of its convolution after
-            the coordinates were appended.
-        bias: Array of shape `(filters,)`, or `None` for a layer without.
-        convention: String, where the kernel comes from:
-
-            - `"titu1994"` (Keras): any rank, rows before columns; the radius is
-              measured from 0.5, so a layer with `use_radius` needs
-              `radius_center=0.5`.
-            - `"uber"` (TensorFlow 1, the authors'): 2D, columns before rows;
-              the radius is measured from the middle.
-            - `"mkocabas"` (PyTorch): 2D, kernel `(filters, channels, height,
-              width)`, rows before columns, the radius from 0.5.
-
-            All three divide by the size of an axis less one, as the layers do
-            with the default `coordinate_range`. uber's code does so only for
-            square inputs.
-
-    Raises:
-        ValueError: if the convention is unknown, if the layer's arguments or
-            shapes do not fit it.
-
-    Example:
-
-    >>> layer = keras_coordconv.CoordConv2D(
-    ...     8, 3, use_radius=True, radius_center=0.5
-    ... )
-    >>> layer.build((None, 64, 64, 3))
-    >>> load_coordconv_kernel(layer, *old_model.get_layer("conv").get_weights())
-    """
-    if convention not in _CONVENTIONS:
-        raise ValueError(
-            f"`convention` must be one of {', '.join(_CONVENTIONS)}. "
-            f"Received: convention={convention!r}"
-        )
-    ranks, kernel_axes, axis_order, center = _CONVENTIONS[convention]
-    if layer.rank not in ranks or type(layer) not in _KERNEL_CLASSES:
-        raise ValueError(
-            f"A kernel of {convention} goes into a CoordConv of rank "
-            f"{' or '.join(map(str, ranks))}. Received: layer={layer}"
-        )
-    if layer.coordinate_range != DEFAULT_RANGE or (
-        layer.use_radius and layer.radius_center != center
-    ):
-        raise ValueError(
-            f"A kernel of {convention} was trained with coordinate_range="
-            f"{DEFAULT_RANGE} and radius_center={center}. Received: a layer "
-            f"with coordinate_range={layer.coordinate_range} and "
-            f"radius_center={layer.radius_center}"
-        )
-    kernel = np.asarray(kernel)
-    if kernel_axes is not None:
-        kernel = kernel.transpose(kernel_axes)
-    if axis_order is not None:
-        channels = kernel.shape[-2] - layer._coordinate_channels
-        order = [*range(channels), *(channels + axis for axis in axis_order)]
-        order += range(len(order), kernel.shape[-2])
-        kernel = kernel[..., order, :]
-    layer.set_weights([kernel] if bias is None else [kernel, bias])
 
 
 def fold_coordinates(model):
@@ -372,15 +304,5 @@ def _append_coordinate_slice(old, new):
     result[tuple(slice(size) for size in old.shape)] = old
     return result
 
-
-_KERNEL_CLASSES = (layers.CoordConv1D, layers.CoordConv2D, layers.CoordConv3D)
-
-# Ranks; the axes of the kernel in our order and those of the coordinates, where
-# they differ; where the radius is measured from.
-_CONVENTIONS = {
-    "titu1994": ((1, 2, 3), None, None, 0.5),
-    "uber": ((2,), None, (1, 0), None),
-    "mkocabas": ((2,), (2, 3, 1, 0), None, 0.5),
-}
 
 _PLAIN = {ours: plain for plain, ours in _CONVERTIBLE.items()}

@@ -7,7 +7,6 @@ from keras import ops
 import keras_coordconv
 from keras_coordconv import convert_to_coordconv
 from keras_coordconv import fold_coordinates
-from keras_coordconv import load_coordconv_kernel
 
 
 def randomize(model):
@@ -331,97 +330,6 @@ def test_folding_leaves_depthwise_layers():
         [keras.Input((5, 6, 2)), keras_coordconv.CoordDepthwiseConv2D(3)]
     )
     assert_same_outputs(model, fold_coordinates(model))
-
-
-def convolve_in_numpy(inputs, kernel, bias):
-    """Valid convolution of channels-last inputs with stride 1, any rank."""
-    rank = inputs.ndim - 2
-    axes = tuple(range(1, rank + 1))
-    windows = np.lib.stride_tricks.sliding_window_view(
-        inputs, kernel.shape[:rank], axis=axes
-    )
-    return (
-        np.einsum(
-            "...ck,kcf->...f",
-            windows.reshape(*windows.shape[: rank + 2], -1),
-            kernel.reshape(-1, *kernel.shape[-2:]),
-        )
-        + bias
-    )
-
-
-def square_axis(size):
-    return np.arange(size) / (size - 1) * 2 - 1
-
-
-@pytest.mark.parametrize("use_radius", [False, True])
-@pytest.mark.parametrize("convention", ["titu1994", "uber", "mkocabas"])
-def test_kernels_of_other_implementations(convention, use_radius):
-    # Each one's channels, written down here from their description.
-    random = np.random.default_rng(0)
-    inputs = random.normal(size=(2, 6, 6 if convention == "uber" else 5, 3))
-    rows, columns = (
-        np.broadcast_to(axis, inputs.shape[:-1])[..., None]
-        for axis in (
-            square_axis(inputs.shape[1])[:, None],
-            square_axis(inputs.shape[2])[None, :],
-        )
-    )
-    if convention == "uber":
-        channels = [columns, rows]
-        radius = np.sqrt(rows**2 + columns**2)
-    else:
-        channels = [rows, columns]
-        radius = np.sqrt((rows - 0.5) ** 2 + (columns - 0.5) ** 2)
-    widened = np.concatenate(
-        [inputs, *channels, *([radius] if use_radius else [])], axis=-1
-    )
-    kernel = random.normal(size=(3, 2, widened.shape[-1], 4))
-    bias = random.normal(size=4)
-    layer = keras_coordconv.CoordConv2D(
-        4,
-        (3, 2),
-        use_radius=use_radius,
-        radius_center=None if convention == "uber" else 0.5,
-    )
-    layer.build(inputs.shape)
-    theirs = (
-        kernel.transpose(3, 2, 0, 1) if convention == "mkocabas" else kernel
-    )
-    load_coordconv_kernel(layer, theirs, bias, convention)
-    np.testing.assert_allclose(
-        ops.convert_to_numpy(layer(inputs)),
-        convolve_in_numpy(widened, kernel, bias),
-        rtol=1e-4,
-        atol=1e-4,
-    )
-
-
-@pytest.mark.parametrize(
-    ("arguments", "convention", "message"),
-    [
-        ({}, "keras", "Received: convention='keras'"),
-        ({"use_radius": True}, "titu1994", "radius_center=None"),
-        (
-            {"use_radius": True, "radius_center": 0.5},
-            "uber",
-            "radius_center=0.5",
-        ),
-        ({"coordinate_range": (0, 1)}, "uber", r"coordinate_range=\(0.0, 1.0"),
-    ],
-)
-def test_kernels_that_do_not_fit(arguments, convention, message):
-    layer = keras_coordconv.CoordConv2D(4, 3, **arguments)
-    layer.build((None, 6, 5, 3))
-    with pytest.raises(ValueError, match=message):
-        load_coordconv_kernel(layer, *layer.get_weights(), convention)
-
-
-def test_kernel_of_another_rank():
-    layer = keras_coordconv.CoordConv1D(4, 3)
-    layer.build((None, 6, 3))
-    with pytest.raises(ValueError, match="rank 2"):
-        load_coordconv_kernel(layer, *layer.get_weights(), "uber")
 
 
 @pytest.mark.slow

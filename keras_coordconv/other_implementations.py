@@ -1,0 +1,297 @@
+"""Kernels that were trained with other implementations of CoordConv."""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from keras_coordconv import layers
+from keras_coordconv.coordinates import DEFAULT_RANGE
+from keras_coordconv.coordinates import coordinate_channels
+from keras_coordconv.coordinates import ranges_of_axes
+
+
+def load_coordconv_kernel(layer, kernel, bias=None, convention="titu1994"):
+    """Loads a kernel of another CoordConv implementation.
+
+    Args:
+        layer: A built `CoordConv1D`, `2D` or `3D`, or one of their `Transpose`
+            forms, without groups.
+        kernel: Array, the kernel of the convolution after the coordinates were
+            appended, in the layout of `convention`: Keras's `(*kernel_size,
+            channels, filters)`, transposed `(*kernel_size, filters, channels)`,
+            or PyTorch's `(filters, channels, *kernel_size)`, transposed
+            `(channels, filters, *kernel_size)`.
+        bias: Array of shape `(filters,)`, or `None` for a layer without.
+        convention: String, where the kernel comes from:
+
+            - `"titu1994"` (Keras, 1D to 3D): rows before columns; in 2D the
+              radius is measured from 0.5, so a layer with `use_radius` needs
+              `radius_center=0.5`.
+            - `"uber"` (Keras's layout, 2D: the authors', and fast-plate-ocr's):
+              columns before rows; the radius is measured from 0. The rows are
+              divided by the width less one and the columns by the height less
+              one: on a rectangle the layer needs the `coordinate_range` of
+              that, which the error names, and `radius_center=0.0`.
+            - `"mkocabas"` (PyTorch, 2D): rows before columns, the radius from
+              0.5. Its first version, `AddCoordsTh`, had the columns first.
+            - `"walsvid"` (PyTorch, 1D to 3D): in 1D and 2D as `"mkocabas"`. In
+              3D each channel is the sum of two axes' indices, so the layer
+              needs `coordinate_range="pixel"`; its radius in 3D is a distance
+              between such sums, which no layer has.
+            - `"wizaron"` (PyTorch, 2D): the coordinates are before the input's
+              channels, rows before columns; the radius is divided by its
+              maximum.
+            - `"solo"` (PyTorch's layout, 2D: SOLO, AdelaiDet, PaddleDetection
+              before July 2021 and in its SOLOv2): columns before rows, no
+              radius.
+            - `"paddledetection"` (PyTorch's layout, 2D, since July 2021): as
+              `"solo"`, with coordinates from -1 to -0.5.
+
+    The stride and the padding are the layer's own: `padding="valid"` is
+    PyTorch's 0.
+
+    Raises:
+        ValueError: if the convention is unknown, or if the layer's arguments,
+            its input size or the shapes do not fit it.
+
+    Example:
+
+    >>> layer = keras_coordconv.CoordConv2D(
+    ...     8, 3, use_radius=True, radius_center=0.5
+    ... )
+    >>> layer.build((None, 64, 64, 3))
+    >>> load_coordconv_kernel(layer, *old_model.get_layer("conv").get_weights())
+    """
+    if convention not in _CONVENTIONS:
+        raise ValueError(
+            f"`convention` must be one of {', '.join(_CONVENTIONS)}. "
+            f"Received: convention={convention!r}"
+        )
+    _check_layer(layer, convention)
+    theirs = _CONVENTIONS[convention][layer.rank]
+    _check_coordinates(layer, theirs, convention)
+    bias_shape = None if bias is None else np.shape(bias)
+    expected = (layer.filters,) if layer.use_bias else None
+    if bias_shape != expected:
+        raise ValueError(
+            "`bias` must have the shape of the layer's bias, or be None where "
+            f"it has none. Received: bias of shape {bias_shape}, and a layer "
+            f"with use_bias={layer.use_bias} and filters={layer.filters}"
+        )
+    kernel = _in_our_order(layer, np.asarray(kernel), theirs, convention)
+    layer.set_weights([kernel] if bias is None else [kernel, np.asarray(bias)])
+
+
+_TRANSPOSED = (
+    layers.CoordConv1DTranspose,
+    layers.CoordConv2DTranspose,
+    layers.CoordConv3DTranspose,
+)
+_CONVOLUTIONS = (
+    layers.CoordConv1D,
+    layers.CoordConv2D,
+    layers.CoordConv3D,
+    *_TRANSPOSED,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Form:
+    """How an implementation appends coordinates, at one rank.
+
+    Attributes:
+        channels: One string per coordinate channel, the axes (`i`, `j`, `k`)
+            whose coordinates it is the sum of.
+        coordinate_range: As for the layers, or a function that gives it for the
+            size of the input.
+        radius_center: Where the radius is measured from; `None` where the
+            implementation has no radius.
+        radius_unit: What the radius is divided by.
+        pytorch: Whether the kernel has PyTorch's layout.
+        coordinates_first: Whether they come before the input's channels.
+    """
+
+    channels: tuple
+    coordinate_range: object = DEFAULT_RANGE
+    radius_center: float | None = None
+    radius_unit: float = 1.0
+    pytorch: bool = False
+    coordinates_first: bool = False
+
+
+def _divided_by_the_other_axis(height, width):
+    return (
+        (-1.0, -1.0 + 2.0 * (height - 1) / (width - 1)),
+        (-1.0, -1.0 + 2.0 * (width - 1) / (height - 1)),
+    )
+
+
+_ROWS_FIRST = _Form(("i", "j"), radius_center=0.5, pytorch=True)
+_COLUMNS_FIRST = _Form(("j", "i"), pytorch=True)
+
+# By convention and rank.
+_CONVENTIONS = {
+    "titu1994": {
+        1: _Form(("i",)),
+        2: _Form(("i", "j"), radius_center=0.5),
+        3: _Form(("i", "j", "k")),
+    },
+    "uber": {
+        2: _Form(
+            ("j", "i"),
+            coordinate_range=_divided_by_the_other_axis,
+            radius_center=0.0,
+        ),
+    },
+    "mkocabas": {2: _ROWS_FIRST},
+    "walsvid": {
+        1: _Form(("i",), radius_center=0.5, pytorch=True),
+        2: _ROWS_FIRST,
+        3: _Form(("ij", "ik", "jk"), coordinate_range="pixel", pytorch=True),
+    },
+    "wizaron": {
+        2: _Form(
+            ("i", "j"),
+            radius_center=0.0,
+            radius_unit=math.sqrt(2),
+            pytorch=True,
+            coordinates_first=True,
+        ),
+    },
+    "solo": {2: _COLUMNS_FIRST},
+    "paddledetection": {
+        2: dataclasses.replace(_COLUMNS_FIRST, coordinate_range=(-1.0, -0.5)),
+    },
+}
+
+
+def _check_layer(layer, convention):
+    ranks = _CONVENTIONS[convention]
+    if (
+        not isinstance(layer, _CONVOLUTIONS)
+        or layer.rank not in ranks
+        or layer.groups != 1
+        or not layer.built
+    ):
+        raise ValueError(
+            f"A kernel of {convention} goes into a built CoordConv or "
+            "CoordConvTranspose of rank "
+            f"{' or '.join(map(str, ranks))}, with groups=1. "
+            f"Received: layer={layer}"
+        )
+
+
+def _check_coordinates(layer, theirs, convention):
+    """Refuses a layer that sees other coordinates than they have."""
+    expected = theirs.coordinate_range
+    sizes = _input_size(layer)
+    if expected != "pixel" and 1 in sizes:
+        raise ValueError(
+            f"A kernel of {convention} needs more than one position on every "
+            "axis: with one, its coordinates are not those of the layer. "
+            f"Received: a layer built for an input of size {sizes}"
+        )
+    if callable(expected):
+        if None in sizes:
+            raise ValueError(
+                f"The coordinates of {convention} depend on the size of the "
+                "input. Received: a layer built for an input of size "
+                f"{sizes}. Build it for the size of the training, with "
+                "layer.build((None, height, width, channels))."
+            )
+        expected = expected(*sizes)
+    ranges = ranges_of_axes(expected, layer.rank)
+    if len(set(ranges)) == 1:
+        expected = ranges[0]
+    fits = all(
+        _same_range(*pair)
+        for pair in zip(
+            ranges,
+            ranges_of_axes(layer.coordinate_range, layer.rank),
+            strict=True,
+        )
+    )
+    if layer.use_radius:
+        if theirs.radius_center is None:
+            raise ValueError(
+                f"A kernel of {convention} of rank {layer.rank} must have a "
+                "layer without radius: there it has none that a layer could "
+                "compute. Received: a layer with use_radius=True"
+            )
+        fits = fits and _radius_centers(layer) == {theirs.radius_center}
+    if not fits:
+        center = (
+            f" and radius_center={theirs.radius_center}"
+            if layer.use_radius
+            else ""
+        )
+        raise ValueError(
+            f"The layer must see the coordinates of {convention}. Received: a "
+            f"layer with coordinate_range={layer.coordinate_range} and "
+            f"radius_center={layer.radius_center}. Make it with "
+            f"coordinate_range={expected}{center}."
+        )
+
+
+def _input_size(layer):
+    """Sizes of the spatial axes that the layer was built for."""
+    shape = tuple(layer.get_build_config()["input_shape"])
+    if layer.data_format == "channels_last":
+        return shape[1:-1]
+    return shape[2:]
+
+
+def _same_range(one, other):
+    if "pixel" in (one, other):
+        return one == other
+    # Within the precision of the coordinates, which are float32.
+    return np.allclose(one, other, rtol=1e-6, atol=1e-6)
+
+
+def _radius_centers(layer):
+    """Where the layer measures the radius from, on its axes."""
+    if layer.radius_center is not None:
+        return {layer.radius_center}
+    return {
+        (first + last) / 2
+        for first, last in ranges_of_axes(layer.coordinate_range, layer.rank)
+    }
+
+
+def _in_our_order(layer, kernel, theirs, convention):
+    """The kernel with its axes and its input channels in the layer's order."""
+    shape = kernel.shape
+    if theirs.pytorch and kernel.ndim == layer.rank + 2:
+        kernel = np.moveaxis(kernel, (1, 0), (-2, -1))
+    if kernel.shape != tuple(layer.kernel.shape):
+        expected = tuple(layer.kernel.shape)
+        if theirs.pytorch:
+            expected = (*expected[-1:-3:-1], *expected[:-2])
+        raise ValueError(
+            f"A kernel of {convention} for this layer must have the shape "
+            f"{expected}. Received: kernel of shape {shape}, and a layer with "
+            f"use_radius={layer.use_radius}"
+        )
+    channel_axis = -1 if isinstance(layer, _TRANSPOSED) else -2
+    kernel = np.moveaxis(kernel, channel_axis, 0)
+    channels = len(kernel) - coordinate_channels(layer.rank, layer.use_radius)
+    if theirs.coordinates_first:
+        kernel = np.roll(kernel, channels, axis=0)
+    own, coordinates, radius = np.split(
+        kernel, [channels, channels + layer.rank]
+    )
+    # A convolution is linear: where a channel is the sum of two coordinates,
+    # each of the two has that channel's weights.
+    coordinates = [
+        sum(
+            weights
+            for weights, channel in zip(
+                coordinates, theirs.channels, strict=True
+            )
+            if axis in channel
+        )
+        for axis in "ijk"[: layer.rank]
+    ]
+    kernel = np.concatenate([own, coordinates, radius / theirs.radius_unit])
+    return np.moveaxis(kernel, 0, channel_axis)
