@@ -27,6 +27,7 @@ import os
 import pathlib
 import platform
 import time
+import typing
 
 import keras
 import numpy as np
@@ -37,29 +38,52 @@ from keras_coordconv import plots
 from keras_coordconv.models import resnet
 from keras_coordconv.training import arguments
 
-# Size, input channels, filters, kernel size, stride, batch size.
+
+class Shape(typing.NamedTuple):
+    """A convolution of square images."""
+
+    size: int
+    channels: int
+    filters: int
+    kernel_size: int
+    strides: int
+    batch_size: int
+    known_size: bool = True
+
+    def __str__(self):
+        return (
+            f"{self.size}\u00b2{'' if self.known_size else ' unknown'}, "
+            f"{self.channels}\u2192{self.filters}, "
+            f"{self.kernel_size}\u00d7{self.kernel_size}/{self.strides}, "
+            f"batch {self.batch_size}"
+        )
+
+
 SHAPES = [
-    (224, 3, 8, 1, 1, 1),
-    (224, 3, 64, 3, 2, 16),
-    (224, 8, 64, 7, 2, 1),
-    (112, 16, 32, 3, 1, 16),
-    (112, 32, 64, 1, 1, 1),
-    (56, 64, 64, 1, 1, 16),
-    (56, 64, 64, 3, 1, 16),
-    (56, 64, 256, 1, 1, 1),
-    (56, 128, 128, 3, 2, 16),
-    (28, 128, 128, 3, 1, 32),
-    (28, 256, 128, 1, 1, 16),
-    (14, 256, 256, 3, 1, 32),
-    (14, 256, 256, 1, 1, 1),
-    (64, 3, 32, 3, 1, 32),
-    (64, 32, 32, 1, 1, 32),
-    (64, 64, 128, 3, 2, 1),
+    # The paper's stem for ImageNet.
+    Shape(224, 3, 8, 1, 1, 1),
+    Shape(224, 3, 8, 1, 1, 8),
+    Shape(224, 3, 8, 1, 1, 32),
+    Shape(224, 3, 64, 3, 2, 16),
+    Shape(224, 8, 64, 7, 2, 1),
+    Shape(112, 3, 16, 1, 1, 16),
+    Shape(112, 16, 32, 3, 1, 16),
+    Shape(112, 32, 64, 1, 1, 1),
+    Shape(56, 64, 64, 1, 1, 16),
+    Shape(56, 64, 64, 3, 1, 16),
+    Shape(56, 64, 256, 1, 1, 1),
+    Shape(56, 128, 128, 3, 2, 16),
+    Shape(28, 128, 128, 3, 1, 32),
+    Shape(28, 256, 128, 1, 1, 16),
+    Shape(14, 256, 256, 3, 1, 32),
+    Shape(14, 256, 256, 1, 1, 1),
+    Shape(64, 3, 32, 3, 1, 32),
+    Shape(64, 32, 32, 1, 1, 32),
+    Shape(64, 64, 128, 3, 2, 1),
+    Shape(512, 8, 16, 3, 1, 1, known_size=False),
 ]
 
 
-# Without the batch.
-RESNET50_STEM = (224, 3, 64, 7, 2)
 RESNET50_MODES = ("resnet50", "resnet50_stem")
 MODES = ("inference", "training", *RESNET50_MODES)
 
@@ -80,7 +104,8 @@ class MatmulCoordinates(keras.layers.Layer):
             )
             ones = ops.ones((batch, 1, other), "int32")
             grid = ops.cast(ops.matmul(index, ones), self.compute_dtype)
-            grid = grid / (size - 1) * 2 - 1
+            last = ops.cast(size - 1, self.compute_dtype)
+            grid = grid / last * 2 - 1
             if transpose:
                 grid = ops.transpose(grid, (0, 2, 1))
             channels.append(grid[..., None])
@@ -92,8 +117,11 @@ class RepeatCoordinates(keras.layers.Layer):
 
     def call(self, inputs):
         batch, height, width, _ = ops.shape(inputs)
-        rows = ops.arange(height, dtype=self.compute_dtype) / (height - 1)
-        columns = ops.arange(width, dtype=self.compute_dtype) / (width - 1)
+        rows, columns = (
+            ops.arange(size, dtype=self.compute_dtype)
+            / ops.cast(size - 1, self.compute_dtype)
+            for size in (height, width)
+        )
         grid = ops.stack(ops.meshgrid(rows, columns, indexing="ij"), axis=-1)
         grid = ops.repeat((grid * 2 - 1)[None], batch, axis=0)
         return ops.concatenate([inputs, grid], axis=-1)
@@ -101,25 +129,32 @@ class RepeatCoordinates(keras.layers.Layer):
 
 def build_models(shape, activation):
     """The models to compare, by name, on the same input."""
-    size, channels, filters, kernel_size, strides, _ = shape
+    size = shape.size if shape.known_size else None
 
     def model(*layers):
-        return keras.Sequential([keras.Input((size, size, channels)), *layers])
+        return keras.Sequential(
+            [keras.Input((size, size, shape.channels)), *layers]
+        )
 
     def convolution(layer_class=keras.layers.Conv2D):
         return layer_class(
-            filters,
-            kernel_size,
-            strides=strides,
+            shape.filters,
+            shape.kernel_size,
+            strides=shape.strides,
             padding="same",
             activation=activation,
         )
 
     coordconv = model(convolution(keras_coordconv.CoordConv2D))
+    folded = (
+        {"folded": keras_coordconv.fold_coordinates(coordconv)}
+        if shape.known_size
+        else {}
+    )
     return {
         "conv": model(convolution()),
         "coordconv": coordconv,
-        "folded": keras_coordconv.fold_coordinates(coordconv),
+        **folded,
         "concatenation": model(
             keras_coordconv.CoordinateChannel2D(), convolution()
         ),
@@ -129,12 +164,19 @@ def build_models(shape, activation):
 
 
 def compile_inference(model, inputs):
-    """A function without arguments that runs the compiled model once."""
+    """A function without arguments that runs the compiled model once.
+
+    The batch size is not known to the graph, as in `predict` and in a served
+    model.
+    """
     backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow as tf
 
-        function = tf.function(lambda x: model(x, training=False))
+        function = tf.function(
+            lambda x: model(x, training=False),
+            input_signature=[tf.TensorSpec(model.input_shape, inputs.dtype)],
+        )
 
         def call():
             function(inputs)
@@ -213,9 +255,10 @@ def peak_memory(call):
 
 def measure(shape, modes, turns, activation, seed):
     """Medians and ratios of all models on one shape."""
-    size, channels, _, _, _, batch = shape
     inputs = ops.convert_to_tensor(
-        np.random.default_rng(seed).normal(size=(batch, size, size, channels)),
+        np.random.default_rng(seed).normal(
+            size=(shape.batch_size, shape.size, shape.size, shape.channels)
+        ),
         dtype=keras.config.dtype_policy().compute_dtype,
     )
     rows = []
@@ -251,7 +294,7 @@ def measure_resnet50(mode, batch_size, turns, seed):
         name: compile_training_step(model, inputs)
         for name, model in models.items()
     }
-    shape = (*RESNET50_STEM, batch_size)
+    shape = Shape(224, 3, 64, 7, 2, batch_size)
     return measure_calls(mode, shape, calls, turns, seed)
 
 
@@ -271,7 +314,7 @@ def measure_calls(mode, shape, calls, turns, seed):
     return [
         {
             "mode": mode,
-            "shape": list(shape),
+            "shape": str(shape),
             "model": name,
             "milliseconds": 1e3 * float(np.median(values)),
             "ratio": float(np.median(values / seconds["conv"])),
@@ -318,25 +361,27 @@ def print_table(rows, title, ratio, value, unit):
     summary = summarize(rows, ratio)
     for mode in dict.fromkeys(row["mode"] for row in rows):
         names = [name for found, name in summary if found == mode]
-        header = f"{'size  in  out  k  s  batch':28s}{'conv ' + unit:>10s}"
+        header = f"{'size, channels, kernel, batch':38s}{'conv ' + unit:>10s}"
         print(f"\n{mode}: {title} as a multiple of conv's")
         print(header + "".join(f"{name:>15s}" for name in names))
-        for shape in dict.fromkeys(tuple(row["shape"]) for row in rows):
+        for shape in dict.fromkeys(row["shape"] for row in rows):
             found = {
                 row["model"]: row
                 for row in rows
-                if row["mode"] == mode and tuple(row["shape"]) == shape
+                if row["mode"] == mode and row["shape"] == shape
             }
             if not found:
                 continue
-            label = "{:4d} {:3d} {:4d} {:2d} {:2d} {:6d}".format(*shape)
             print(
-                f"{label:28s}{found['conv'][value]:10.2f}"
-                + "".join(f"{found[name][ratio]:15.3f}" for name in names)
+                f"{shape:38s}{found['conv'][value]:10.2f}"
+                + "".join(
+                    f"{found[name][ratio]:15.3f}" if name in found else " " * 15
+                    for name in names
+                )
             )
         for statistic in ("geometric_mean", "maximum"):
             print(
-                f"{statistic.replace('_', ' '):38s}"
+                f"{statistic.replace('_', ' '):48s}"
                 + "".join(
                     f"{summary[mode, name][statistic]:15.3f}" for name in names
                 )

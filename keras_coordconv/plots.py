@@ -212,7 +212,7 @@ def plot_benchmark(rows):
         A `matplotlib.figure.Figure` with one panel a mode.
     """
     modes = list(dict.fromkeys(row["mode"] for row in rows))
-    shapes = list(dict.fromkeys(tuple(row["shape"]) for row in rows))
+    shapes = list(dict.fromkeys(row["shape"] for row in rows))
     models = dict.fromkeys(
         row["model"] for row in rows if row["model"] != "conv"
     )
@@ -226,12 +226,15 @@ def plot_benchmark(rows):
         ratios = {}
         for row in rows:
             if row["mode"] == mode and row["model"] != "conv":
-                ratios.setdefault(row["model"], []).append(row["ratio"])
+                of_model = ratios.setdefault(row["model"], {})
+                of_model[row["shape"]] = row["ratio"]
         height = 0.8 / len(ratios)
-        for index, (name, values) in enumerate(ratios.items()):
+        for index, (name, by_shape) in enumerate(ratios.items()):
+            values = list(by_shape.values())
             mean = np.exp(np.mean(np.log(values)))
+            places = np.array([shapes.index(shape) for shape in by_shape])
             axis.barh(
-                np.arange(len(values)) - 0.4 + (index + 0.5) * height,
+                places - 0.4 + (index + 0.5) * height,
                 values,
                 height,
                 color=colors[name],
@@ -243,11 +246,7 @@ def plot_benchmark(rows):
             xlabel="time / time of Conv2D",
             ylim=(len(shapes) - 0.5, -0.5),
             yticks=np.arange(len(shapes)),
-            yticklabels=[
-                f"{size}\u00b2, {channels}\u2192{filters}, "
-                f"{kernel}\u00d7{kernel}/{stride}, batch {batch}"
-                for size, channels, filters, kernel, stride, batch in shapes
-            ],
+            yticklabels=shapes,
         )
         axis.legend(
             loc="upper center", bbox_to_anchor=(0.5, -0.06), frameon=False

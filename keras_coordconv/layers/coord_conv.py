@@ -62,6 +62,26 @@ class BaseCoordConv(CoordinateConvolution):
     def _split_weights(self):
         return self._split_kernel(self.kernel, axis=-2)
 
+    def _position_bias(self, spatial_shape, coordinate_weights):
+        """Coordinates' term and bias; in one product where no input is padded.
+
+        There, the bias is the weight of one more channel, of ones.
+        """
+        if not (self.use_bias and math.prod(self.kernel_size) == 1):
+            return super()._position_bias(spatial_shape, coordinate_weights)
+        bias = ops.reshape(self.bias, (*self.kernel_size, 1, self.filters))
+        coordinates = self._coordinates(
+            spatial_shape, keras.utils.standardize_dtype(bias.dtype)
+        )
+        position = self._convolve(
+            ops.concatenate(
+                [coordinates, ops.ones_like(coordinates[..., :1])], axis=-1
+            ),
+            ops.concatenate([coordinate_weights, bias], axis=-2),
+            "channels_last",
+        )
+        return self._to_data_format(position)
+
     def _coordinate_term(self, spatial_shape, coordinate_weights):
         """The coordinates' convolution, axis by axis where that is cheaper.
 

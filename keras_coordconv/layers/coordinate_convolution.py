@@ -85,12 +85,13 @@ class CoordinateConvolution(CoordinateLayer):
         """Sum of the inputs' convolution and the coordinates', with bias."""
         outputs = self._convolve(inputs, weights, self.data_format)
         spatial_shape = self._spatial_shape(inputs)
-        if self._training:
-            # The bias in the small term: no gradient that sums the outputs.
+        if self._training or keras.backend.backend() != "tensorflow":
+            # In training, the gradient of a bias added to the outputs would
+            # be one more pass over them.
             return add(
                 outputs, self._position_bias(spatial_shape, coordinate_weights)
             )
-        # The bias right after the convolution: TensorFlow fuses the two.
+        # TensorFlow fuses a bias with the convolution right before it.
         position = self._coordinate_term(spatial_shape, coordinate_weights)
         return add(self._add_bias(outputs), self._to_data_format(position))
 

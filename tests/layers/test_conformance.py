@@ -271,3 +271,28 @@ def test_masking_is_that_of_keras(kind, arguments, shape):
     if len(shape) == 2:
         masked = keras.layers.Masking()(random_input(shape))
         assert keras.src.backend.get_keras_mask(layer(masked)) is None
+
+
+@every_layer
+@pytest.mark.skipif(
+    keras.backend.backend() != "torch",
+    reason="needs Keras on the PyTorch backend",
+)
+def test_torch_export(kind, arguments, shape):
+    import torch
+
+    layer = make_random(kind, arguments, shape)
+    model = keras.Sequential([keras.Input(shape), layer])
+    inputs = torch.from_numpy(random_input(shape, batch=3))
+    batch = torch.export.Dim("batch", min=2, max=64)
+    exported = torch.export.export(
+        model, (inputs,), dynamic_shapes=(({0: batch},),)
+    )
+    for size in (3, 7):
+        inputs = torch.from_numpy(random_input(shape, batch=size))
+        np.testing.assert_allclose(
+            exported.module()(inputs).detach(),
+            model(inputs).detach(),
+            rtol=1e-5,
+            atol=1e-5,
+        )
