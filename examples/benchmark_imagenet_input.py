@@ -40,6 +40,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_coordconv import files
+from keras_coordconv.datasets import image_decoding
+from keras_coordconv.datasets import image_sources
 from keras_coordconv.datasets import imagenet
 from keras_coordconv.training import arguments
 
@@ -54,7 +56,7 @@ def build_pipelines(source, folder, args):
     def decode_crop(index, example):
         path, _ = example
         encoded = source.read(path)
-        window = imagenet.random_window(
+        window = image_decoding.random_window(
             tf.image.extract_jpeg_shape(encoded),
             seed=tf.stack([tf.cast(args.seed, tf.int64), index]),
         )
@@ -249,7 +251,7 @@ def main(argv=None):
         if args.data_dir is None:
             print(f"No --data-dir: images are drawn to {folder}.")
             draw_photos(folder)
-        source = imagenet.FolderSource(folder)
+        source = image_sources.FolderSource(folder)
     except OSError as error:
         arguments.exit_with_error(
             f"--output must be a writable folder. Received: {output} "

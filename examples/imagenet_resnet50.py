@@ -32,6 +32,8 @@ os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "true")
 
 import keras
 
+from keras_coordconv.datasets import image_decoding
+from keras_coordconv.datasets import image_sources
 from keras_coordconv.datasets import imagenet
 from keras_coordconv.datasets import stand_in
 from keras_coordconv.models import resnet
@@ -137,10 +139,10 @@ def open_data(args):
     try:
         if args.stand_in:
             print("Stand-in: ten drawn shapes, not ImageNet.")
-            return imagenet.FolderSource(
+            return image_sources.FolderSource(
                 stand_in.write_stand_in("runs/stand_in"), args.limit_examples
             )
-        return imagenet.open_source(
+        return image_sources.open_source(
             args.dataset,
             args.data_dir,
             args.limit_examples,
@@ -219,7 +221,7 @@ def main(argv=None):
         )
         devices.wait_for_all()
         devices.check_same(
-            images={name: source.count(name) for name in imagenet.SUBSETS},
+            images={name: source.count(name) for name in image_sources.SUBSETS},
             **folder.what_all_see(),
         )
     except ValueError as error:
@@ -227,7 +229,7 @@ def main(argv=None):
     keras.utils.set_random_seed(args.seed)
     keras.config.set_dtype_policy(args.dtype_policy)
 
-    counts = imagenet.ImageCounts()
+    left_out = image_decoding.new_count()
     share = {"shards": devices.processes, "shard": devices.process_id}
     train_data = imagenet.train_dataset(
         source,
@@ -236,7 +238,7 @@ def main(argv=None):
         seed=args.seed,
         # A resumed run goes on with what would have come next.
         start=folder.epochs_done * steps_per_epoch * args.batch_size,
-        counts=counts,
+        left_out=left_out,
         **share,
     )
     validation_data = imagenet.evaluation_dataset(
@@ -275,7 +277,7 @@ def main(argv=None):
         steps_per_epoch=steps_per_epoch,
         callbacks=[
             callbacks.Throughput(args.batch_size),
-            callbacks.ReportUndecodable(counts),
+            callbacks.ReportUndecodable(left_out),
             *([keras.callbacks.SwapEMAWeights()] if args.ema_momentum else []),
         ],
         tensorboard=args.tensorboard,
@@ -297,10 +299,10 @@ def main(argv=None):
     if not devices.is_first_process:
         return metrics
     # Not counted along the way: Keras begins the data set more than once.
-    kinds = imagenet.count_images(source, "validation")
-    metrics |= {f"validation_{kind}_images": kinds[kind] for kind in kinds}
-    if kinds["undecodable"]:
-        print(f"{kinds['undecodable']} validation images were left out.")
+    undecodable = imagenet.count_undecodable(source, "validation")
+    metrics["validation_undecodable_images"] = undecodable
+    if undecodable:
+        print(f"{undecodable} validation images were left out.")
     folder.write_metrics(metrics)
     if args.export_dir:
         export(best_model, args, source.labels, metrics)

@@ -176,7 +176,7 @@ def task_dataset(
 class NotSoClevr(tfds.core.GeneratorBasedBuilder):
     """Not-so-Clevr for TensorFlow Datasets.
 
-    >>> import keras_coordconv.datasets
+    >>> from keras_coordconv.datasets import not_so_clevr
     >>> tfds.load("not_so_clevr/quadrant", split="train")
     """
 

@@ -1,8 +1,7 @@
 """A small data set in ImageNet's place: ten drawn shapes, as JPEG files.
 
-It has class folders as `imagenet.FolderSource` reads them. It takes the whole
-way that photographs take, and shows that a net learns; it says nothing about
-how well one does on photographs.
+Its class folders are read as those of photographs are. It shows that a net
+learns, and nothing about how good that net is on photographs.
 """
 
 import colorsys

@@ -72,18 +72,18 @@ class ReportUndecodable(keras.callbacks.Callback):
     They are those of this process, and `undecodable_images` in the logs.
 
     Args:
-        counts: `datasets.imagenet.ImageCounts` of the training set.
+        left_out: Integer `tf.Variable` that counts them.
     """
 
-    def __init__(self, counts):
+    def __init__(self, left_out):
         super().__init__()
-        self.counts = counts
+        self.left_out = left_out
         self.reported = 0
 
     def on_epoch_end(self, epoch, logs=None):
-        numbers = self.counts.numbers()
-        new = numbers["undecodable"] - self.reported
-        self.reported = numbers["undecodable"]
+        total = int(self.left_out.numpy())
+        new = total - self.reported
+        self.reported = total
         logs["undecodable_images"] = new
         if new:
             print(

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-import keras_coordconv.datasets  # noqa: F401  Registers the builder.
 from keras_coordconv.datasets import not_so_clevr
 
 pytestmark = pytest.mark.tensorflow_backend

@@ -16,6 +16,7 @@ import numpy as np
 from keras import layers
 
 from keras_coordconv import CoordConv2D
+from keras_coordconv.datasets import image_sources
 from keras_coordconv.datasets import imagenet
 from keras_coordconv.training import distribution
 from keras_coordconv.training import supervised
@@ -66,7 +67,7 @@ def main():
     if devices.processes > 1:
         check_that_differences_are_found(devices)
     keras.utils.set_random_seed(0)
-    source = imagenet.FolderSource(args.data_dir)
+    source = image_sources.FolderSource(args.data_dir)
     share = {"shards": devices.processes, "shard": devices.process_id}
     batch_size = devices.local_batch_size(BATCH_SIZE)
     with devices.scope():

@@ -1,0 +1,49 @@
+"""The order of training examples: a new one in each pass over a data set.
+
+It depends on the seed and the number of the pass alone, so that a training that
+is resumed sees the orders that would have come next.
+"""
+
+import tensorflow as tf
+
+
+def order(count, seed, number):
+    """Order of the examples in one pass.
+
+    Args:
+        count: Integer, how many examples there are.
+        seed: Integer.
+        number: Integer or integer tensor, the pass, from 0 on.
+
+    Returns:
+        Integer tensor of shape `(count,)`, the numbers of the examples.
+    """
+    return tf.random.experimental.stateless_shuffle(
+        tf.range(count, dtype=tf.int64),
+        tf.stack([tf.cast(seed, tf.int64), tf.cast(number, tf.int64)]),
+    )
+
+
+def shuffled_numbers(count, seed, passes_done=0):
+    """Numbers of the examples; each time it is begun, the next pass's.
+
+    Args:
+        count: Integer, how many examples there are.
+        seed: Integer.
+        passes_done: Integer, the first pass.
+
+    Returns:
+        A `tf.data.Dataset` of integers, one pass long.
+    """
+    with tf.device("CPU"):
+        following = tf.Variable(passes_done, dtype=tf.int64, trainable=False)
+
+    def begin(_):
+        number = following.assign_add(1) - 1
+        return tf.data.Dataset.from_tensor_slices(order(count, seed, number))
+
+    return (
+        tf.data.Dataset.range(1)
+        .flat_map(begin)
+        .apply(tf.data.experimental.assert_cardinality(count))
+    )
