@@ -26,6 +26,7 @@ import keras
 
 from keras_coordconv import plots
 from keras_coordconv.datasets import not_so_clevr
+from keras_coordconv.models import blocks
 from keras_coordconv.models import coordinate_classification
 from keras_coordconv.training import arguments
 from keras_coordconv.training import experiment
@@ -59,7 +60,7 @@ def build_parser():
     parser, model = arguments.build_task_parser(__doc__)
     model.add_argument(
         "--initialization",
-        choices=coordinate_classification.INITIALIZATIONS,
+        choices=blocks.INITIALIZATIONS,
         default="offsets",
         help="CoordConv net: how its first layer begins, as in the paper or "
         "with the offsets of (x, y) from each pixel (default: %(default)s)",

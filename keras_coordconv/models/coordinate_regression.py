@@ -10,8 +10,8 @@ from keras import layers
 from keras import ops
 
 from keras_coordconv.layers import CoordConv2D
-from keras_coordconv.models.coordinate_classification import CANVAS_SIZE
-from keras_coordconv.models.coordinate_classification import l2_penalty
+from keras_coordconv.models.blocks import CANVAS_SIZE
+from keras_coordconv.models.blocks import l2_penalty
 
 
 def coordconv_regressor(
@@ -22,16 +22,16 @@ def coordconv_regressor(
 ):
     """The CoordConv net: linear, then a maximum over all pixels.
 
-    906 parameters. There is no activation: the last layer's map must be highest
-    at the pixel, by as much as its coordinates are.
+    906 parameters. There is no activation: the last layer's two maps must be
+    highest at the pixel, where they must have its coordinates as values.
 
     Args:
         l2: Float, weight of the penalty on the sum of the squared kernels.
         pixel_scale, coordinate_scale: Floats, factors on the initial weights
             of the image and of the coordinates in the first layer. With 1 and
-            1, He initialization as in the paper, the maximum often lies at a
-            corner whatever the image: the white pixel then has no gradient, and
-            the net settles on the mean location.
+            1, He initialization as in the paper, the maximum is often at a
+            corner, whatever the image. Then no gradient reaches the white
+            pixel, and the net learns the mean location.
         name: String, the model's name.
 
     Returns:
@@ -79,7 +79,7 @@ def conv_regressor_uniform(l2=0.0, name="conv_regressor_uniform"):
 def conv_regressor_quadrant(l2=0.0, name="conv_regressor_quadrant"):
     """The convolution net that the paper uses on the quadrant split.
 
-    12,914 parameters: convolutions only, and an average over what is left.
+    12,914 parameters: convolutions, then an average over all positions.
 
     Args:
         l2: Float, weight of the penalty on the sum of the squared kernels.
@@ -136,5 +136,5 @@ def _location(x):
 
 
 def preprocess_for_serving(image):
-    """An uint8 image of the canvas to what the nets take, `[0, 255]` to 1."""
+    """From a uint8 image of the canvas, 0 to 255, to 0 to 1."""
     return ops.cast(image, "float32") / 255

@@ -11,13 +11,11 @@ from keras import initializers
 from keras import layers
 from keras import ops
 
-from keras_coordconv.models.coordinate_classification import CANVAS_SIZE
-from keras_coordconv.models.coordinate_classification import (
-    apply_coordconv_stack,
-)
-from keras_coordconv.models.coordinate_classification import apply_deconv_stack
-from keras_coordconv.models.coordinate_classification import flatten_to_logits
-from keras_coordconv.models.coordinate_classification import l2_penalty
+from keras_coordconv.models.blocks import CANVAS_SIZE
+from keras_coordconv.models.blocks import apply_coordconv_stack
+from keras_coordconv.models.blocks import apply_deconv_stack
+from keras_coordconv.models.blocks import flatten_to_logits
+from keras_coordconv.models.blocks import l2_penalty
 
 
 def coordconv_renderer(
@@ -28,7 +26,7 @@ def coordconv_renderer(
     center_scale=1.0,
     name="coordconv_renderer",
 ):
-    """The CoordConv net: classify the centre, soften it, paint around it.
+    """The CoordConv net: find the centre, then paint the square around it.
 
     8,074 parameters at width 1 and 9,490 at width 2 with a filter size of 1.
 
@@ -37,10 +35,10 @@ def coordconv_renderer(
         width: Integer, factor on the number of painting filters.
         l2: Float, weight of the penalty on the sum of the squared kernels.
         initialization: String, as for `coordconv_classifier`.
-        center_scale: Float, factor on the initial kernel that reads the
-            softmax over the pixels. 1 is He initialization as in the paper,
-            which expects inputs of size 1, where a softmax over 4096 pixels
-            gives 1/4096 at the start.
+        center_scale: Float, factor on the initial kernel of the first painting
+            layer. Its input is a softmax over 4096 pixels, 1/4096 at the start,
+            while He initialization, as in the paper (1), expects inputs of
+            about 1.
         name: String, the model's name.
 
     Returns:
@@ -91,7 +89,7 @@ def conv_renderer(filter_size=3, width=2, l2=0.0, name="conv_renderer"):
 
 
 def serving_outputs(outputs):
-    """What the served model answers: `image`, in [0, 1]."""
+    """Outputs of the served model: `image`, in [0, 1]."""
     return {"image": ops.sigmoid(outputs["image"])}
 
 

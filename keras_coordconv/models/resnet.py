@@ -11,7 +11,7 @@ from keras import layers
 from keras import ops
 
 from keras_coordconv.layers import CoordConv2D
-from keras_coordconv.models.coordinate_classification import l2_penalty
+from keras_coordconv.models.blocks import l2_penalty
 
 LAYERS = ("coordconv", "conv", "conv_stem")
 VERSIONS = ("v1.5", "v1")
@@ -30,7 +30,7 @@ def resnet50(
     synchronized=False,
     name=None,
 ):
-    """ResNet-50, with what `layer` says in front of it.
+    """ResNet-50: behind a CoordConv, behind a convolution, or alone.
 
     25,557,032 trainable parameters with `layer="conv"` and 1000 classes. The
     CoordConv stem adds 15,736: its own 6 x 8 + 8, and the 7 x 7 x 64 of each of
@@ -40,21 +40,22 @@ def resnet50(
         layer: String. `"coordconv"` is the paper's: a 1x1 CoordConv with radius
             from RGB to 8 channels, then the ResNet as it is. `"conv"` is the
             ResNet alone. `"conv_stem"` has a plain 1x1 convolution to 8
-            channels in the CoordConv's place, which tells what the coordinates
-            do from what the additional layer does.
+            channels in the CoordConv's place: the effect of one more layer
+            without the coordinates.
         classes: Integer, number of classes.
         image_size: Integer, or pair of integers or `None`s: height and width.
-        version: String. `"v1.5"`, the one that is trained nowadays, has the
-            stride of a stage in its first 3x3 convolution, no biases before
-            batch normalization, and scales of zero in the last normalization of
-            each block, so that a block begins as the identity. `"v1"` is that
-            of `keras.applications.ResNet50`, for its weights: the stride in the
-            first 1x1 convolution, biases, scales of one.
+        version: String. `"v1.5"`, the one to train, has the stride of a stage
+            in its first 3x3 convolution, no biases before batch normalization,
+            and initial scales of zero in the last normalization of each block,
+            so that a block starts as the identity. `"v1"` is there to compare
+            with `keras.applications.ResNet50`, whose weights it takes: the
+            stride is in the first 1x1 convolution, convolutions have biases,
+            and scales start at one.
         l2: Float, weight of the penalty on the sum of the squared kernels.
         data_format: String, `"channels_last"` or `"channels_first"`. Defaults
             to `keras.config.image_data_format()`.
         synchronized: Boolean, whether batch normalization averages over all
-            devices of a `tf.distribute` strategy. TensorFlow backend only.
+            devices of a `tf.distribute` strategy. For the TensorFlow backend.
         name: String, the model's name.
 
     Returns:
@@ -113,7 +114,7 @@ def resnet50(
 
 
 def apply_stem(x, layer, data_format, l2=0.0):
-    """The layer in front of the ResNet: a CoordConv, a convolution or none."""
+    """The layer before the ResNet: a CoordConv, a convolution or none."""
     if layer == "conv":
         return x
     arguments = {
@@ -136,7 +137,7 @@ def apply_block(x, filters, stride, project, build, name):
         stride: Integer, of the block.
         project: Boolean, whether the shortcut is a convolution too.
         build: The model's `_Layers`.
-        name: String, before the names of all layers.
+        name: String, the beginning of the names of all layers.
     """
     strides = (stride, 1) if build.version == "v1" else (1, stride)
     shortcut = x
@@ -149,7 +150,7 @@ def apply_block(x, filters, stride, project, build, name):
     x = build.normalization(f"{name}_1_bn")(x)
     x = layers.Activation("relu", name=f"{name}_1_relu")(x)
     if strides[1] > 1:
-        # Even sizes: the same pixel on both sides, as stride 1 has it.
+        # Padding "same" would pad even sizes on one side only.
         x = build.padding(1, f"{name}_2_pad")(x)
     x = build.convolution(
         filters,
@@ -167,12 +168,12 @@ def apply_block(x, filters, stride, project, build, name):
 
 
 def serving_outputs(logits):
-    """What the served model answers: `probabilities`, of all classes."""
+    """Outputs of the served model: `probabilities`, of all classes."""
     return {"probabilities": ops.softmax(logits)}
 
 
 class _Layers:
-    """What all layers of one model have in common."""
+    """Makes the layers of one model, with what they have in common."""
 
     def __init__(self, version, l2, data_format, synchronized):
         self.version = version
