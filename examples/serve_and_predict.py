@@ -24,8 +24,10 @@ from keras_coordconv import files
 from keras_coordconv import plots
 from keras_coordconv.serving import ServingClient
 from keras_coordconv.serving import ServingError
+from keras_coordconv.serving import check
 from keras_coordconv.serving import config
-from keras_coordconv.serving import export
+from keras_coordconv.serving import export_for_serving
+from keras_coordconv.serving.versions import versions
 from keras_coordconv.training import arguments
 
 MODEL = "rendering"
@@ -61,7 +63,7 @@ def build_parser():
     )
     parser.add_argument(
         "--figure",
-        default="served.png",
+        default="runs/served.png",
         help="file of the picture (default: %(default)s)",
     )
     return parser
@@ -81,7 +83,7 @@ def print_server_commands(folder):
 
 
 def wait_for_server(client, seconds):
-    """Whether the server has the model within so many seconds."""
+    """Whether the server has the model after at most this many seconds."""
     last = "no answer"
     for _ in tqdm(range(max(1, round(seconds))), desc="waiting", unit="s"):
         try:
@@ -97,9 +99,9 @@ def wait_for_server(client, seconds):
 
 
 def ask_saved_model(folder):
-    version = folder / MODEL / str(export.versions(folder / MODEL)[-1])
+    version = folder / MODEL / str(versions(folder / MODEL)[-1])
     request = ("serving_default", {"location": LOCATIONS})
-    (answer,) = export.ask_in_fresh_process(version, [request])
+    (answer,) = check.ask_in_fresh_process(version, [request])
     return answer, f"{version.parent.name}/{version.name}, without a server"
 
 
@@ -111,13 +113,13 @@ def main(argv=None):
 
             from keras_coordconv.models import rendering
 
-            path = export.export_for_serving(
+            path = export_for_serving(
                 keras.saving.load_model(args.model, compile=False),
                 args.saved_models / MODEL,
                 outputs=rendering.serving_outputs,
             )
             print(f"exported: {path}")
-        if not export.versions(args.saved_models / MODEL):
+        if not versions(args.saved_models / MODEL):
             raise ValueError(
                 "--saved-models must hold rendering/<version>/. "
                 f"Received: {args.saved_models}. Make one with python "

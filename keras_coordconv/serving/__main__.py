@@ -1,22 +1,18 @@
 """Serving from the shell: python -m keras_coordconv.serving COMMAND --help
 
 export   a .keras file to the next version below a folder
-check    load a version as a server does and replay its warm-up
+check    load a version as a server does and answer its warm-up file
 config   write models.config and the batching files for a folder
 predict  ask a server
-bench    time versions and servers against each other, in turns
 """
 
 import argparse
 import json
+import os
 import pathlib
-import statistics
 import sys
-import time
 
 import numpy as np
-
-from keras_coordconv import files
 
 
 def build_parser():
@@ -66,24 +62,6 @@ def build_parser():
     predict.add_argument("--version", type=int)
     predict.add_argument("--label")
     predict.add_argument("--timeout", type=float, default=10.0, help="seconds")
-
-    bench = commands.add_parser(
-        "bench",
-        help="time versions and servers against each other",
-        description="Asks the targets in turns; prints medians, and ratios to "
-        "the first target, turn by turn.",
-    )
-    bench.add_argument(
-        "targets",
-        nargs="+",
-        help="<name>/<version> for TensorFlow's session loader, or "
-        "http://host:8501/NAME, or grpc://host:8500/NAME",
-    )
-    bench.add_argument("--signature", default="serving_default")
-    bench.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 32])
-    bench.add_argument("--turns", type=int, default=20)
-    bench.add_argument("--image", help="JPEG or PNG for signatures of files")
-    bench.add_argument("--json", help="write the numbers to this file")
     return parser
 
 
@@ -116,11 +94,11 @@ def run_export(args):
 
 
 def run_check(args):
-    from keras_coordconv.serving import export
+    from keras_coordconv.serving import check
     from keras_coordconv.serving import warmup
 
     requests = warmup.read_warmup(args.folder)
-    answers = export.ask_in_fresh_process(args.folder, requests)
+    answers = check.ask_in_fresh_process(args.folder, requests)
     for (signature, inputs), answer in zip(requests, answers, strict=True):
         given, got = (
             " ".join(f"{name}{list(np.shape(x))}" for name, x in arrays.items())
@@ -139,90 +117,40 @@ def run_config(args):
 def run_predict(args):
     from keras_coordconv import serving
 
+    chosen = {"version": args.version, "label": args.label}
     with serving.ServingClient(args.address, args.timeout) as client:
-        chosen = {"version": args.version, "label": args.label}
-        if args.inputs[0].lstrip().startswith("{"):
-            inputs = json.loads(args.inputs[0])
-        else:
-            table = client.metadata(args.model, **chosen)[args.signature]
-            (name,) = table["inputs"]
+        if all(map(os.path.isfile, args.inputs)):
+            table = client.metadata(args.model, **chosen)
             inputs = {
-                name: [pathlib.Path(file).read_bytes() for file in args.inputs]
+                one_input(table, args.signature): [
+                    pathlib.Path(file).read_bytes() for file in args.inputs
+                ]
             }
+        else:
+            inputs = read_json(args.inputs)
         answer = client.predict(args.model, inputs, args.signature, **chosen)
     print(json.dumps({name: x.tolist() for name, x in answer.items()}))
 
 
-def run_bench(args):
-    results = []
-    targets = [open_target(name, args.signature) for name in args.targets]
-    for size in args.batch_sizes:
-        calls = [
-            (ask, examples(table, size, args.image)) for ask, table in targets
-        ]
-        for ask, inputs in calls:
-            ask(inputs)  # The first call compiles and allocates.
-        seconds = [[] for _ in calls]
-        for _ in range(args.turns):
-            for (ask, inputs), times in zip(calls, seconds, strict=True):
-                start = time.perf_counter()
-                ask(inputs)
-                times.append(time.perf_counter() - start)
-        for name, times in zip(args.targets, seconds, strict=True):
-            ratio = statistics.median(
-                a / b for a, b in zip(times, seconds[0], strict=True)
-            )
-            middle = statistics.median(times)
-            results.append(
-                {
-                    "target": name,
-                    "batch_size": size,
-                    "seconds": middle,
-                    "examples_per_second": size / middle,
-                    "ratio": ratio,
-                }
-            )
-            print(
-                f"batch {size:3d}  {1e3 * middle:9.2f} ms  "
-                f"{size / middle:9.1f} examples/s  {ratio:5.3f} x  {name}"
-            )
-    if args.json:
-        files.write_json(args.json, results)
+def one_input(table, signature):
+    inputs = list(table.get(signature, {}).get("inputs", ()))
+    if len(inputs) != 1:
+        raise ValueError(
+            "Image files need a signature with one input. Received: "
+            f"{signature!r} with {inputs}. Name another with --signature."
+        )
+    return inputs[0]
 
 
-def open_target(name, signature):
-    """A function that asks a target, and the table of its signature."""
-    if "://" not in name:
-        from keras_coordconv.serving import check
-
-        return check.open_version(name, signature)
-    from keras_coordconv import serving
-
-    address, model = name.rsplit("/", 1)
-    client = serving.ServingClient(address, timeout=60)
-    table = client.metadata(model)[signature]
-    return lambda inputs: client.predict(model, inputs, signature), table
-
-
-def examples(table, size, image):
-    random = np.random.default_rng(0)
-    arrays = {}
-    for name, spec in table["inputs"].items():
-        shape = [
-            size,
-            *(32 if axis < 0 else axis for axis in spec["shape"][1:]),
-        ]
-        if spec["dtype"] == "object":
-            if not image:
-                raise ValueError(
-                    "A signature of image files needs one to ask with. "
-                    f"Received: no --image for the input {name!r}."
-                )
-            data = pathlib.Path(image).read_bytes()
-            arrays[name] = np.array([data] * size, object)
-        else:
-            arrays[name] = random.uniform(0, 1, shape).astype(spec["dtype"])
-    return arrays
+def read_json(texts):
+    try:
+        (text,) = texts
+        return json.loads(text)
+    except ValueError as error:
+        raise ValueError(
+            "Inputs must be image files that exist, or one JSON object. "
+            f"Received: {' '.join(texts)} ({error})"
+        ) from error
 
 
 def main(argv=None):
@@ -232,7 +160,6 @@ def main(argv=None):
         "check": run_check,
         "config": run_config,
         "predict": run_predict,
-        "bench": run_bench,
     }[args.command]
     try:
         run(args)

@@ -1,12 +1,16 @@
 """Asks a SavedModel as TensorFlow Serving does: by TensorFlow's session loader.
 
-Run as a program of its own, `python check.py FOLDER REQUESTS ANSWERS`, without
-Keras, so that nothing of the exporting process helps. It imports nothing of
-this package.
+`ask_in_fresh_process` runs this file as a program, `python check.py FOLDER
+REQUESTS ANSWERS`, in which Keras cannot be imported: what works there, works in
+a server. So this file imports nothing of the package.
 """
 
+import itertools
 import json
+import os
+import subprocess
 import sys
+import tempfile
 
 if __name__ == "__main__":
     # Whoever imports Keras from here on gets an ImportError.
@@ -14,6 +18,7 @@ if __name__ == "__main__":
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2
 
 
 def session_config():
@@ -72,58 +77,75 @@ def ask(folder, requests):
         return answers
 
 
-def open_version(folder, signature):
-    """A version in a session that stays open.
+def ask_in_fresh_process(folder, requests):
+    """As `ask`, in a process of its own that has neither Keras nor a GPU.
+
+    Args:
+        folder, requests: As for `ask`.
 
     Returns:
-        Function from a dictionary of arrays to one of arrays, and the table of
-        the signature as `ServingClient.metadata` gives it.
+        As from `ask`.
+
+    Raises:
+        RuntimeError: if the SavedModel does not load or does not answer.
     """
-    session = tf.compat.v1.Session(graph=tf.Graph(), config=session_config())
-    with session.graph.as_default():
-        loaded = tf.compat.v1.saved_model.load(session, ["serve"], str(folder))
-    definition = loaded.signature_def[signature]
-    names = {key: x.name for key, x in definition.inputs.items()}
-    fetch = {key: x.name for key, x in definition.outputs.items()}
-    table = {
-        side: {
-            key: {
-                "dtype": np.dtype(tf.as_dtype(x.dtype).as_numpy_dtype).name,
-                "shape": [axis.size for axis in x.tensor_shape.dim],
-            }
-            for key, x in getattr(definition, side).items()
-        }
-        for side in ("inputs", "outputs")
-    }
-
-    def call(inputs):
-        feed = {names[key]: array for key, array in inputs.items()}
-        return session.run(fetch, feed)
-
-    return call, table
+    with tempfile.TemporaryDirectory() as scratch:
+        requests_file = os.path.join(scratch, "requests.npz")
+        answers_file = os.path.join(scratch, "answers.npz")
+        _write(requests_file, requests)
+        process = subprocess.run(
+            [sys.executable, __file__, folder, requests_file, answers_file],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
+        )
+        if process.returncode:
+            raise RuntimeError(
+                "A served model must load and answer without Keras. Received: "
+                f"{process.stdout.strip() or process.stderr.strip()[-2000:]}."
+            )
+        return [answer for _, answer in _read(answers_file)]
 
 
 def _must_compile(attributes):
     return "_XlaMustCompile" in attributes and attributes["_XlaMustCompile"].b
 
 
+def _write(file, items):
+    """Writes pairs of a name and a dictionary of arrays."""
+    names = [(name, list(arrays)) for name, arrays in items]
+    # As messages: NumPy's own files have no strings of bytes.
+    tensors = [
+        np.frombuffer(tf.make_tensor_proto(array).SerializeToString(), "uint8")
+        for _, arrays in items
+        for array in arrays.values()
+    ]
+    np.savez(file, *tensors, names=json.dumps(names))
+
+
+def _read(file):
+    with np.load(file) as stored:
+        names = json.loads(str(stored["names"]))
+        tensors = (
+            tf.make_ndarray(
+                tensor_pb2.TensorProto.FromString(stored[f"arr_{i}"].tobytes())
+            )
+            for i in itertools.count()
+        )
+        return [
+            (name, {key: next(tensors) for key in keys}) for name, keys in names
+        ]
+
+
 def main(folder, requests_file, answers_file):
-    with np.load(requests_file, allow_pickle=True) as arrays:
-        count = int(arrays["count"])
-        requests = [arrays[str(index)].item() for index in range(count)]
-    requests = [(item["signature"], item["inputs"]) for item in requests]
+    requests = _read(requests_file)
     try:
         answers = ask(folder, requests)
     except Exception as error:
-        print(json.dumps({"error": f"{error}"}))
+        print(error)
         return 1
-    np.savez(
-        answers_file,
-        **{
-            str(index): np.array(answer, object)
-            for index, answer in enumerate(answers)
-        },
-    )
+    _write(answers_file, [("", answer) for answer in answers])
     return 0
 
 

@@ -28,8 +28,37 @@ _DTYPES = {
     "DT_INT64": "int64",
     "DT_UINT64": "uint64",
     "DT_BOOL": "bool",
-    "DT_STRING": "object",
+    "DT_STRING": "string",
 }
+
+
+def signature_table(definitions):
+    """What signatures take and give, in short.
+
+    Args:
+        definitions: Dictionary of TensorFlow's `SignatureDef`s by name, in the
+            form that they have in JSON.
+
+    Returns:
+        Dictionary from a signature's name to `{"inputs": ..., "outputs": ...}`,
+        each a dictionary by tensor name of `{"dtype": ..., "shape": ...}`. The
+        dtype is one of NumPy's or `"string"`; `None` is a size that is not
+        known.
+    """
+    return {
+        name: {
+            side: {
+                tensor: {
+                    "dtype": _DTYPES[info["dtype"]],
+                    "shape": _shape(info.get("tensor_shape", {})),
+                }
+                for tensor, info in definition.get(side, {}).items()
+            }
+            for side in ("inputs", "outputs")
+        }
+        for name, definition in sorted(definitions.items())
+        if not name.startswith("__")
+    }
 
 
 class ServingError(RuntimeError):
@@ -133,9 +162,8 @@ class ServingClient:
         """The signatures of a model.
 
         Returns:
-            Dictionary from a signature's name to `{"inputs": ..., "outputs":
-            ...}`, each a dictionary by tensor name of `{"dtype": ..., "shape":
-            ...}`; an unknown size is -1.
+            Dictionary from a signature's name to its inputs and outputs, as
+            from `signature_table`.
         """
         return self._retried(
             lambda: self._transport.metadata((model, version, label))
@@ -175,7 +203,7 @@ class ServingClient:
 def _to_array(name, value, spec):
     if spec is None:
         array = np.asarray(value)  # The server says that there is none.
-    elif spec["dtype"] == "object":
+    elif spec["dtype"] == "string":
         array = np.asarray(value, object)
     else:
         array = np.asarray(value)
@@ -193,6 +221,13 @@ def _to_array(name, value, spec):
             f"{array.shape}."
         )
     return array
+
+
+def _shape(shape):
+    if shape.get("unknown_rank"):
+        return None
+    sizes = [int(axis.get("size", 0)) for axis in shape.get("dim", ())]
+    return [None if size < 0 else size for size in sizes]
 
 
 class _Rest:
@@ -216,24 +251,10 @@ class _Rest:
         }
 
     def metadata(self, key):
-        answer = self._request(key, "/metadata")["metadata"]["signature_def"]
-        return {
-            name: {
-                side: {
-                    tensor: _spec(
-                        info["dtype"],
-                        [
-                            int(axis["size"])
-                            for axis in info["tensor_shape"].get("dim", ())
-                        ],
-                    )
-                    for tensor, info in signature.get(side, {}).items()
-                }
-                for side in ("inputs", "outputs")
-            }
-            for name, signature in answer["signature_def"].items()
-            if not name.startswith("__")
-        }
+        answer = self._request(key, "/metadata")
+        return signature_table(
+            answer["metadata"]["signature_def"]["signature_def"]
+        )
 
     def status(self, key):
         answer = self._request(key, "")["model_version_status"]
@@ -324,7 +345,7 @@ class _Grpc:
         }
 
     def metadata(self, key):
-        from tensorflow.core.framework import types_pb2
+        from google.protobuf import json_format
         from tensorflow_serving.apis import get_model_metadata_pb2
 
         request = get_model_metadata_pb2.GetModelMetadataRequest()
@@ -333,20 +354,11 @@ class _Grpc:
         response = self._request(self._prediction.GetModelMetadata, request)
         signatures = get_model_metadata_pb2.SignatureDefMap()
         response.metadata["signature_def"].Unpack(signatures)
-        return {
-            name: {
-                side: {
-                    tensor: _spec(
-                        types_pb2.DataType.Name(info.dtype),
-                        [axis.size for axis in info.tensor_shape.dim],
-                    )
-                    for tensor, info in getattr(signature, side).items()
-                }
-                for side in ("inputs", "outputs")
-            }
-            for name, signature in signatures.signature_def.items()
-            if not name.startswith("__")
-        }
+        return signature_table(
+            json_format.MessageToDict(
+                signatures, preserving_proto_field_name=True
+            )["signature_def"]
+        )
 
     def status(self, key):
         from tensorflow_serving.apis import get_model_status_pb2
@@ -385,10 +397,6 @@ def _fill(model_spec, key):
         model_spec.version.value = version
 
 
-def _spec(dtype, shape):
-    return {"dtype": _DTYPES[dtype], "shape": shape}
-
-
 def _jsonable(array):
     if array.dtype != object:
         return array.tolist()
@@ -404,7 +412,7 @@ def _encode(value):
 
 
 def _from_json(value, dtype):
-    if dtype == "object":
+    if dtype == "string":
         return np.array(_decode(value), object)
     return np.array(value, dtype)
 

@@ -4,8 +4,8 @@ import json
 import pathlib
 
 from keras_coordconv import files
-from keras_coordconv.serving.export import MODEL_CARD
-from keras_coordconv.serving.export import versions
+from keras_coordconv.serving.versions import MODEL_CARD
+from keras_coordconv.serving.versions import models
 from keras_coordconv.serving.warmup import BATCH_SIZES
 
 
@@ -79,20 +79,6 @@ def write_config(
     path = folder / "models.config"
     files.write_text(path, text_format.MessageToString(config))
     return path
-
-
-def models(folder):
-    """The versions of each model below a folder, by name."""
-    found = {}
-    for path in sorted(pathlib.Path(folder).iterdir()):
-        numbers = [
-            number
-            for number in (versions(path) if path.is_dir() else ())
-            if (path / str(number) / "saved_model.pb").exists()
-        ]
-        if numbers:
-            found[path.name] = numbers
-    return found
 
 
 def batching_parameters(batch_sizes, batch_threads):

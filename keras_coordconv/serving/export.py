@@ -2,11 +2,7 @@
 
 import datetime
 import json
-import os
 import pathlib
-import subprocess
-import sys
-import tempfile
 import warnings
 
 import keras
@@ -17,10 +13,12 @@ from keras_coordconv import conversion
 from keras_coordconv import files
 from keras_coordconv.serving import check
 from keras_coordconv.serving import warmup as warmup_file
+from keras_coordconv.serving.signatures import read_signatures
 from keras_coordconv.serving.signatures import tensor_signature
 from keras_coordconv.serving.signatures import with_labels
+from keras_coordconv.serving.versions import MODEL_CARD
+from keras_coordconv.serving.versions import free_version
 
-MODEL_CARD = "assets.extra/model_card.json"
 CHECKED_BATCH_SIZES = (1, 2, 7)
 
 
@@ -94,7 +92,7 @@ def export_for_serving(
             ".keras, load it with KERAS_BACKEND=tensorflow and export that."
         )
     base_path = pathlib.Path(base_path)
-    path = base_path / str(_free_version(base_path, version))
+    path = base_path / str(free_version(base_path, version))
     outputs = outputs or _outputs_by_name(model)
     if labels is not None:
         outputs = with_labels(outputs, labels)
@@ -120,34 +118,6 @@ def export_for_serving(
         _write_card(partial, base_path, model, batch_sizes, card)
         _check(partial, model, signatures, outputs)
     return path
-
-
-def versions(base_path):
-    """The versions below a folder, ascending."""
-    base_path = pathlib.Path(base_path)
-    names = base_path.iterdir() if base_path.is_dir() else ()
-    return sorted(int(path.name) for path in names if path.name.isdecimal())
-
-
-def next_version(base_path):
-    """The number after the highest version below a folder."""
-    return max(versions(base_path), default=0) + 1
-
-
-def _free_version(base_path, version):
-    if version is None:
-        return next_version(base_path)
-    if not isinstance(version, int) or version < 1:
-        raise ValueError(
-            f"`version` must be a positive integer. Received: version={version}"
-        )
-    if (base_path / str(version)).exists():
-        raise ValueError(
-            "A published version is never changed. "
-            f"Received: version={version}, which {base_path} has. "
-            "Leave `version` out to get the next one."
-        )
-    return version
 
 
 def _outputs_by_name(model):
@@ -223,27 +193,13 @@ def _write_warmup(folder, base_path, signatures, warmup, batch_sizes):
 def _write_card(folder, base_path, model, batch_sizes, card):
     from keras_coordconv import __version__
 
-    loaded = tf.saved_model.load(str(folder))
-    table = {
-        name: {
-            "inputs": {
-                key: _describe(spec)
-                for key, spec in function.structured_input_signature[1].items()
-            },
-            "outputs": {
-                key: _describe(spec)
-                for key, spec in function.structured_outputs.items()
-            },
-        }
-        for name, function in loaded.signatures.items()
-    }
     card = {
         "name": base_path.resolve().name,
         "date": datetime.date.today().isoformat(),
         "parameters": model.count_params(),
         **(card or {}),
         "batch_sizes": list(batch_sizes),
-        "signatures": table,
+        "signatures": read_signatures(folder),
         "versions": {
             "keras_coordconv": __version__,
             "keras": keras.__version__,
@@ -253,10 +209,6 @@ def _write_card(folder, base_path, model, batch_sizes, card):
     file = folder / MODEL_CARD
     file.parent.mkdir(exist_ok=True)
     file.write_text(json.dumps(card, indent=2) + "\n")
-
-
-def _describe(spec):
-    return {"dtype": spec.dtype.name, "shape": list(spec.shape)}
 
 
 def _check(folder, model, signatures, outputs):
@@ -274,7 +226,10 @@ def _check(folder, model, signatures, outputs):
                 answer = serve(tensors)
             expected.append(keras.tree.map_structure(np.array, answer))
     replayed = warmup_file.read_warmup(folder)
-    answers = ask_in_fresh_process(folder, [*requests, *replayed])
+    try:
+        answers = check.ask_in_fresh_process(folder, [*requests, *replayed])
+    except RuntimeError as error:
+        raise RuntimeError(f"{error} Nothing was published.") from error
     for (name, _), found, right in zip(
         requests, answers, expected, strict=False
     ):
@@ -296,36 +251,3 @@ def _check(folder, model, signatures, outputs):
                     f"other values of {key!r} from signature {name!r}. Nothing "
                     "was published."
                 )
-
-
-def ask_in_fresh_process(folder, requests):
-    """The answers of a SavedModel to requests, see `check.ask`."""
-    with tempfile.TemporaryDirectory() as scratch:
-        questions = os.path.join(scratch, "requests.npz")
-        answers = os.path.join(scratch, "answers.npz")
-        np.savez(
-            questions,
-            count=len(requests),
-            **{
-                str(index): np.array(request, object)
-                for index, request in enumerate(
-                    {"signature": name, "inputs": arrays}
-                    for name, arrays in requests
-                )
-            },
-        )
-        process = subprocess.run(
-            [sys.executable, check.__file__, folder, questions, answers],
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
-        )
-        if process.returncode:
-            raise RuntimeError(
-                "An export must load and answer without Keras. Received: "
-                f"{process.stdout.strip() or process.stderr.strip()[-2000:]}. "
-                "Nothing was published."
-            )
-        with np.load(answers, allow_pickle=True) as arrays:
-            return [arrays[str(index)].item() for index in range(len(requests))]

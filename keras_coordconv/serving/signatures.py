@@ -1,11 +1,17 @@
 """What a served model takes and gives: its signatures."""
 
 import dataclasses
+import pathlib
 from collections.abc import Callable
 
 import keras
 import numpy as np
 import tensorflow as tf
+from google.protobuf import json_format
+from google.protobuf import message
+from tensorflow.core.protobuf import saved_model_pb2
+
+from keras_coordconv.serving.client import signature_table
 
 TOP = 5
 
@@ -26,6 +32,30 @@ class Signature:
     inputs: dict
     to_model_inputs: Callable
     examples: Callable
+
+
+def read_signatures(folder):
+    """The signatures of a SavedModel, as `client.signature_table` has them.
+
+    Raises:
+        ValueError: if there is no SavedModel in the folder.
+    """
+    file = pathlib.Path(folder) / "saved_model.pb"
+    try:
+        saved = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+        graph = saved.meta_graphs[0]
+    except (OSError, message.DecodeError, IndexError) as error:
+        raise ValueError(
+            f"A version must be a SavedModel. Received: {file} ({error})"
+        ) from error
+    return signature_table(
+        {
+            name: json_format.MessageToDict(
+                definition, preserving_proto_field_name=True
+            )
+            for name, definition in graph.signature_def.items()
+        }
+    )
 
 
 def tensor_signature(model):

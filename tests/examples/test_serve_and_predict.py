@@ -43,7 +43,7 @@ def test_without_a_server(tmp_path, saved_models):
     assert "No server has the model" in printed
     assert "answered by: rendering/1, without a server" in printed
     assert f"-v {saved_models}:/models tensorflow/serving" in printed
-    assert (tmp_path / "served.png").exists()
+    assert (tmp_path / "runs/served.png").exists()
     assert (saved_models / "models.config").exists()
 
 

@@ -7,12 +7,12 @@ REST, on loopback, and runs the models through TensorFlow's session loader. What
 it says in errors is TensorFlow's text or its own, not the server's.
 """
 
+import argparse
 import base64
 import concurrent.futures
 import http.server
 import json
 import pathlib
-import sys
 import threading
 
 import grpc
@@ -336,6 +336,11 @@ class Double:
 
 
 if __name__ == "__main__":
-    double = Double(sys.argv[1])
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("folder", help="holds <name>/<version>")
+    double = Double(parser.parse_args().folder)
     print(f"A double of TensorFlow Serving: {double.rest} {double.grpc}")
     threading.Event().wait()

@@ -97,10 +97,10 @@ def test_versions_and_signatures(client, model):
     assert client.status("photos", version=3) == {3: "AVAILABLE"}
     table = client.metadata("photos", version=1)
     assert table["serving_default"]["inputs"] == {
-        "image_bytes": {"dtype": "object", "shape": [-1]}
+        "image_bytes": {"dtype": "string", "shape": [None]}
     }
     assert table["tensor"]["inputs"] == {
-        "image": {"dtype": "float32", "shape": [-1, 6, 5, 3]}
+        "image": {"dtype": "float32", "shape": [None, 6, 5, 3]}
     }
 
 

@@ -52,7 +52,9 @@ def test_check_replays_the_warm_up(folder):
 
 def test_check_of_half_a_version(tmp_path, capsys):
     assert main(["check", str(tmp_path)]) == 2
-    assert "error: An export must load" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert error.startswith("error: A served model must load and answer")
+    assert "published" not in error
 
 
 def test_config(folder, capsys):
@@ -62,7 +64,7 @@ def test_config(folder, capsys):
     assert "/srv/photos" in (folder / "models.config").read_text()
 
 
-def test_predict_and_bench(folder, capsys):
+def test_predict(folder, capsys):
     from serving import server_double
 
     double = server_double.Double(folder)
@@ -74,25 +76,31 @@ def test_predict_and_bench(folder, capsys):
                 *("--signature", "tensor"),
             ]
         )
-        printed = capsys.readouterr().out
-        model = keras.saving.load_model(folder / "model.keras")
-        np.testing.assert_allclose(
-            json.loads(printed)["features"],
-            model.predict_on_batch(np.ones((1, 8, 8, 3))),
-            atol=1e-5,
-        )
-        main(
-            [
-                *("bench", f"{folder}/photos/1", f"{double.grpc}/photos"),
-                *("--signature", "tensor", "--batch-sizes", "2"),
-                *("--turns", "3", "--json", f"{folder}/bench.json"),
-            ]
-        )
     finally:
         double.stop()
-    first, second = json.loads((folder / "bench.json").read_text())
-    assert first["ratio"] == 1
-    assert second["seconds"] > 0 and second["batch_size"] == 2
+    printed = capsys.readouterr().out
+    model = keras.saving.load_model(folder / "model.keras")
+    np.testing.assert_allclose(
+        json.loads(printed)["features"],
+        model.predict_on_batch(np.ones((1, 8, 8, 3))),
+        atol=1e-5,
+    )
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        ['{"x": [1]'],
+        ["x: [1]"],
+        ["photo.jpg"],
+        ['{"x": [1]}', '{"x": [2]}'],
+        ['{"x": [' + 1000 * "1, " + "]}"],
+    ],
+)
+def test_inputs_that_are_no_json(inputs, capsys):
+    address = "http://127.0.0.1:9"
+    assert main(["predict", address, "photos", *inputs]) == 2
+    assert "exist, or one JSON object. Received" in capsys.readouterr().err
 
 
 def test_no_server(capsys):
@@ -101,9 +109,7 @@ def test_no_server(capsys):
     assert "error: No server answers" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "command", ["export", "check", "config", "predict", "bench"]
-)
+@pytest.mark.parametrize("command", ["export", "check", "config", "predict"])
 def test_help(command, capsys):
     with pytest.raises(SystemExit, match="0"):
         main([command, "--help"])

@@ -15,7 +15,6 @@ from keras_coordconv import files
 from keras_coordconv.models import coordinate_classification
 from keras_coordconv.serving import check
 from keras_coordconv.serving import encoded_image_signature
-from keras_coordconv.serving import export
 from keras_coordconv.serving import export_for_serving
 
 pytestmark = pytest.mark.tensorflow_backend
@@ -51,7 +50,7 @@ def small_model():
 @pytest.fixture
 def asked_here(monkeypatch):
     """The check of an export in this process: seconds less than in its own."""
-    monkeypatch.setattr(export, "ask_in_fresh_process", check.ask)
+    monkeypatch.setattr(check, "ask_in_fresh_process", check.ask)
 
 
 def files_below(folder):

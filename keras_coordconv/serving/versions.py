@@ -1,0 +1,57 @@
+"""The versions of a served model: folders named by numbers."""
+
+import pathlib
+
+# Within a version's folder; the server does not read it.
+MODEL_CARD = "assets.extra/model_card.json"
+
+
+def versions(base_path):
+    """The versions below a folder, ascending."""
+    base_path = pathlib.Path(base_path)
+    names = base_path.iterdir() if base_path.is_dir() else ()
+    return sorted(int(path.name) for path in names if path.name.isdecimal())
+
+
+def next_version(base_path):
+    """The number after the highest version below a folder."""
+    return max(versions(base_path), default=0) + 1
+
+
+def free_version(base_path, version=None):
+    """A version that does not exist yet.
+
+    Args:
+        base_path: String or path, the folder of all versions.
+        version: Positive integer. Defaults to the next one.
+
+    Raises:
+        ValueError: if the version is not a positive integer, or exists.
+    """
+    if version is None:
+        return next_version(base_path)
+    if not isinstance(version, int) or version < 1:
+        raise ValueError(
+            f"`version` must be a positive integer. Received: version={version}"
+        )
+    if pathlib.Path(base_path, str(version)).exists():
+        raise ValueError(
+            "A published version is never changed. "
+            f"Received: version={version}, which {base_path} has. "
+            "Leave `version` out to get the next one."
+        )
+    return version
+
+
+def models(folder):
+    """The versions of each model below a folder, by the model's name."""
+    found = {}
+    for path in sorted(pathlib.Path(folder).iterdir()):
+        numbers = [
+            number
+            for number in versions(path)
+            if (path / str(number) / "saved_model.pb").exists()
+        ]
+        if numbers:
+            found[path.name] = numbers
+    return found
