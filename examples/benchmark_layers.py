@@ -81,6 +81,7 @@ SHAPES = [
     Shape(64, 32, 32, 1, 1, 32),
     Shape(64, 64, 128, 3, 2, 1),
     Shape(512, 8, 16, 3, 1, 1, known_size=False),
+    Shape(512, 8, 16, 3, 1, 8, known_size=False),
 ]
 
 

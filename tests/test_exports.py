@@ -89,10 +89,15 @@ def test_which_form_a_layer_takes(channels, arguments, appended):
             keras_coordconv.CoordConv2D(32, **arguments),
         ]
     )
-    # Folded, there is a second convolution, that of the coordinates; so there
-    # is in training, which would keep a copy of the input.
-    assert (graph_operations(model)["Conv2D"] == 1) == appended
-    assert graph_operations(model, training=True)["Conv2D"] == 2
+
+    # Folded, there is a second product, that of the coordinates; so there is in
+    # training, where a copy of the input would be kept.
+    def products(training):
+        operations = graph_operations(model, training)
+        return operations["Conv2D"] + operations["MatMul"]
+
+    assert (products(training=False) == 1) == appended
+    assert products(training=True) == 2
 
 
 def test_folded_graph_is_convolution_and_add():

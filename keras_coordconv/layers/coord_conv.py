@@ -63,65 +63,75 @@ class BaseCoordConv(CoordinateConvolution):
         return self._split_kernel(self.kernel, axis=-2)
 
     def _position_bias(self, spatial_shape, coordinate_weights):
-        """Coordinates' term and bias; in one product where no input is padded.
+        """Coordinates' term and bias; of a 1x1 kernel, one matrix product.
 
         There, the bias is the weight of one more channel, of ones.
         """
-        if not (self.use_bias and math.prod(self.kernel_size) == 1):
+        if math.prod(self.kernel_size) > 1 or not _all_known(spatial_shape):
             return super()._position_bias(spatial_shape, coordinate_weights)
-        bias = ops.reshape(self.bias, (*self.kernel_size, 1, self.filters))
+        weights = ops.reshape(coordinate_weights, (-1, self.filters))
         coordinates = self._coordinates(
-            spatial_shape, keras.utils.standardize_dtype(bias.dtype)
+            spatial_shape, keras.utils.standardize_dtype(weights.dtype)
         )
-        position = self._convolve(
-            ops.concatenate(
-                [coordinates, ops.ones_like(coordinates[..., :1])], axis=-1
-            ),
-            ops.concatenate([coordinate_weights, bias], axis=-2),
-            "channels_last",
-        )
-        return self._to_data_format(position)
+        met = coordinates[
+            (slice(None), *(slice(None, None, step) for step in self.strides))
+        ]
+        if self.use_bias:
+            met = ops.concatenate([met, ops.ones_like(met[..., :1])], axis=-1)
+            bias = ops.expand_dims(self.bias, 0)
+            weights = ops.concatenate([weights, bias])
+        return self._to_data_format(ops.tensordot(met, weights, axes=1))
 
     def _coordinate_term(self, spatial_shape, coordinate_weights):
-        """The coordinates' convolution, axis by axis where that is cheaper.
+        """The coordinates' convolution, axis by axis where sizes are known.
 
         The coordinate of one axis is the same all along the others: its
-        convolution is a product with one small matrix an axis. That takes the
-        multiplications of a kernel with extent on the first axis only, but
-        several operations, which pay for large kernels.
+        convolution is a product with one small matrix an axis, which is much
+        faster than a convolution of so few channels, but several operations:
+        a small map is not worth them. The radius is not the same along any
+        axis, and a kernel of one position leaves no sums.
         """
         if (
             self.use_radius
-            or math.prod(self.kernel_size[1:]) < 5
-            or not all(isinstance(s, numbers.Integral) for s in spatial_shape)
+            or self.rank == 1
+            or math.prod(self.kernel_size) == 1
+            or not _all_known(spatial_shape)
+            or math.prod(spatial_shape) < 4096
         ):
             return super()._coordinate_term(spatial_shape, coordinate_weights)
         own_dtype = keras.utils.standardize_dtype(coordinate_weights.dtype)
         # The sums between two axes are not rounded to half precision.
         dtype = keras.backend.result_type(own_dtype, "float32")
-        weights = ops.cast(coordinate_weights, dtype)
-        taps = [
-            self._taps(axis, size) for axis, size in enumerate(spatial_shape)
-        ]
-        matrices, terms = [], []
-        for coordinate, term in enumerate(ops.unstack(weights, axis=-2)):
-            first, *others = (
-                of_coordinate if axis == coordinate else of_ones
-                for axis, (of_coordinate, of_ones) in enumerate(taps)
-            )
-            for axis, matrix in enumerate(others, start=1):
-                term = ops.tensordot(
-                    ops.cast(matrix, dtype), term, axes=[[1], [axis]]
-                )
-                term = ops.moveaxis(term, 0, axis)
-            matrices.append(first)
-            terms.append(term)
-        outputs = ops.tensordot(
-            ops.cast(np.concatenate(matrices, axis=1), dtype),
-            ops.concatenate(terms, axis=0),
-            axes=1,
+        rank = self.rank
+        # From (*kernel_size, coordinate, filter): the coordinate first, then
+        # the axes of the kernel, the last one first. Each turn replaces the
+        # first of these by an axis of the output, before the other outputs.
+        order = (rank, *reversed(range(rank)), rank + 1)
+        term = ops.transpose(ops.cast(coordinate_weights, dtype), order)
+        for axis in reversed(range(1, rank)):
+            taps = self._taps(axis, spatial_shape[axis])
+            blocks = np.zeros((rank, len(taps[0]), *term.shape[:2]), "float32")
+            for coordinate in range(rank):
+                blocks[coordinate, :, coordinate] = taps[coordinate != axis]
+            rest = term.shape[2:]
+            term = self._product(blocks, term, dtype)
+            term = ops.reshape(term, (*blocks.shape[:2], *rest))
+            left = range(2, 2 + axis)
+            order = (0, *left, 1, *range(2 + axis, len(term.shape)))
+            term = ops.transpose(term, order)
+        taps = self._taps(0, spatial_shape[0])
+        blocks = np.stack([taps[axis != 0] for axis in range(rank)], axis=1)
+        outputs = self._product(blocks[None], term, dtype)
+        shape = (1, len(taps[0]), *term.shape[2:])
+        return ops.cast(ops.reshape(outputs, shape), own_dtype)
+
+    def _product(self, blocks, term, dtype):
+        """Matrix product over the last two axes and the first two."""
+        rows, columns = math.prod(blocks.shape[:2]), math.prod(blocks.shape[2:])
+        return ops.matmul(
+            ops.convert_to_tensor(blocks.reshape(rows, columns), dtype),
+            ops.reshape(term, (columns, -1)),
         )
-        return ops.cast(ops.expand_dims(outputs, 0), own_dtype)
 
     def _taps(self, axis, size):
         """What each output meets at each position of the kernel, on one axis.
@@ -168,6 +178,10 @@ class BaseCoordConv(CoordinateConvolution):
             dilation_rate=self.dilation_rate,
             data_format=data_format,
         )
+
+
+def _all_known(spatial_shape):
+    return all(isinstance(size, numbers.Integral) for size in spatial_shape)
 
 
 @keras.saving.register_keras_serializable(package="keras_coordconv")

@@ -17,7 +17,8 @@ class CoordinateConvolution(CoordinateLayer):
         conv([x, p], [W_x, W_p]) = conv(x, W_x) + conv(p, W_p)
 
     and since the coordinates `p` are the same for the whole batch, the second
-    term is one small convolution over a batch of one.
+    term is one small convolution over a batch of one. The bias goes into that
+    small term, so that one addition of the size of the output does for both.
 
     A family says how its weights divide into those of the input and those of
     the coordinates (`_split_weights`), and how either convolves (`_convolve`).
@@ -44,7 +45,7 @@ class CoordinateConvolution(CoordinateLayer):
         return tuple(shape)
 
     def call(self, inputs, training=None):
-        # It chooses between two forms of the same computation, never a value.
+        # Chooses between two forms of the same computation, never a value.
         self._training = bool(training)
         outputs = self._before_activation(ops.cast(inputs, self.compute_dtype))
         if self.activation is not None:
@@ -83,17 +84,12 @@ class CoordinateConvolution(CoordinateLayer):
 
     def _sum_of_terms(self, inputs, weights, coordinate_weights):
         """Sum of the inputs' convolution and the coordinates', with bias."""
-        outputs = self._convolve(inputs, weights, self.data_format)
-        spatial_shape = self._spatial_shape(inputs)
-        if self._training or keras.backend.backend() != "tensorflow":
-            # In training, the gradient of a bias added to the outputs would
-            # be one more pass over them.
-            return add(
-                outputs, self._position_bias(spatial_shape, coordinate_weights)
-            )
-        # TensorFlow fuses a bias with the convolution right before it.
-        position = self._coordinate_term(spatial_shape, coordinate_weights)
-        return add(self._add_bias(outputs), self._to_data_format(position))
+        return add(
+            self._convolve(inputs, weights, self.data_format),
+            self._position_bias(
+                self._spatial_shape(inputs), coordinate_weights
+            ),
+        )
 
     def _position_bias(self, spatial_shape, coordinate_weights):
         """What coordinates and bias add to each output, batch axis of 1."""
@@ -113,5 +109,6 @@ class CoordinateConvolution(CoordinateLayer):
         if not self.use_bias:
             return outputs
         if self.data_format == "channels_last":
-            return add(outputs, self.bias)
+            # Here Keras's sum is right, and TensorFlow can fuse it.
+            return ops.add(outputs, self.bias)
         return add(outputs, ops.reshape(self.bias, (-1, *[1] * self.rank)))

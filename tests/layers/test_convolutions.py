@@ -80,6 +80,29 @@ CASES = [
         {"kernel_size": 2, "groups": 2, "dilation_rate": 2},
     ),
     ("Conv3D", (5, 1, 6, 2), {"kernel_size": 1, "coordinate_range": "pixel"}),
+    # Maps large enough to take the coordinates axis by axis.
+    ("Conv2D", (64, 65, 1), {"kernel_size": 3, "padding": "same"}),
+    (
+        "Conv2D",
+        (64, 66, 2),
+        {
+            "kernel_size": (4, 3),
+            "padding": "same",
+            "strides": (3, 2),
+            "coordinate_range": ((3, -1), (0, 2)),
+        },
+    ),
+    (
+        "Conv2D",
+        (1, 4100, 2),
+        {"kernel_size": (1, 3), "padding": "same", "dilation_rate": (1, 2)},
+    ),
+    (
+        "Conv3D",
+        (16, 17, 18, 1),
+        {"kernel_size": (2, 3, 2), "padding": "same", "strides": (1, 2, 3)},
+    ),
+    ("Conv3D", (16, 17, 16, 2), {"kernel_size": (1, 3, 2), "groups": 2}),
     ("Conv1DTranspose", (5, 3), {"kernel_size": 3, "strides": 2}),
     (
         "Conv1DTranspose",
