@@ -56,9 +56,10 @@ class CoordDepthwiseConv1D(
         use_radius: Boolean, whether the layer also sees the distance `r` of
             each step from the middle of the sequence, in the units of
             `coordinate_range`.
-        coordinate_range: Pair `(low, high)`, the coordinates of the first and
-            of the last step of each axis, or `"pixel"` for 0, 1, 2, ... An
-            axis of size 1 gets the middle of the range (0 in pixels).
+        coordinate_range: Pair `(first, last)`, the coordinates of the first
+            and of the last step, or `"pixel"` for 0, 1, 2, ... `first` may be
+            above `last`. A sequence of one step gets the middle of the range
+            (0 in pixels).
         radius_center: Float, the coordinate from which the radius is measured
             on every axis. Defaults to the middle.
 
@@ -108,9 +109,10 @@ class CoordDepthwiseConv2D(
         use_radius: Boolean, whether the layer also sees the distance `r` of
             each pixel from the middle of the image, in the units of
             `coordinate_range`.
-        coordinate_range: Pair `(low, high)`, the coordinates of the first and
-            of the last pixel of each axis, or `"pixel"` for 0, 1, 2, ... An
-            axis of size 1 gets the middle of the range (0 in pixels).
+        coordinate_range: Pair `(first, last)`, the coordinates of the first
+            and of the last pixel of each axis; or one such pair per axis; or
+            `"pixel"` for 0, 1, 2, ... `first` may be above `last`. An axis of
+            size 1 gets the middle of its range (0 in pixels).
         radius_center: Float, the coordinate from which the radius is measured
             on every axis. Defaults to the middle.
 

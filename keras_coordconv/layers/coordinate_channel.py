@@ -69,9 +69,10 @@ class CoordinateChannel1D(BaseCoordinateChannel):
         use_radius: Boolean, whether to append a last channel `r` with the
             distance of each step from the middle of the sequence, in the
             units of `coordinate_range`.
-        coordinate_range: Pair `(low, high)`, the coordinates of the first and
-            of the last step of each axis, or `"pixel"` for 0, 1, 2, ...
-            An axis of size 1 gets the middle of the range (0 in pixels).
+        coordinate_range: Pair `(first, last)`, the coordinates of the first
+            and of the last step, or `"pixel"` for 0, 1, 2, ... `first` may be
+            above `last`. A sequence of one step gets the middle of the range
+            (0 in pixels).
         data_format: String, `"channels_last"` or `"channels_first"`. Defaults
             to Keras's `image_data_format`.
         radius_center: Float, the coordinate from which the radius is measured
@@ -118,9 +119,10 @@ class CoordinateChannel2D(BaseCoordinateChannel):
         use_radius: Boolean, whether to append a last channel `r` with the
             distance of each pixel from the middle of the image, in the
             units of `coordinate_range`.
-        coordinate_range: Pair `(low, high)`, the coordinates of the first and
-            of the last pixel of each axis, or `"pixel"` for 0, 1, 2, ...
-            An axis of size 1 gets the middle of the range (0 in pixels).
+        coordinate_range: Pair `(first, last)`, the coordinates of the first
+            and of the last pixel of each axis; or one such pair per axis; or
+            `"pixel"` for 0, 1, 2, ... `first` may be above `last`. An axis of
+            size 1 gets the middle of its range (0 in pixels).
         data_format: String, `"channels_last"` or `"channels_first"`. Defaults
             to Keras's `image_data_format`.
         radius_center: Float, the coordinate from which the radius is measured
@@ -167,9 +169,10 @@ class CoordinateChannel3D(BaseCoordinateChannel):
         use_radius: Boolean, whether to append a last channel `r` with the
             distance of each voxel from the middle of the volume, in the
             units of `coordinate_range`.
-        coordinate_range: Pair `(low, high)`, the coordinates of the first and
-            of the last voxel of each axis, or `"pixel"` for 0, 1, 2, ...
-            An axis of size 1 gets the middle of the range (0 in pixels).
+        coordinate_range: Pair `(first, last)`, the coordinates of the first
+            and of the last voxel of each axis; or one such pair per axis; or
+            `"pixel"` for 0, 1, 2, ... `first` may be above `last`. An axis of
+            size 1 gets the middle of its range (0 in pixels).
         data_format: String, `"channels_last"` or `"channels_first"`. Defaults
             to Keras's `image_data_format`.
         radius_center: Float, the coordinate from which the radius is measured

@@ -38,6 +38,15 @@ LAYERS = [
         },
         (5, 6, 2),
     ),
+    (
+        "CoordConv2D",
+        {
+            "filters": 3,
+            "kernel_size": 3,
+            "coordinate_range": ((1.0, -1.0), (0.0, 5.0)),
+        },
+        (5, 6, 2),
+    ),
     ("CoordConv3D", {"filters": 3, "kernel_size": 2}, (3, 4, 5, 2)),
     (
         "CoordConv1DTranspose",
