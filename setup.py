@@ -35,6 +35,7 @@ setup(
         "test": [
             "pytest>=8",
             "pytest-xdist>=3.5",
+            "hypothesis>=6",
             "dill",
             "tensorflow-serving-api>=2.20",
         ],

@@ -1,17 +1,22 @@
 """A client for TensorFlow Serving: NumPy in, NumPy out, by REST or gRPC.
 
-This module itself needs NumPy only for REST; gRPC also needs TensorFlow and
-tensorflow-serving-api.
+This file by itself needs only NumPy for REST. It uses Python's own HTTP rather
+than a library so that a copy of this one file is a client. gRPC also needs
+TensorFlow and tensorflow-serving-api.
 """
 
 import base64
 import contextlib
-import http.client
 import json
+import numbers
+import queue
+import re
+import threading
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -30,6 +35,17 @@ _DTYPES = {
     "DT_BOOL": "bool",
     "DT_STRING": "string",
 }
+_HIGHEST_VERSION = 2**63 - 1
+# Of a text of the server in a message.
+_LONGEST = 500
+# What reading an answer of another shape than the server's raises.
+_NOT_OF_THE_SERVER = (
+    AttributeError,
+    KeyError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 
 def signature_table(definitions):
@@ -42,14 +58,14 @@ def signature_table(definitions):
     Returns:
         Dictionary from a signature's name to `{"inputs": ..., "outputs": ...}`,
         each a dictionary by tensor name of `{"dtype": ..., "shape": ...}`. The
-        dtype is one of NumPy's or `"string"`; `None` is a size that is not
-        known.
+        dtype is one of NumPy's or `"string"`, or TensorFlow's name of another.
+        `None` is a size, or a whole shape, that is not known.
     """
     return {
         name: {
             side: {
                 tensor: {
-                    "dtype": _DTYPES[info["dtype"]],
+                    "dtype": _DTYPES.get(info["dtype"], info["dtype"]),
                     "shape": _shape(info.get("tensor_shape", {})),
                 }
                 for tensor, info in definition.get(side, {}).items()
@@ -81,14 +97,16 @@ class ServingClient:
 
     Args:
         address: String, `"http://host:8501"`, `"https://host"` or
-            `"grpc://host:8500"`.
-        timeout: Float, seconds that one request may take.
+            `"grpc://host:8500"`. `"https://user:password@host"` logs in.
+        timeout: Float, seconds that one request may take as a whole.
         retries: Integer, how often a request is sent again where the server is
             unavailable, and then only; the pauses are 0.2 s, 0.4 s, and so on.
 
     Raises:
-        ValueError: if the address is of another form.
-        ServingError: from each method, with the server's own text.
+        ValueError: if an argument is of another form, and from each method if
+            its arguments are.
+        ServingError: from each method, where the server does not answer, or
+            not with a result.
 
     Example:
 
@@ -98,14 +116,23 @@ class ServingClient:
     """
 
     def __init__(self, address, timeout=10.0, retries=3):
-        parts = urllib.parse.urlsplit(address)
-        if parts.scheme not in ("http", "https", "grpc") or not parts.netloc:
+        parts = _split_address(address)
+        if (
+            isinstance(timeout, bool)
+            or not isinstance(timeout, numbers.Real)
+            or not 0 < timeout <= threading.TIMEOUT_MAX
+        ):
             raise ValueError(
-                "An address must begin with http://, https:// or grpc:// and "
-                f"name a host. Received: address={address!r}"
+                "`timeout` must be a number of seconds above 0. "
+                f"Received: timeout={timeout!r}"
+            )
+        if not _is_integer(retries) or retries < 0:
+            raise ValueError(
+                "`retries` must be an integer from 0 on. "
+                f"Received: retries={retries!r}"
             )
         transport = _Grpc if parts.scheme == "grpc" else _Rest
-        self._transport = transport(address, parts.netloc, timeout)
+        self._transport = transport(parts, timeout)
         self._retries = retries
         self._signatures = {}
 
@@ -131,28 +158,22 @@ class ServingClient:
             Dictionary of `numpy` arrays by output name.
 
         Raises:
-            ValueError: if the batch is empty, or an input cannot be converted
-                to the model's dtype.
+            ValueError: if the inputs are not those of the signature, or their
+                values do not fit its dtypes.
+            ServingError: if there is no such model or signature, or the server
+                does not answer as the signature says.
         """
-        key = (model, version, label)
-        if key not in self._signatures:
-            self._signatures[key] = self.metadata(*key)
+        key = _check_key(model, version, label)
+        _check_name("signature", signature)
+        table, arrays = self._prepare(key, signature, inputs)
         try:
-            table = self._signatures[key][signature]
-        except KeyError:
-            raise ServingError(
-                f"The server must have the signature that is asked for. "
-                f"Received: signature={signature!r}; {model} has "
-                f"{', '.join(sorted(self._signatures.pop(key)))}."
-            ) from None
-        arrays = {
-            name: _to_array(name, value, table["inputs"].get(name))
-            for name, value in inputs.items()
-        }
-        try:
-            return self._retried(
+            answer = self._retried(
                 lambda: self._transport.predict(key, signature, arrays, table)
             )
+            return {
+                name: _from_answer(name, answer, spec)
+                for name, spec in table["outputs"].items()
+            }
         except ServingError:
             # The model may have been replaced by another.
             self._signatures.pop(key, None)
@@ -165,9 +186,8 @@ class ServingClient:
             Dictionary from a signature's name to its inputs and outputs, as
             from `signature_table`.
         """
-        return self._retried(
-            lambda: self._transport.metadata((model, version, label))
-        )
+        key = _check_key(model, version, label)
+        return self._retried(lambda: self._transport.metadata(key))
 
     def status(self, model, version=None, label=None):
         """The state of a model's versions.
@@ -176,9 +196,8 @@ class ServingClient:
             Dictionary from the version, an integer, to a string such as
             `"AVAILABLE"`.
         """
-        return self._retried(
-            lambda: self._transport.status((model, version, label))
-        )
+        key = _check_key(model, version, label)
+        return self._retried(lambda: self._transport.status(key))
 
     def close(self):
         """Closes the connection."""
@@ -190,6 +209,15 @@ class ServingClient:
     def __exit__(self, *exception):
         self.close()
 
+    def _prepare(self, key, signature, inputs):
+        """The table of the signature, and the inputs as it takes them."""
+        if key in self._signatures:
+            # What does not fit may fit the model's next version.
+            with contextlib.suppress(ServingError, ValueError):
+                return _fit(key, self._signatures[key], signature, inputs)
+        self._signatures[key] = self.metadata(*key)
+        return _fit(key, self._signatures[key], signature, inputs)
+
     def _retried(self, request):
         for attempt in range(self._retries + 1):
             try:
@@ -200,27 +228,57 @@ class ServingClient:
             time.sleep(0.2 * 2**attempt)
 
 
-def _to_array(name, value, spec):
-    if spec is None:
-        array = np.asarray(value)  # The server says that there is none.
-    elif spec["dtype"] == "string":
-        array = np.asarray(value, object)
-    else:
-        array = np.asarray(value)
-        if not np.can_cast(array.dtype, spec["dtype"], "same_kind") and not (
-            array.dtype.kind in "iu" and np.dtype(spec["dtype"]).kind in "iu"
-        ):
-            raise ValueError(
-                f"The input {name!r} must be convertible to {spec['dtype']}. "
-                f"Received: dtype {array.dtype}."
-            )
-        array = array.astype(spec["dtype"])
-    if array.ndim and not len(array):
-        raise ValueError(
-            f"A batch must not be empty. Received: {name!r} of shape "
-            f"{array.shape}."
+def _split_address(address):
+    try:
+        parts = urllib.parse.urlsplit(address)
+        good = (
+            parts.scheme in ("http", "https", "grpc")
+            and parts.hostname
+            and (parts.port is None or parts.port > 0)
+            and not (parts.query or parts.fragment)
+            and not (parts.scheme == "grpc" and "@" in parts.netloc)
+            and address.isprintable()
+            and " " not in address
         )
-    return array
+    except (ValueError, AttributeError, TypeError):
+        good = False
+    if not good:
+        # Without its password, if it has one.
+        shown = re.sub("//.*@", "//***@", f"{address!r}", flags=re.DOTALL)
+        raise ValueError(
+            "An address must be http://host:8501, https://host or "
+            f"grpc://host:8500. Received: address={shown}"
+        )
+    return parts
+
+
+def _check_key(model, version, label):
+    _check_name("model", model)
+    if label is not None:
+        _check_name("label", label)
+    if version is not None and not (
+        _is_integer(version)
+        and 0 <= version <= _HIGHEST_VERSION
+        and label is None
+    ):
+        raise ValueError(
+            "`version` must be an integer from 0 to 2^63 - 1, without a "
+            f"`label` beside it. Received: version={version!r}, label={label!r}"
+        )
+    return model, None if version is None else int(version), label
+
+
+def _check_name(what, name):
+    if (
+        not isinstance(name, str)
+        or name in ("", ".", "..")
+        or not name.isprintable()
+    ):
+        raise ValueError(f"`{what}` must be a name. Received: {name!r}")
+
+
+def _is_integer(value):
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def _shape(shape):
@@ -230,9 +288,163 @@ def _shape(shape):
     return [None if size < 0 else size for size in sizes]
 
 
+def _fit(key, tables, signature, inputs):
+    if signature not in tables:
+        raise ServingError(
+            "The server must have the signature that is asked for. "
+            f"Received: signature={signature!r}; {key[0]} has "
+            f"{', '.join(tables)}."
+        )
+    specs = tables[signature]["inputs"]
+    if not isinstance(inputs, Mapping) or set(inputs) != set(specs):
+        given = list(inputs) if isinstance(inputs, Mapping) else type(inputs)
+        raise ValueError(
+            "`inputs` must be a dictionary of the inputs of the signature: "
+            f"{list(specs)}. Received: {given}"
+        )
+    arrays = {
+        name: _to_array(f"The input {name!r}", inputs[name], spec)
+        for name, spec in specs.items()
+    }
+    for name, array in arrays.items():
+        if array.dtype == object and not all(
+            isinstance(item, (str, bytes)) for item in array.flat
+        ):
+            raise ValueError(
+                f"The input {name!r} must be strings or bytes. "
+                "Received: something else"
+            )
+    return tables[signature], arrays
+
+
+def _to_array(what, value, spec):
+    """An array of the dtype and shape of a specification, with all its values.
+
+    Args:
+        what: String, what it is, for errors.
+        value: Array, or nested lists.
+        spec: Dictionary of `dtype` and `shape`.
+
+    Raises:
+        ValueError: if the values cannot be had in this dtype or shape.
+    """
+    dtype, shape = spec["dtype"], spec["shape"]
+    if dtype not in _DTYPES.values():
+        raise ValueError(
+            f"{what} must have a dtype that NumPy has. Received: {dtype}"
+        )
+    if isinstance(value, np.ma.MaskedArray):
+        raise ValueError(f"{what} must have no mask. Received: a masked array")
+    try:
+        array = np.asarray(value, object if dtype == "string" else None)
+    except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{what} must be an array, or lists of equal lengths. "
+            f"Received: {_plain(error)}"
+        ) from error
+    if dtype != "string":
+        array = _convert(what, array, np.dtype(dtype))
+    if shape is None:
+        fits = array.ndim > 0
+    else:
+        fits = array.ndim == len(shape) and all(
+            wanted in (None, size)
+            for wanted, size in zip(shape, array.shape, strict=True)
+        )
+    if not fits:
+        raise ValueError(
+            f"{what} must have the shape {shape}, where None is any size. "
+            f"Received: shape {list(array.shape)}"
+        )
+    if not array.size:
+        raise ValueError(
+            f"{what} must not be empty. Received: shape {list(array.shape)}"
+        )
+    return array
+
+
+def _convert(what, array, dtype):
+    """The array in another dtype, if that changes no number but by rounding."""
+    integers = array.dtype.kind in "iu"
+    if not (
+        np.can_cast(array.dtype, dtype, "same_kind")
+        or (integers and dtype.kind in "iu")
+    ):
+        raise ValueError(
+            f"{what} must be convertible to {dtype}. Received: {array.dtype}"
+        )
+    with np.errstate(over="ignore"):
+        converted = array.astype(dtype)
+    lost = (
+        converted != array
+        if integers
+        else np.isfinite(array) & ~np.isfinite(converted)
+    )
+    if lost.any():
+        raise ValueError(
+            f"{what} must be numbers that {dtype} has. "
+            f"Received: {array[lost][0]}"
+        )
+    return converted
+
+
+def _from_answer(name, answer, spec):
+    """One output, from JSON or from gRPC, as an array."""
+    if name not in answer:
+        raise ServingError(
+            "The server must answer with the outputs of the signature. "
+            f"Received: {_plain(list(answer))}, without {name!r}"
+        )
+    try:
+        array = _to_array(f"The output {name!r}", answer[name], spec)
+        if spec["dtype"] == "string":
+            # The server has it that bytes are outputs with this ending.
+            decode = _to_bytes if name.endswith("_bytes") else _to_string
+            flat = [decode(item) for item in array.flat]
+            array = np.array(flat, object).reshape(array.shape)
+    except ValueError as error:
+        raise ServingError(
+            "The server must answer as the signature says. "
+            f"Received for {name!r}: {_plain(error)}"
+        ) from error
+    return array
+
+
+def _to_bytes(item):
+    """A string of the server: text, `{"b64": ...}`, or bytes."""
+    if isinstance(item, dict) and isinstance(item.get("b64"), str):
+        return base64.b64decode(item["b64"], validate=True)
+    if isinstance(item, str):
+        return item.encode()
+    if isinstance(item, bytes):
+        return item
+    raise ValueError(f"{item!r} for a string")
+
+
+def _to_string(item):
+    return _to_bytes(item).decode()
+
+
+def _plain(text):
+    """Text of a server in one line, without control characters."""
+    text = "".join(c if c.isprintable() else " " for c in f"{text}")
+    text = " ".join(text.split())
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *arguments):
+        return None  # Comes back as an error with the status.
+
+
 class _Rest:
-    def __init__(self, address, host, timeout):
-        self._address = address.rstrip("/")
+    def __init__(self, parts, timeout):
+        user, _, host = parts.netloc.rpartition("@")
+        self._address = f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
+        self._headers = {"Content-Type": "application/json"}
+        if user:
+            login = base64.b64encode(urllib.parse.unquote(user).encode())
+            self._headers["Authorization"] = f"Basic {login.decode()}"
         self._timeout = timeout
 
     def predict(self, key, signature, arrays, table):
@@ -240,85 +452,123 @@ class _Rest:
             "signature_name": signature,
             "inputs": {name: _jsonable(x) for name, x in arrays.items()},
         }
-        outputs = self._request(key, ":predict", body)["outputs"]
-        specs = table["outputs"]
-        if len(specs) == 1:
+
+        def read(answer):
             # The server leaves out the name of an only output.
-            outputs = {name: outputs for name in specs}
-        return {
-            name: _from_json(value, specs[name]["dtype"])
-            for name, value in outputs.items()
-        }
+            outputs = answer["outputs"]
+            if len(table["outputs"]) == 1:
+                outputs = dict.fromkeys(table["outputs"], outputs)
+            return {**outputs}
+
+        return self._request(key, ":predict", read, body)
 
     def metadata(self, key):
-        answer = self._request(key, "/metadata")
-        return signature_table(
-            answer["metadata"]["signature_def"]["signature_def"]
+        return self._request(
+            key,
+            "/metadata",
+            lambda answer: signature_table(
+                answer["metadata"]["signature_def"]["signature_def"]
+            ),
         )
 
     def status(self, key):
-        answer = self._request(key, "")["model_version_status"]
-        return {int(item["version"]): item["state"] for item in answer}
+        return self._request(
+            key,
+            "",
+            lambda answer: {
+                int(item["version"]): f"{item['state']}"
+                for item in answer["model_version_status"]
+            },
+        )
 
     def close(self):
         pass
 
-    def _request(self, key, ending, body=None):
+    def _request(self, key, ending, read, body=None):
+        """What `read` makes of the server's JSON."""
         model, version, label = key
-        url = f"{self._address}/v1/models/{urllib.parse.quote(model)}"
+        url = f"{self._address}/v1/models/{urllib.parse.quote(model, safe='')}"
         if label is not None:
-            url += f"/labels/{urllib.parse.quote(label)}"
+            url += f"/labels/{urllib.parse.quote(label, safe='')}"
         elif version is not None:
             url += f"/versions/{version}"
         url += ending
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(
-            url, data, {"Content-Type": "application/json"}
-        )
+        status, content = self._send(url, body)
         try:
-            with urllib.request.urlopen(request, timeout=self._timeout) as file:
-                return json.load(file)
-        except urllib.error.HTTPError as error:
-            text = error.read().decode(errors="replace")
-            with contextlib.suppress(ValueError, KeyError, TypeError):
-                text = json.loads(text)["error"]
+            answer = json.loads(content)
+            if status == 200:
+                return read(answer)
+            text = answer["error"]
+        except _NOT_OF_THE_SERVER:
+            text = content.decode(errors="replace")
+        if status == 200:
             raise ServingError(
-                f"The server answered {error.code} to {url}: {text}",
-                status=error.code,
-                unavailable=error.code == 503,
-            ) from error
-        except TimeoutError as error:
+                f"The answer of {url} must be that of TensorFlow Serving. "
+                f"Received: {_plain(text)!r}"
+            )
+        raise ServingError(
+            f"The server answered {status} to {url}: {_plain(text)}",
+            status=status,
+            unavailable=status == 503,
+        )
+
+    def _send(self, url, body):
+        """Status and content of the answer.
+
+        In a thread, since the limits of sockets are for each part of an answer,
+        and an answer may come in many parts.
+        """
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(url, data, self._headers)
+        answers = queue.SimpleQueue()
+
+        def send():
+            opener = urllib.request.build_opener(_NoRedirect)
+            try:
+                try:
+                    response = opener.open(request, timeout=self._timeout)
+                except urllib.error.HTTPError as error:
+                    response = error
+                with response:
+                    answers.put((response.status, response.read()))
+            except Exception as error:
+                answers.put(error)
+
+        threading.Thread(target=send, daemon=True).start()
+        try:
+            answer = answers.get(timeout=self._timeout)
+        except queue.Empty:
+            answer = TimeoutError()
+        if isinstance(answer, tuple):
+            return answer
+        reason = getattr(answer, "reason", answer)
+        if isinstance(reason, TimeoutError):
             raise ServingError(
                 f"The server must answer within {self._timeout} s. "
-                f"Received: nothing from {url}. Give a longer `timeout`."
-            ) from error
-        except urllib.error.URLError as error:
-            if isinstance(error.reason, TimeoutError):
-                raise ServingError(
-                    f"The server must answer within {self._timeout} s. "
-                    f"Received: nothing from {url}. Give a longer `timeout`."
-                ) from error
-            raise ServingError(
-                f"No server answers at {url}: {error.reason}",
-                unavailable=True,
-            ) from error
-        except (ConnectionError, http.client.HTTPException) as error:
-            raise ServingError(
-                f"The connection broke off at {url}: {error!r}",
-                unavailable=True,
-            ) from error
+                f"Received: no whole answer of {url}. Give a longer `timeout`."
+            ) from answer
+        raise ServingError(
+            f"No server answers at {url}: {_plain(reason or repr(answer))}",
+            unavailable=True,
+        ) from answer
 
 
 class _Grpc:
-    def __init__(self, address, host, timeout):
+    def __init__(self, parts, timeout):
         # Only here: REST needs neither of them.
-        import grpc
-        from tensorflow_serving.apis import model_service_pb2_grpc
-        from tensorflow_serving.apis import prediction_service_pb2_grpc
+        try:
+            import grpc
+            from tensorflow_serving.apis import model_service_pb2_grpc
+            from tensorflow_serving.apis import prediction_service_pb2_grpc
+        except ImportError as error:
+            raise ImportError(
+                "gRPC needs the package tensorflow-serving-api. Received: "
+                f"{error}. Run: pip install tensorflow-serving-api"
+            ) from error
 
         self._timeout = timeout
         self._channel = grpc.insecure_channel(
-            host,
+            parts.netloc,
             options=[
                 ("grpc.max_send_message_length", -1),
                 ("grpc.max_receive_message_length", -1),
@@ -333,16 +583,20 @@ class _Grpc:
         import tensorflow as tf
         from tensorflow_serving.apis import predict_pb2
 
+        del table
         request = predict_pb2.PredictRequest()
         _fill(request.model_spec, key)
         request.model_spec.signature_name = signature
         for name, array in arrays.items():
             request.inputs[name].CopyFrom(tf.make_tensor_proto(array))
-        response = self._request(self._prediction.Predict, request)
-        return {
-            name: _text(tf.make_ndarray(tensor))
-            for name, tensor in response.outputs.items()
-        }
+        return self._request(
+            self._prediction.Predict,
+            request,
+            lambda response: {
+                name: tf.make_ndarray(tensor)
+                for name, tensor in response.outputs.items()
+            },
+        )
 
     def metadata(self, key):
         from google.protobuf import json_format
@@ -351,41 +605,53 @@ class _Grpc:
         request = get_model_metadata_pb2.GetModelMetadataRequest()
         _fill(request.model_spec, key)
         request.metadata_field.append("signature_def")
-        response = self._request(self._prediction.GetModelMetadata, request)
-        signatures = get_model_metadata_pb2.SignatureDefMap()
-        response.metadata["signature_def"].Unpack(signatures)
-        return signature_table(
-            json_format.MessageToDict(
-                signatures, preserving_proto_field_name=True
-            )["signature_def"]
-        )
+
+        def read(response):
+            signatures = get_model_metadata_pb2.SignatureDefMap()
+            response.metadata["signature_def"].Unpack(signatures)
+            return signature_table(
+                json_format.MessageToDict(
+                    signatures, preserving_proto_field_name=True
+                )["signature_def"]
+            )
+
+        return self._request(self._prediction.GetModelMetadata, request, read)
 
     def status(self, key):
         from tensorflow_serving.apis import get_model_status_pb2
 
         request = get_model_status_pb2.GetModelStatusRequest()
         _fill(request.model_spec, key)
-        response = self._request(self._models.GetModelStatus, request)
         states = get_model_status_pb2.ModelVersionStatus.State
-        return {
-            item.version: states.Name(item.state)
-            for item in response.model_version_status
-        }
+        return self._request(
+            self._models.GetModelStatus,
+            request,
+            lambda response: {
+                item.version: states.Name(item.state)
+                for item in response.model_version_status
+            },
+        )
 
     def close(self):
         self._channel.close()
 
-    def _request(self, method, request):
+    def _request(self, method, request, read):
+        """What `read` makes of the server's message."""
         import grpc
 
         try:
-            return method(request, timeout=self._timeout)
+            return read(method(request, timeout=self._timeout))
         except grpc.RpcError as error:
             code = error.code()
             raise ServingError(
-                f"The server answered {code.name}: {error.details()}",
+                f"The server answered {code.name}: {_plain(error.details())}",
                 status=code.name,
                 unavailable=code == grpc.StatusCode.UNAVAILABLE,
+            ) from error
+        except _NOT_OF_THE_SERVER as error:
+            raise ServingError(
+                "The answer must be that of TensorFlow Serving. "
+                f"Received: {_plain(repr(error))}"
             ) from error
 
 
@@ -409,28 +675,3 @@ def _encode(value):
     if isinstance(value, str):
         return value
     return {"b64": base64.b64encode(value).decode()}
-
-
-def _from_json(value, dtype):
-    if dtype == "string":
-        return np.array(_decode(value), object)
-    return np.array(value, dtype)
-
-
-def _decode(value):
-    if isinstance(value, list):
-        return [_decode(item) for item in value]
-    if isinstance(value, dict):
-        return base64.b64decode(value["b64"])
-    return value
-
-
-def _text(array):
-    """Strings as REST gives them."""
-    if array.dtype != object:
-        return array
-    decoded = [
-        item.decode() if isinstance(item, bytes) else item
-        for item in array.reshape(-1)
-    ]
-    return np.array(decoded, object).reshape(array.shape)
