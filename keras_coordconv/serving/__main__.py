@@ -7,6 +7,7 @@ predict  ask a server
 """
 
 import argparse
+import base64
 import json
 import os
 import pathlib
@@ -66,17 +67,10 @@ def build_parser():
 
 
 def run_export(args):
-    import keras
-
-    import keras_coordconv  # noqa: F401 (registers the layers)
     from keras_coordconv import serving
 
-    model = keras.saving.load_model(args.model, compile=False)
-    labels = (
-        pathlib.Path(args.labels).read_text().splitlines()
-        if args.labels
-        else None
-    )
+    model = load_model(args.model)
+    labels = read_labels(args.labels) if args.labels else None
     signatures = (
         {"serving_default": serving.encoded_image_signature(model)}
         if args.images
@@ -93,11 +87,39 @@ def run_export(args):
     print(path)
 
 
+def load_model(path):
+    import keras
+
+    import keras_coordconv  # noqa: F401 (registers the layers)
+
+    try:
+        return keras.saving.load_model(path, compile=False)
+    except Exception as error:  # Each part of a damaged file has its own.
+        raise ValueError(
+            "A model must be a .keras file that Keras can load. Received: "
+            f"{path} ({type(error).__name__}: {error})"
+        ) from error
+
+
+def read_labels(path):
+    try:
+        return pathlib.Path(path).read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"Labels must be a file of UTF-8. Received: {path} ({error.reason} "
+            f"at byte {error.start})"
+        ) from error
+
+
 def run_check(args):
     from keras_coordconv.serving import check
+    from keras_coordconv.serving import signatures
     from keras_coordconv.serving import warmup
 
     requests = warmup.read_warmup(args.folder)
+    if not requests:
+        print("No warm-up file: each signature is asked with constant inputs.")
+        requests = signatures.constant_requests(args.folder)
     answers = check.ask_in_fresh_process(args.folder, requests)
     for (signature, inputs), answer in zip(requests, answers, strict=True):
         given, got = (
@@ -129,7 +151,17 @@ def run_predict(args):
         else:
             inputs = read_json(args.inputs)
         answer = client.predict(args.model, inputs, args.signature, **chosen)
-    print(json.dumps({name: x.tolist() for name, x in answer.items()}))
+    print(
+        json.dumps(
+            {name: x.tolist() for name, x in answer.items()},
+            default=encode_bytes,
+        )
+    )
+
+
+def encode_bytes(content):
+    """As TensorFlow Serving has bytes in JSON."""
+    return {"b64": base64.b64encode(content).decode()}
 
 
 def one_input(table, signature):
@@ -163,10 +195,18 @@ def main(argv=None):
     }[args.command]
     try:
         run(args)
-    except (ValueError, RuntimeError, OSError, ImportError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+        return 0
+    except KeyboardInterrupt:
+        return 130
+    except OSError as error:
+        message = (
+            "Files and folders must be there and be writable. "
+            f"Received: {error.filename} ({error.strerror})"
+        )
+    except (ValueError, RuntimeError, ImportError) as error:
+        message = " ".join(f"{error}".split())
+    print(f"error: {message}", file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":

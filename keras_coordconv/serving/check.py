@@ -53,7 +53,7 @@ def ask(folder, requests):
         List of dictionaries of arrays by output name.
 
     Raises:
-        ValueError: if the graph needs XLA.
+        ValueError: if the graph needs XLA, or there is no such signature.
     """
     with tf.compat.v1.Session(
         graph=tf.Graph(), config=session_config()
@@ -67,7 +67,12 @@ def ask(folder, requests):
             )
         answers = []
         for name, arrays in requests:
-            signature = loaded.signature_def[name]
+            signature = loaded.signature_def.get(name)
+            if signature is None or set(arrays) != set(signature.inputs):
+                raise ValueError(
+                    "A request must be of a signature and its inputs. "
+                    f"Received: {name!r} with {list(arrays)}"
+                )
             feed = {
                 signature.inputs[key].name: array
                 for key, array in arrays.items()
@@ -143,7 +148,8 @@ def main(folder, requests_file, answers_file):
     try:
         answers = ask(folder, requests)
     except Exception as error:
-        print(error)
+        # TensorFlow goes on with where in its graph it was.
+        print(f"{error}".partition("\n")[0] or repr(error))
         return 1
     _write(answers_file, [("", answer) for answer in answers])
     return 0

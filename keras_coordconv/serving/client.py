@@ -35,7 +35,8 @@ _DTYPES = {
     "DT_BOOL": "bool",
     "DT_STRING": "string",
 }
-_HIGHEST_VERSION = 2**63 - 1
+# The server holds versions as signed integers of 64 bits.
+HIGHEST_VERSION = 2**63 - 1
 # Of a text of the server in a message.
 _LONGEST = 500
 # What reading an answer of another shape than the server's raises.
@@ -258,7 +259,7 @@ def _check_key(model, version, label):
         _check_name("label", label)
     if version is not None and not (
         _is_integer(version)
-        and 0 <= version <= _HIGHEST_VERSION
+        and 0 <= version <= HIGHEST_VERSION
         and label is None
     ):
         raise ValueError(

@@ -30,8 +30,9 @@ def write_config(
         `pathlib.Path` of models.config.
 
     Raises:
-        ValueError: if there is no model below the folder, or a label names a
-            model or version that is not there.
+        ValueError: if there is no model below the folder, a label names a
+            model or version that is not there, or a model card has no batch
+            sizes.
         ImportError: without the package tensorflow-serving-api.
     """
     from google.protobuf import text_format
@@ -97,7 +98,19 @@ def batching_parameters(batch_sizes, batch_threads):
 
 
 def _batch_sizes(version):
-    card = version / MODEL_CARD
-    if not card.exists():
+    """Batch sizes of a model card: whoever wrote it, numbers only."""
+    path = version / MODEL_CARD
+    if not path.exists():
         return BATCH_SIZES
-    return json.loads(card.read_text())["batch_sizes"]
+    try:
+        sizes = json.loads(path.read_text(encoding="utf-8"))["batch_sizes"]
+        good = all(type(size) is int and 0 < size < 2**31 for size in sizes)
+    except (LookupError, RecursionError, TypeError, ValueError):
+        sizes, good = None, False
+    if not (good and sizes):
+        raise ValueError(
+            "A model card must have `batch_sizes`, integers from 1 on. "
+            f"Received: {path} with {sizes!r:.100}. Export the model anew, or "
+            "remove its card."
+        )
+    return sizes

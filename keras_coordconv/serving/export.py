@@ -1,6 +1,7 @@
 """From a trained model to a SavedModel that TensorFlow Serving loads."""
 
 import datetime
+import gc
 import json
 import pathlib
 import warnings
@@ -13,6 +14,9 @@ from keras_coordconv import conversion
 from keras_coordconv import files
 from keras_coordconv.serving import check
 from keras_coordconv.serving import warmup as warmup_file
+from keras_coordconv.serving.signatures import check_input_names
+from keras_coordconv.serving.signatures import input_names
+from keras_coordconv.serving.signatures import output_names
 from keras_coordconv.serving.signatures import read_signatures
 from keras_coordconv.serving.signatures import tensor_signature
 from keras_coordconv.serving.signatures import with_labels
@@ -44,7 +48,8 @@ def export_for_serving(
     The version is written beside its place, loaded in a fresh process as a
     server loads it, compared there with the Keras model, and then renamed: a
     server that watches `base_path` never sees half a model, nor one that does
-    not answer.
+    not answer. Of outputs that the model draws at random, only the shapes are
+    compared.
 
     Args:
         model: A built Functional or Sequential `keras.Model`.
@@ -53,7 +58,8 @@ def export_for_serving(
         version: Positive integer. Defaults to the next free one.
         outputs: Callable from what the model returns to a dictionary of
             tensors by name, each with the batch as its first axis. Defaults to
-            the model's outputs by the names of their layers.
+            the model's outputs by their keys, where the model returns a
+            dictionary, and else by the names of their layers.
         signatures: Dictionary of further `Signature`s by name, such as
             `{"serving_default": encoded_image_signature(model)}`.
         labels: List of strings, the names of the classes. Adds `class_ids` and
@@ -65,16 +71,17 @@ def export_for_serving(
             warm-up file has a request of each for each signature.
         fold_coordinates: Boolean, whether to replace CoordConvs by plain
             convolutions first, see `keras_coordconv.fold_coordinates`.
-        card: Dictionary of what the model card is to say besides, as `task`,
+        card: Dictionary of more entries of the model card, such as `task`,
             `layer` and `metrics`.
 
     Returns:
         `pathlib.Path` of the version's folder.
 
     Raises:
-        ValueError: if the version exists already, if it is not a positive
-            integer, if two outputs have the same name, if `labels` or
-            `warmup` do not fit, or if Keras does not run on TensorFlow.
+        ValueError: if an argument is not as said here, if the version exists
+            already, if two outputs have the same name or TensorFlow cannot have
+            the name of an input, or if Keras does not run on TensorFlow.
+            Nothing is written then.
         RuntimeError: if the exported model does not load, or does not answer
             as the Keras model does.
         ImportError: if `warmup` is given, but tensorflow-serving-api is not
@@ -93,26 +100,30 @@ def export_for_serving(
         )
     base_path = pathlib.Path(base_path)
     path = base_path / str(free_version(base_path, version))
+    signatures = {"tensor": tensor_signature(model), **(signatures or {})}
     outputs = outputs or _outputs_by_name(model)
     if labels is not None:
         outputs = with_labels(outputs, labels)
-    signatures = {"tensor": tensor_signature(model), **(signatures or {})}
     signatures.setdefault("serving_default", signatures["tensor"])
-    _check_warmup(warmup, signatures)
+    _check_arguments(base_path, signatures, warmup, batch_sizes, card)
     exported = conversion.fold_coordinates(model) if fold_coordinates else model
 
     # Servers only look at folders whose name is a number.
     with files.written_whole(path) as partial:
         archive = keras.export.ExportArchive()
         functions = {}
+        endpoints = []
         for name, signature in signatures.items():
             # One function for all names of a signature.
-            endpoint = functions.setdefault(
+            function = functions.setdefault(
                 id(signature), _endpoint(exported, signature, outputs)
             )
-            archive.add_endpoint(
-                name, endpoint, input_signature=[signature.inputs]
+            endpoints.append(
+                archive.add_endpoint(
+                    name, function, input_signature=[signature.inputs]
+                )
             )
+        _track_tables(archive, endpoints)
         archive.write_out(str(partial), verbose=False)
         _write_warmup(partial, base_path, signatures, warmup, batch_sizes)
         _write_card(partial, base_path, model, batch_sizes, card)
@@ -120,40 +131,22 @@ def export_for_serving(
     return path
 
 
-def _outputs_by_name(model):
-    if isinstance(model, keras.Sequential):
-        names = [model.layers[-1].name]
-    else:
-        names = model.output_names
-    if len(set(names)) < len(names):
-        raise ValueError(
-            "The outputs of a served model must have different names. "
-            f"Received: a model with the outputs {names}. "
-            "Name them with `outputs`."
-        )
-    return lambda outputs: dict(
-        zip(names, keras.tree.flatten(outputs), strict=True)
-    )
-
-
-def _endpoint(model, signature, outputs):
-    def serve(inputs):
-        tensors = signature.to_model_inputs(inputs)
-        arguments = [tensors[tensor.name] for tensor in model.inputs]
-        results = model(
-            arguments[0] if len(arguments) == 1 else arguments, training=False
-        )
-        return {
-            name: tf.cast(output, tf.float32)
-            if output.dtype.is_floating
-            else output
-            for name, output in outputs(results).items()
-        }
-
-    return serve
-
-
-def _check_warmup(warmup, signatures):
+def _check_arguments(base_path, signatures, warmup, batch_sizes, card):
+    for place in (base_path, *base_path.parents):
+        if place.is_dir():
+            break
+        if place.exists() or place.is_symlink():
+            raise ValueError(
+                "The base path must be a folder, there or to be made. "
+                f"Received: {place}, which is a file or a broken link"
+            )
+    for name, signature in signatures.items():
+        check_input_names(list(signature.inputs))
+        if not name or name.startswith("__") or not name.isprintable():
+            raise ValueError(
+                "A signature must have a name that does not begin with __. "
+                f"Received: {name!r}"
+            )
     for name, arrays in (warmup or {}).items():
         expected = set(signatures[name].inputs) if name in signatures else None
         if expected != set(arrays):
@@ -162,6 +155,78 @@ def _check_warmup(warmup, signatures):
                 f"{ {key: list(s.inputs) for key, s in signatures.items()} }. "
                 f"Received: {name!r} with {list(arrays)}."
             )
+    if not batch_sizes or not all(
+        isinstance(size, int) and not isinstance(size, bool) and size > 0
+        for size in batch_sizes
+    ):
+        raise ValueError(
+            "`batch_sizes` must be integers from 1 on. "
+            f"Received: batch_sizes={batch_sizes!r}"
+        )
+    try:
+        json.dumps(card)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"`card` must be what JSON has. Received: {error}"
+        ) from error
+
+
+def _outputs_by_name(model):
+    names = output_names(model)
+    return lambda outputs: dict(
+        zip(names, keras.tree.flatten(outputs), strict=True)
+    )
+
+
+def _endpoint(model, signature, outputs):
+    names = input_names(model)
+    structure = model.inputs[0]
+    if not isinstance(model, keras.Sequential):
+        structure = model.input
+
+    def serve(inputs):
+        tensors = signature.to_model_inputs(inputs)
+        arguments = [tensors[name] for name in names]
+        results = model(
+            keras.tree.pack_sequence_as(structure, arguments), training=False
+        )
+        answer = outputs(results)
+        if not isinstance(answer, dict) or not all(
+            isinstance(name, str) and name for name in answer
+        ):
+            raise ValueError(
+                "`outputs` must return a dictionary of tensors by name. "
+                f"Received: {answer!r}"
+            )
+        return {
+            name: tf.cast(output, tf.float32)
+            if output.dtype.is_floating
+            else output
+            for name, output in answer.items()
+        }
+
+    return serve
+
+
+def _track_tables(archive, endpoints):
+    """Has the tables written that the endpoints look up.
+
+    Layers and functions may have them anywhere, and an endpoint has only their
+    handles: all tables that there are are compared with these.
+    """
+    handles = {
+        id(handle)
+        for endpoint in endpoints
+        for handle in endpoint.get_concrete_function().captured_inputs
+    }
+    for thing in gc.get_objects():
+        if (
+            issubclass(
+                type(thing), tf.saved_model.experimental.TrackableResource
+            )
+            and id(thing.resource_handle) in handles
+        ):
+            archive.track(thing)
 
 
 def _write_warmup(folder, base_path, signatures, warmup, batch_sizes):
@@ -212,9 +277,12 @@ def _write_card(folder, base_path, model, batch_sizes, card):
 
 
 def _check(folder, model, signatures, outputs):
-    """Compares the export, in a fresh process, with the Keras model."""
+    """Compares the export, in a fresh process, with the Keras model.
+
+    Of outputs that the model draws at random, the shapes.
+    """
     random = np.random.default_rng(0)
-    requests, expected = [], []
+    requests, expected, again = [], [], []
     for name, signature in signatures.items():
         serve = _endpoint(model, signature, outputs)
         for size in CHECKED_BATCH_SIZES:
@@ -223,31 +291,35 @@ def _check(folder, model, signatures, outputs):
             # Where the fresh process computes: a GPU rounds otherwise.
             with tf.device("CPU:0"):
                 tensors = {key: tf.constant(x) for key, x in arrays.items()}
-                answer = serve(tensors)
-            expected.append(keras.tree.map_structure(np.array, answer))
+                for answers in (expected, again):
+                    answer = serve(tensors)
+                    answers.append(keras.tree.map_structure(np.array, answer))
     replayed = warmup_file.read_warmup(folder)
     try:
         answers = check.ask_in_fresh_process(folder, [*requests, *replayed])
     except RuntimeError as error:
         raise RuntimeError(f"{error} Nothing was published.") from error
-    for (name, _), found, right in zip(
-        requests, answers, expected, strict=False
+    for (name, _), found, right, other in zip(
+        requests, answers, expected, again, strict=False
     ):
         for key, values in right.items():
-            # Classes may change places where two are equal but for rounding.
-            same = found[key].shape == values.shape and (
-                not np.issubdtype(values.dtype, np.floating)
-                or np.allclose(
-                    found[key],
-                    values,
-                    rtol=0,
-                    atol=1e-5 * max(1, np.abs(values).max(initial=0)),
-                    equal_nan=True,
-                )
-            )
-            if not same:
+            if found[key].shape != values.shape or (
+                _are_close(other[key], values)
+                and not _are_close(found[key], values)
+            ):
                 raise RuntimeError(
                     "An export must answer as the Keras model does. Received: "
                     f"other values of {key!r} from signature {name!r}. Nothing "
                     "was published."
                 )
+
+
+def _are_close(values, expected):
+    # Classes may change places where two are equal but for rounding.
+    return not np.issubdtype(expected.dtype, np.floating) or np.allclose(
+        values,
+        expected,
+        rtol=0,
+        atol=1e-5 * max(1, np.abs(expected).max(initial=0)),
+        equal_nan=True,
+    )

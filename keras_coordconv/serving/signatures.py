@@ -1,7 +1,9 @@
 """What a served model takes and gives: its signatures."""
 
 import dataclasses
+import keyword
 import pathlib
+import re
 from collections.abc import Callable
 
 import keras
@@ -14,6 +16,8 @@ from tensorflow.core.protobuf import saved_model_pb2
 from keras_coordconv.serving.client import signature_table
 
 TOP = 5
+# The input of encoded images.
+IMAGES = "image_bytes"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +49,9 @@ def read_signatures(folder):
         saved = saved_model_pb2.SavedModel.FromString(file.read_bytes())
         graph = saved.meta_graphs[0]
     except (OSError, message.DecodeError, IndexError) as error:
+        reason = getattr(error, "strerror", "not a SavedModel")
         raise ValueError(
-            f"A version must be a SavedModel. Received: {file} ({error})"
+            f"A version must be a SavedModel. Received: {file} ({reason})"
         ) from error
     return signature_table(
         {
@@ -58,15 +63,90 @@ def read_signatures(folder):
     )
 
 
+def constant_requests(folder):
+    """A request of one constant example for each signature of a SavedModel.
+
+    Returns:
+        List of pairs of a signature's name and a dictionary of arrays.
+    """
+    requests = []
+    for name, table in read_signatures(folder).items():
+        arrays = {}
+        for key, spec in table["inputs"].items():
+            spec = tf.TensorSpec(spec["shape"], spec["dtype"])
+            if spec.shape.rank is None:
+                spec = tf.TensorSpec((None,), spec.dtype)
+            arrays[key] = _example(spec, 1, None)
+            if key == IMAGES:
+                arrays[key][:] = _png(np.full((8, 8, 3), 128, "uint8"))
+        requests.append((name, arrays))
+    return requests
+
+
+def input_names(model):
+    """Names of the inputs, in the order of `model.inputs`.
+
+    They are the keys, where the model was built with a dictionary of inputs,
+    and else the names of the input layers.
+
+    Raises:
+        ValueError: if two are the same, or TensorFlow cannot have one.
+    """
+    if not (isinstance(model, keras.Model) and getattr(model, "inputs", None)):
+        raise ValueError(
+            "A served model must be a Functional or Sequential keras.Model "
+            f"that is built. Received: {model!r}"
+        )
+    names = [tensor.name for tensor in model.inputs]
+    if not isinstance(model, keras.Sequential):
+        names = _names(model.input, names)
+    check_input_names(names)
+    return names
+
+
+def output_names(model):
+    """Names of the outputs, as `input_names`; each in the flat order.
+
+    Raises:
+        ValueError: if two are the same.
+    """
+    if isinstance(model, keras.Sequential):
+        return [model.layers[-1].name]
+    names = _names(model.output, model.output_names)
+    if len(set(names)) < len(names):
+        raise ValueError(
+            "The outputs of a served model must have different names. "
+            f"Received: a model with the outputs {names}. "
+            "Name them with `outputs`."
+        )
+    return names
+
+
+def check_input_names(names):
+    for name in names:
+        # TensorFlow renames some others, and fails for the rest.
+        if (
+            not re.fullmatch("[A-Za-z][A-Za-z0-9_]*", f"{name}")
+            or keyword.iskeyword(name)
+            or name == "self"
+            or names.count(name) > 1
+        ):
+            raise ValueError(
+                "The inputs of a served model must have different names of "
+                "letters, digits and _, with a letter first, that are no words "
+                f"of Python's. Received: {name!r}"
+            )
+
+
 def tensor_signature(model):
     """The signature that takes the model's own inputs by their names."""
     specs = {
-        tensor.name: tf.TensorSpec(
+        name: tf.TensorSpec(
             (None, *tensor.shape[1:]),
             keras.backend.standardize_dtype(tensor.dtype),
-            name=tensor.name,
+            name=name,
         )
-        for tensor in model.inputs
+        for name, tensor in zip(input_names(model), model.inputs, strict=True)
     }
 
     def examples(batch_size, random=None):
@@ -123,7 +203,7 @@ def encoded_image_signature(model, preprocess=None, size=None):
             "A batch of images needs one size. "
             f"Received: a model of shape {shape} and size={size}. Give `size`."
         )
-    (name,) = (tensor.name for tensor in model.inputs)
+    (name,) = input_names(model)
     preprocess = preprocess or (
         lambda image: tf.image.resize(image, size, antialias=True)
     )
@@ -140,7 +220,7 @@ def encoded_image_signature(model, preprocess=None, size=None):
     def to_model_inputs(tensors):
         images = tf.map_fn(
             decode,
-            tensors["image_bytes"],
+            tensors[IMAGES],
             fn_output_signature=tf.TensorSpec((*size, shape[3]), tf.float32),
         )
         return {name: images}
@@ -148,16 +228,16 @@ def encoded_image_signature(model, preprocess=None, size=None):
     def examples(batch_size, random=None):
         pixels = (*size, shape[3])
         files = [
-            tf.io.encode_png(
+            _png(
                 np.full(pixels, 128, "uint8")
                 if random is None
                 else random.integers(0, 256, pixels, "uint8")
-            ).numpy()
+            )
             for _ in range(batch_size)
         ]
-        return {"image_bytes": np.array(files, object)}
+        return {IMAGES: np.array(files, object)}
 
-    inputs = {"image_bytes": tf.TensorSpec((None,), tf.string, "image_bytes")}
+    inputs = {IMAGES: tf.TensorSpec((None,), tf.string, IMAGES)}
     return Signature(inputs, to_model_inputs, examples)
 
 
@@ -194,6 +274,19 @@ def with_labels(outputs, labels):
         return answer
 
     return labelled
+
+
+def _names(structure, names):
+    """Keys of a structure with dictionaries, or else the names given."""
+    paths = [path for path, _ in keras.tree.flatten_with_path(structure)]
+    return [
+        next((key for key in path[::-1] if isinstance(key, str)), name)
+        for path, name in zip(paths, names, strict=True)
+    ]
+
+
+def _png(image):
+    return tf.io.encode_png(image).numpy()
 
 
 def _example(spec, batch_size, random):

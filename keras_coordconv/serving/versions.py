@@ -1,6 +1,9 @@
 """The versions of a served model: folders named by numbers."""
 
 import pathlib
+import re
+
+from keras_coordconv.serving.client import HIGHEST_VERSION
 
 # Within a version's folder; the server does not read it.
 MODEL_CARD = "assets.extra/model_card.json"
@@ -9,8 +12,14 @@ MODEL_CARD = "assets.extra/model_card.json"
 def versions(base_path):
     """The versions below a folder, ascending."""
     base_path = pathlib.Path(base_path)
-    names = base_path.iterdir() if base_path.is_dir() else ()
-    return sorted(int(path.name) for path in names if path.name.isdecimal())
+    paths = base_path.iterdir() if base_path.is_dir() else ()
+    # As `str` writes numbers: 007 is no version.
+    return sorted(
+        int(path.name)
+        for path in paths
+        if re.fullmatch("0|[1-9][0-9]*", path.name)
+        and int(path.name) <= HIGHEST_VERSION
+    )
 
 
 def next_version(base_path):
@@ -29,10 +38,15 @@ def free_version(base_path, version=None):
         ValueError: if the version is not a positive integer, or exists.
     """
     if version is None:
-        return next_version(base_path)
-    if not isinstance(version, int) or version < 1:
+        version = next_version(base_path)
+    if (
+        not isinstance(version, int)
+        or isinstance(version, bool)
+        or not 1 <= version <= HIGHEST_VERSION
+    ):
         raise ValueError(
-            f"`version` must be a positive integer. Received: version={version}"
+            "`version` must be an integer from 1 to 2^63 - 1. "
+            f"Received: version={version!r}"
         )
     if pathlib.Path(base_path, str(version)).exists():
         raise ValueError(
@@ -44,9 +58,18 @@ def free_version(base_path, version=None):
 
 
 def models(folder):
-    """The versions of each model below a folder, by the model's name."""
+    """The versions of each model below a folder, by the model's name.
+
+    Raises:
+        ValueError: if there is no such folder.
+    """
+    folder = pathlib.Path(folder)
+    if not folder.is_dir():
+        raise ValueError(
+            f"A folder to serve must be a folder. Received: {folder}"
+        )
     found = {}
-    for path in sorted(pathlib.Path(folder).iterdir()):
+    for path in sorted(folder.iterdir()):
         numbers = [
             number
             for number in versions(path)

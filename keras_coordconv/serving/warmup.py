@@ -8,6 +8,7 @@ import pathlib
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf import message
 
 BATCH_SIZES = (1, 2, 4, 8, 16, 32)
 FILE = "assets.extra/tf_serving_warmup_requests"
@@ -49,6 +50,10 @@ def read_warmup(folder):
 
     Returns:
         List of pairs, empty where there is no such file.
+
+    Raises:
+        ValueError: if the file is damaged.
+        ImportError: without the package tensorflow-serving-api.
     """
     path = pathlib.Path(folder) / FILE
     if not path.exists():
@@ -56,15 +61,23 @@ def read_warmup(folder):
     from tensorflow_serving.apis import prediction_log_pb2
 
     requests = []
-    for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
-        request = prediction_log_pb2.PredictionLog.FromString(
-            record
-        ).predict_log.request
-        arrays = {
-            key: tf.make_ndarray(tensor)
-            for key, tensor in request.inputs.items()
-        }
-        requests.append((request.model_spec.signature_name, arrays))
+    try:
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+            log = prediction_log_pb2.PredictionLog.FromString(record)
+            request = log.predict_log.request
+            arrays = {
+                key: tf.make_ndarray(tensor)
+                for key, tensor in request.inputs.items()
+            }
+            requests.append((request.model_spec.signature_name, arrays))
+        if not requests:
+            raise ValueError("No record")
+    except (tf.errors.OpError, message.DecodeError, TypeError, ValueError) as e:
+        raise ValueError(
+            "A warm-up file must be records of requests. "
+            f"Received: {path}, damaged after {len(requests)} of them. "
+            "Export the model anew."
+        ) from e
     return requests
 
 

@@ -53,7 +53,7 @@ def test_check_replays_the_warm_up(folder):
 def test_check_of_half_a_version(tmp_path, capsys):
     assert main(["check", str(tmp_path)]) == 2
     error = capsys.readouterr().err
-    assert error.startswith("error: A served model must load and answer")
+    assert error.startswith("error: A version must be a SavedModel")
     assert "published" not in error
 
 

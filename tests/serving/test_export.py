@@ -4,6 +4,7 @@ import pathlib
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -13,9 +14,12 @@ from PIL import Image
 import keras_coordconv
 from keras_coordconv import files
 from keras_coordconv.models import coordinate_classification
+from keras_coordconv.serving import Signature
 from keras_coordconv.serving import check
 from keras_coordconv.serving import encoded_image_signature
 from keras_coordconv.serving import export_for_serving
+from keras_coordconv.serving.signatures import read_signatures
+from keras_coordconv.serving.signatures import tensor_signature
 
 pytestmark = pytest.mark.tensorflow_backend
 
@@ -133,10 +137,214 @@ def test_versions_count_up_and_are_never_changed(tmp_path):
     assert {path: path.read_bytes() for path in files_below(tmp_path)} == before
 
 
-@pytest.mark.parametrize("version", [0, -1, "2", 1.5])
+@pytest.mark.parametrize("version", [0, -1, "2", 1.5, True, 2**63, "../2"])
 def test_bad_version(tmp_path, version):
     with pytest.raises(ValueError, match="Received: version="):
         export_for_serving(small_model(), tmp_path, version=version)
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [(), (0,), (1, -1), (1.5,), ("a",), (True,), ("4 }\nx { value: 1",)],
+)
+def test_bad_batch_sizes(tmp_path, sizes):
+    with pytest.raises(ValueError, match="Received: batch_sizes="):
+        export_for_serving(small_model(), tmp_path, batch_sizes=sizes)
+    assert not files_below(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["file", "file/below", "link", "link/below"])
+def test_base_path_that_is_no_folder(tmp_path, name):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="a file or a broken link"):
+        export_for_serving(small_model(), tmp_path / name)
+    assert files_below(tmp_path) == [tmp_path / "file"]
+
+
+@pytest.mark.parametrize("value", [np.float32(1), {1, 2}, b"x", object()])
+def test_card_that_is_no_json(tmp_path, value):
+    with pytest.raises(ValueError, match="`card` must be what JSON has"):
+        export_for_serving(small_model(), tmp_path, card={"metrics": value})
+    assert not files_below(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["a b", "self", "1a", "_a", "a-b", "a.b", "class", "ä", "a:0"]
+)
+def test_input_names_that_tensorflow_cannot_have(tmp_path, name):
+    """It fails for some, and calls others by another name: `arg_1a`."""
+    inputs = keras.Input((2,), name=name)
+    model = keras.Model(inputs, keras.layers.Dense(1, name="sum")(inputs))
+    with pytest.raises(ValueError, match=f"Received: '{name}'"):
+        export_for_serving(model, tmp_path)
+    good = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    signature = tensor_signature(good)
+    signatures = {"other": replace(signature, inputs={name: signature.inputs})}
+    with pytest.raises(ValueError, match=f"Received: '{name}'"):
+        export_for_serving(good, tmp_path, signatures=signatures)
+    assert not files_below(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["", "__hidden", "two\nlines"])
+def test_signature_names_that_are_none(tmp_path, name):
+    model = small_model()
+    signatures = {name: tensor_signature(model)}
+    with pytest.raises(ValueError, match="A signature must have a name"):
+        export_for_serving(model, tmp_path, signatures=signatures)
+
+
+def subclassed():
+    class Plain(keras.Model):
+        def call(self, inputs):
+            return inputs
+
+    return Plain()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        subclassed,
+        lambda: keras.Sequential([keras.layers.Dense(1)]),
+        lambda: keras.layers.Dense(1),
+        lambda: "model.keras",
+        lambda: None,
+    ],
+)
+def test_models_that_cannot_be_served(tmp_path, make):
+    with pytest.raises(ValueError, match="Functional or Sequential"):
+        export_for_serving(make(), tmp_path)
+    assert not files_below(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [lambda y: y, lambda y: {1: y}, lambda y: {"": y}, lambda y: None],
+)
+def test_outputs_that_are_no_dictionary(tmp_path, outputs):
+    with pytest.raises(ValueError, match="must return a dictionary"):
+        export_for_serving(small_model(), tmp_path, outputs=outputs)
+    assert not files_below(tmp_path)
+
+
+def two_inputs(make):
+    """A model of 2 a + b, with inputs as `make` has them of `a` and `b`."""
+    a, b = keras.Input((2,), name="first"), keras.Input((2,), name="second")
+    total = keras.layers.Add(name="sum")([2 * a, b])
+    return keras.Model(make(a, b), {"total": total, "rest": a - b})
+
+
+@pytest.mark.usefixtures("asked_here")
+@pytest.mark.parametrize(
+    ("make", "names"),
+    [
+        (lambda a, b: [a, b], ["first", "second"]),
+        (lambda a, b: {"left": a, "right": b}, ["left", "right"]),
+        # Keras sorts the keys of dictionaries.
+        (lambda a, b: {"z": a, "b": b}, ["z", "b"]),
+        (lambda a, b: [{"z": a}, b], ["z", "second"]),
+    ],
+)
+def test_names_are_the_keys_of_dictionaries(tmp_path, make, names):
+    path = export_for_serving(two_inputs(make), tmp_path)
+    table = read_signatures(path)["tensor"]
+    assert set(table["inputs"]) == set(names)
+    assert set(table["outputs"]) == {"total", "rest"}
+    inputs = dict(zip(names, np.float32([[[1, 2]], [[3, 4]]]), strict=True))
+    (answer,) = check.ask(path, [("tensor", inputs)])
+    np.testing.assert_array_equal(answer["total"], [[5, 8]])
+    np.testing.assert_array_equal(answer["rest"], [[-2, -2]])
+
+
+def lookup_model():
+    words = keras.Input((1,), dtype="string", name="words")
+    lookup = keras.layers.StringLookup(vocabulary=["a", "b"], name="numbers")
+    return keras.Model(words, lookup(words))
+
+
+def nested_lookup_model():
+    words = keras.Input((1,), dtype="string", name="words")
+    inner = lookup_model()
+    return keras.Model(words, {"numbers": inner(words)})
+
+
+def text_model():
+    words = keras.Input((1,), dtype="string", name="words")
+    vectorize = keras.layers.TextVectorization(
+        vocabulary=["a", "b"], output_sequence_length=1, name="numbers"
+    )
+    return keras.Model(words, vectorize(words))
+
+
+@pytest.mark.usefixtures("asked_here")
+@pytest.mark.parametrize(
+    "make", [lookup_model, nested_lookup_model, text_model]
+)
+def test_models_with_tables(tmp_path, make):
+    path = export_for_serving(make(), tmp_path)
+    words = {"words": np.array([[b"b"], [b"a"], [b"other"]], object)}
+    (answer,) = check.ask(path, [("tensor", words)])
+    expected = make().predict_on_batch(np.array([["b"], ["a"], ["other"]]))
+    expected = expected["numbers"] if isinstance(expected, dict) else expected
+    np.testing.assert_array_equal(answer["numbers"], expected)
+
+
+@pytest.mark.usefixtures("asked_here")
+def test_tables_of_signatures_and_outputs(tmp_path):
+    import tensorflow as tf
+
+    def table(values):
+        pairs = tf.lookup.KeyValueTensorInitializer(["a", "b"], values)
+        return tf.lookup.StaticHashTable(pairs, -1.0)
+
+    first, second = table([1.0, 2.0]), table([3.0, 4.0])
+    inputs = keras.Input((1,), name="number")
+    model = keras.Model(inputs, keras.layers.ReLU(name="same")(inputs))
+    spec = tf.TensorSpec((None, 1), tf.string, "word")
+    signature = Signature(
+        {"word": spec},
+        lambda tensors: {"number": first.lookup(tensors["word"])},
+        lambda size, random=None: {"word": np.full((size, 1), b"b", object)},
+    )
+    path = export_for_serving(
+        model,
+        tmp_path,
+        signatures={"serving_default": signature},
+        outputs=lambda y: {
+            "y": y,
+            "b": second.lookup(tf.fill(tf.shape(y), "b")),
+        },
+    )
+    words = {"word": np.array([[b"a"], [b"b"]], object)}
+    (answer,) = check.ask(path, [("serving_default", words)])
+    np.testing.assert_array_equal(answer["y"], [[1], [2]])
+    np.testing.assert_array_equal(answer["b"], [[4], [4]])
+
+
+@pytest.mark.parametrize("seeded", [True, False])
+@pytest.mark.usefixtures("asked_here")
+def test_random_outputs_are_not_compared(tmp_path, seeded):
+    class Noise(keras.layers.Layer):
+        def __init__(self, **arguments):
+            super().__init__(**arguments)
+            self.seed = keras.random.SeedGenerator(0)
+
+        def call(self, inputs):
+            import tensorflow as tf
+
+            shape = keras.ops.shape(inputs)
+            if seeded:
+                return inputs + keras.random.normal(shape, seed=self.seed)
+            return inputs + tf.random.normal(shape)
+
+    inputs = keras.Input((3,), name="numbers")
+    model = keras.Model(inputs, {"noisy": Noise()(inputs), "plain": 2 * inputs})
+    path = export_for_serving(model, tmp_path)
+    numbers = {"numbers": np.ones((2, 3), "float32")}
+    one, other = check.ask(path, [("tensor", numbers)] * 2)
+    np.testing.assert_array_equal(one["plain"], 2 * numbers["numbers"])
+    assert np.abs(one["noisy"] - other["noisy"]).min() > 0
 
 
 def test_outputs_need_different_names(tmp_path):

@@ -1,0 +1,288 @@
+"""The command line on files that are damaged: one line, and exit status 2."""
+
+import json
+import shutil
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+
+import keras_coordconv
+from keras_coordconv.serving import check
+from keras_coordconv.serving import encoded_image_signature
+from keras_coordconv.serving import export_for_serving
+from keras_coordconv.serving import write_config
+from keras_coordconv.serving.__main__ import main
+
+pytestmark = pytest.mark.tensorflow_backend
+pytest.importorskip("tensorflow_serving")
+
+
+@pytest.fixture(autouse=True)
+def asked_here(monkeypatch):
+    """In this process, as `ask_in_fresh_process` has it in its own."""
+
+    def ask(folder, requests):
+        try:
+            return check.ask(folder, requests)
+        except Exception as error:
+            raise RuntimeError(
+                f"A served model must load and answer. Received: {error}"
+            ) from error
+
+    monkeypatch.setattr(check, "ask_in_fresh_process", ask)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A folder with model.keras and photos/1, the model and its version."""
+    folder = tmp_path_factory.mktemp("whole")
+    inputs = keras.Input((6, 6, 3), name="image")
+    outputs = keras_coordconv.CoordConv2D(2, 3, name="features")(inputs)
+    model = keras.Model(inputs, outputs)
+    model.save(folder / "model.keras")
+    images = {"serving_default": encoded_image_signature(model)}
+    export_for_serving(
+        model, folder / "photos", signatures=images, batch_sizes=(1, 2)
+    )
+    return folder
+
+
+@pytest.fixture
+def folder(whole, tmp_path):
+    return shutil.copytree(whole, tmp_path / "models")
+
+
+def is_one_line(capsys, message):
+    """Whether one line says what is wrong, and nothing else is printed."""
+    printed = capsys.readouterr().err.strip().splitlines()
+    errors = [line for line in printed if line.startswith("error: ")]
+    return (
+        len(errors) == 1
+        and message in errors[0]
+        and "Received: " in errors[0]
+        and "Traceback" not in "".join(printed)
+    )
+
+
+def rewrite(path, change):
+    """Changes the parts of a .keras file, `None` for none."""
+    with zipfile.ZipFile(path) as file:
+        parts = {name: file.read(name) for name in file.namelist()}
+    change(parts)
+    with zipfile.ZipFile(path, "w") as file:
+        for name, content in parts.items():
+            file.writestr(name, content)
+
+
+def set_config(path, content):
+    rewrite(path, lambda parts: parts.update({"config.json": content}))
+
+
+def flip_bytes(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    path.write_bytes(content)
+
+
+def save_unregistered(path):
+    config = json.loads(zipfile.ZipFile(path).read("config.json"))
+    for layer in config["config"]["layers"]:
+        if layer["class_name"] == "CoordConv2D":
+            layer["class_name"] = "NoSuchLayer"
+            layer["module"] = "nowhere"
+            layer["registered_name"] = "nowhere>NoSuchLayer"
+    set_config(path, json.dumps(config))
+
+
+def save_unbuilt(path):
+    keras.Sequential([keras.layers.Dense(1)]).save(path)
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Subclassed(keras.Model):
+    def call(self, inputs):
+        return inputs
+
+
+def save_subclassed(path):
+    model = Subclassed()
+    model(np.zeros((1, 2)))
+    model.save(path)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.unlink(),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(b"junk"),
+        lambda path: path.write_bytes(path.read_bytes()[:2000]),
+        flip_bytes,
+        lambda path: rewrite(path, lambda parts: parts.pop("config.json")),
+        lambda path: rewrite(path, lambda p: p.pop("model.weights.h5")),
+        lambda path: set_config(path, "[]"),
+        lambda path: set_config(path, "{}"),
+        lambda path: set_config(path, "3"),
+        lambda path: set_config(path, '{"class_name": "Functional"}'),
+        lambda path: set_config(path, b"\xff"),
+        lambda path: rewrite(
+            path, lambda parts: parts.update({"model.weights.h5": b"junk"})
+        ),
+        save_unregistered,
+        save_unbuilt,
+        save_subclassed,
+    ],
+)
+def test_export_of_damaged_models(folder, capsys, damage):
+    damage(folder / "model.keras")
+    arguments = [f"{folder}/model.keras", f"{folder}/other"]
+    assert main(["export", *arguments]) == 2
+    assert is_one_line(capsys, "model")
+    assert not (folder / "other").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--labels", "{}/labels"], "UTF-8"),
+        (["--labels", "{}/nowhere"], "nowhere (No such file"),
+        (["--labels", "{}"], "(Is a directory)"),
+        (["--version", "0"], "version=0"),
+        (["--version", "1"], "never changed"),
+        (["--version", f"{2**63}"], f"version={2**63}"),
+    ],
+)
+def test_export_with_arguments_that_are_wrong(
+    folder, capsys, arguments, message
+):
+    (folder / "labels").write_bytes(b"caf\xe9\n")
+    arguments = [argument.format(folder) for argument in arguments]
+    model, base_path = f"{folder}/model.keras", f"{folder}/photos"
+    assert main(["export", model, base_path, *arguments]) == 2
+    assert is_one_line(capsys, message)
+    assert main(["export", model, model]) == 2
+    assert is_one_line(capsys, "a file or a broken link")
+
+
+WARMUP = "photos/1/assets.extra/tf_serving_warmup_requests"
+
+
+def write_record(path, content):
+    import tensorflow as tf
+
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        writer.write(content)
+
+
+def write_request(path, signature, **inputs):
+    from keras_coordconv.serving import warmup
+
+    warmup.write_warmup(path.parents[1], "photos", [(signature, inputs)])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(b"junk"),
+        lambda path: path.write_bytes(path.read_bytes()[:-3]),
+        flip_bytes,
+        lambda path: write_record(path, b"\xff\xff"),
+        lambda path: write_record(path, b""),
+        lambda path: write_request(
+            path, "nobody", image=np.zeros((1, 6, 6, 3))
+        ),
+        lambda path: write_request(path, "tensor", picture=np.zeros(1)),
+        lambda path: write_request(path, "tensor", image=np.zeros(1)),
+        lambda path: write_request(
+            path, "serving_default", image_bytes=np.array([b"junk"], object)
+        ),
+    ],
+)
+def test_check_of_damaged_warm_up_files(folder, capsys, damage):
+    damage(folder / WARMUP)
+    assert main(["check", f"{folder}/photos/1"]) == 2
+    assert is_one_line(capsys, "must ")
+
+
+def test_check_without_a_warm_up_file(folder, capsys):
+    (folder / WARMUP).unlink()
+    assert main(["check", f"{folder}/photos/1"]) == 0
+    printed = capsys.readouterr().out
+    assert "serving_default: image_bytes[1] -> features[1, 4, 4, 2]" in printed
+    assert "tensor: image[1, 6, 6, 3] -> features[1, 4, 4, 2]" in printed
+    assert "2 requests" in printed
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        shutil.rmtree,
+        lambda version: shutil.rmtree(version / "variables"),
+        lambda version: (version / "saved_model.pb").unlink(),
+        lambda version: (version / "saved_model.pb").write_bytes(b""),
+        lambda version: (version / "saved_model.pb").write_bytes(b"junk"),
+        lambda version: flip_bytes(version / "variables/variables.index"),
+        lambda version: (version / "variables/variables.index").write_bytes(
+            b""
+        ),
+    ],
+)
+@pytest.mark.parametrize("has_warmup", [True, False])
+def test_check_of_damaged_versions(folder, capsys, damage, has_warmup):
+    if not has_warmup:
+        (folder / WARMUP).unlink()
+    damage(folder / "photos/1")
+    assert main(["check", f"{folder}/photos/1"]) == 2
+    assert is_one_line(capsys, "must ")
+
+
+CARD = "photos/1/assets.extra/model_card.json"
+INJECTED = "1\nnum_batch_threads { value: 1000 }"
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        b"",
+        b"junk",
+        b"\xff",
+        b"[]",
+        b"3",
+        b"null",
+        b"[" * 100_000,
+        b"{}",
+        *(
+            json.dumps({"batch_sizes": sizes}).encode()
+            for sizes in (
+                *([], {}, None, 3, "12", ["1"], [INJECTED], [1.5], [True]),
+                *([0], [-1], [2**31], [[1]], [1, None], {"1": 2}),
+            )
+        ),
+    ],
+    ids=lambda card: card[:50],
+)
+def test_config_of_damaged_cards(folder, capsys, card):
+    (folder / CARD).write_bytes(card)
+    assert main(["config", f"{folder}"]) == 2
+    assert is_one_line(capsys, "A model card must have `batch_sizes`")
+    assert not (folder / "models.config").exists()
+
+
+def test_config_of_good_cards(folder):
+    (folder / CARD).write_text('{"batch_sizes": [4, 2]}')
+    write_config(folder)
+    lines = (folder / "photos/1/batching_params.pbtxt").read_text().splitlines()
+    assert "allowed_batch_sizes: 2" in lines
+    assert "max_batch_size { value: 4 }" in lines
+    (folder / CARD).unlink()
+    write_config(folder)
+
+
+@pytest.mark.parametrize(
+    "name", ["nowhere", "model.keras", "photos/1/variables"]
+)
+def test_config_of_folders_without_models(folder, capsys, name):
+    assert main(["config", f"{folder / name}"]) == 2
+    assert is_one_line(capsys, "A folder to serve must")
