@@ -29,55 +29,53 @@ from keras_coordconv.datasets import not_so_clevr
 from keras_coordconv.models import blocks
 from keras_coordconv.models import coordinate_classification
 from keras_coordconv.training import arguments
-from keras_coordconv.training import experiment
+from keras_coordconv.training import history
+from keras_coordconv.training import optimizers
+from keras_coordconv.training.run import Run
 
-TASK = "coordinate_classification"
-COORDCONV_RECIPE = {
-    "epochs": 3,
-    "batch_size": 4,
-    "learning_rate": 0.003,
-    "warmup_epochs": 0.5,
-    "l2": 0.0,
-}
-CONV_RECIPE = {
-    "epochs": 250,
-    "batch_size": 32,
-    "learning_rate": 0.01,
-    "warmup_epochs": 0.5,
-    "l2": 1e-4,
-}
+NAME = "coordinate_classification"
 RECIPES = {
-    (layer, split): recipe
-    for layer, recipe in (
-        ("coordconv", COORDCONV_RECIPE),
-        ("conv", CONV_RECIPE),
-    )
-    for split in not_so_clevr.SPLITS
+    "--layer coordconv": {
+        "initialization": "offsets",
+        "epochs": 3,
+        "batch_size": 4,
+        "learning_rate": 0.003,
+        "warmup_epochs": 0.5,
+        "l2": 0.0,
+    },
+    "--layer conv": {
+        "filter_size": 3,
+        "width": 2,
+        "epochs": 250,
+        "batch_size": 32,
+        "learning_rate": 0.01,
+        "warmup_epochs": 0.5,
+        "l2": 0.0001,
+    },
+    "--layer conv --split quadrant": {"epochs": 20, "l2": 0.001},
 }
 
 
 def build_parser():
-    parser, model = arguments.build_task_parser(__doc__)
+    parser = arguments.build_parser(__doc__)
+    model = arguments.add_task(parser, not_so_clevr.SPLITS)
     model.add_argument(
         "--initialization",
         choices=blocks.INITIALIZATIONS,
-        default="offsets",
-        help="CoordConv net: how its first layer begins, as in the paper or "
-        "with the offsets of (x, y) from each pixel (default: %(default)s)",
+        help="how the first layer of the CoordConv net begins: as in the "
+        "paper, or with the offsets of (x, y) from each pixel",
     )
     model.add_argument(
         "--filter-size",
         type=arguments.positive_integer,
-        default=3,
-        help="kernel size of the deconvolution net (default: %(default)s)",
+        help="kernel size of the deconvolution net",
     )
     model.add_argument(
         "--width",
         type=arguments.positive_integer,
-        default=2,
-        help="filters of the deconvolution net, factor (default: %(default)s)",
+        help="factor on the number of filters of the deconvolution net",
     )
-    arguments.add_recipe(parser, RECIPES)
+    arguments.add_training(parser)
     return parser
 
 
@@ -91,22 +89,51 @@ def build_model(args):
     )
 
 
-def build_dataset(args, subset, batch_size, shuffle_seed):
-    return not_so_clevr.task_dataset(
-        TASK,
-        args.split,
-        subset,
-        batch_size=batch_size,
-        shuffle_seed=shuffle_seed,
-        limit_examples=args.limit_examples,
+def build_dataset(args, subset, batch_size=64, **order):
+    return not_so_clevr.dataset(
+        args.split, subset, batch_size, args.limit_examples, **order
+    ).map(lambda example: (example["location"], example["pixel"]))
+
+
+@arguments.command
+def main(argv=None):
+    args = arguments.parse(build_parser(), RECIPES, argv)
+    run = Run(NAME, args)
+
+    shuffled = build_dataset(
+        args,
+        "train",
+        args.batch_size,
+        shuffle_seed=args.seed,
+        passes_done=run.epochs_done,
+    ).take(args.steps_per_epoch or -1)
+    data = {subset: build_dataset(args, subset) for subset in ("train", "test")}
+
+    model = build_model(args)
+    model.summary()
+    model.compile(
+        optimizers.paper_adam(args, len(shuffled)),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+        steps_per_execution=min(16, len(shuffled)),
+    )
+    perfect = history.TimeToPerfect(data["train"], "accuracy", at_least=1)
+    run.fit(
+        model,
+        shuffled,
+        args.epochs,
+        validation_data=data["test"],
+        callbacks=[perfect],
     )
 
-
-def compile_arguments(args):
-    return {
-        "loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        "metrics": ["accuracy"],
-    }
+    best = run.best_model()
+    metrics = run.evaluate(best, **data)
+    metrics["seconds_to_perfect"] = perfect.seconds(run.history)
+    for name, figure in draw_figures(best, args, data).items():
+        run.save_figure(name, figure)
+    if args.export_dir:
+        export(best, args, metrics)
+    return run.finish(metrics)
 
 
 def draw_figures(model, args, data):
@@ -128,22 +155,17 @@ def draw_figures(model, args, data):
     }
 
 
-EXPERIMENT = experiment.Experiment(
-    name=TASK,
-    recipes=RECIPES,
-    build_dataset=build_dataset,
-    build_model=build_model,
-    compile_arguments=compile_arguments,
-    score="accuracy",
-    score_format="{:.2%}",
-    is_perfect=lambda accuracy: accuracy == 1,
-    draw_figures=draw_figures,
-    serving_outputs=coordinate_classification.serving_outputs,
-)
+def export(model, args, metrics):
+    # TensorFlow only, as --export-dir says.
+    from keras_coordconv.serving import export_for_serving
 
-
-def main(argv=None):
-    return experiment.run(EXPERIMENT, build_parser(), argv)
+    exported = export_for_serving(
+        model,
+        args.export_dir,
+        outputs=coordinate_classification.serving_outputs,
+        card={"task": NAME, **vars(args), "metrics": metrics},
+    )
+    print(f"exported: {exported}")
 
 
 if __name__ == "__main__":

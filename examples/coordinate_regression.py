@@ -21,35 +21,33 @@ import os
 # off; it reads this when it is imported.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-from keras_coordconv import metrics
 from keras_coordconv import plots
 from keras_coordconv.datasets import not_so_clevr
+from keras_coordconv.metrics import MeanPixelDistance
 from keras_coordconv.models import coordinate_regression
 from keras_coordconv.training import arguments
-from keras_coordconv.training import experiment
+from keras_coordconv.training import history
+from keras_coordconv.training import optimizers
+from keras_coordconv.training.run import Run
 
-TASK = "coordinate_regression"
-COORDCONV_RECIPE = {
-    "epochs": 10,
-    "batch_size": 32,
-    "learning_rate": 0.003,
-    "warmup_epochs": 0.5,
-    "l2": 1e-5,
-}
-CONV_RECIPE = {
-    "epochs": 30,
-    "batch_size": 64,
-    "learning_rate": 0.001,
-    "warmup_epochs": 0.5,
-    "l2": 1e-5,
-}
+NAME = "coordinate_regression"
 RECIPES = {
-    (layer, split): recipe
-    for layer, recipe in (
-        ("coordconv", COORDCONV_RECIPE),
-        ("conv", CONV_RECIPE),
-    )
-    for split in not_so_clevr.SPLITS
+    "--layer coordconv": {
+        "pixel_scale": 2.0,
+        "coordinate_scale": 0.02,
+        "epochs": 10,
+        "batch_size": 32,
+        "learning_rate": 0.003,
+        "warmup_epochs": 0.5,
+        "l2": 0.00001,
+    },
+    "--layer conv": {
+        "epochs": 30,
+        "batch_size": 64,
+        "learning_rate": 0.001,
+        "warmup_epochs": 0.5,
+        "l2": 0.00001,
+    },
 }
 # The paper has one convolution net for each split.
 CONV_MODELS = {
@@ -59,22 +57,21 @@ CONV_MODELS = {
 
 
 def build_parser():
-    parser, model = arguments.build_task_parser(__doc__)
+    parser = arguments.build_parser(__doc__)
+    model = arguments.add_task(parser, not_so_clevr.SPLITS)
     model.add_argument(
         "--pixel-scale",
         type=arguments.not_negative_number,
-        default=2.0,
-        help="CoordConv net: factor on the first layer's initial weights of "
-        "the image, 1 in the paper (default: %(default)s)",
+        help="factor on the initial weights of the image in the first layer "
+        "of the CoordConv net, 1 in the paper",
     )
     model.add_argument(
         "--coordinate-scale",
         type=arguments.not_negative_number,
-        default=0.02,
-        help="CoordConv net: factor on the first layer's initial weights of "
-        "the coordinates, 1 in the paper (default: %(default)s)",
+        help="factor on the initial weights of the coordinates in the first "
+        "layer of the CoordConv net, 1 in the paper",
     )
-    arguments.add_recipe(parser, RECIPES)
+    arguments.add_training(parser)
     return parser
 
 
@@ -88,66 +85,83 @@ def build_model(args):
     return CONV_MODELS[args.split](l2=args.l2)
 
 
-def build_dataset(args, subset, batch_size, shuffle_seed):
-    return not_so_clevr.task_dataset(
-        TASK,
-        args.split,
-        subset,
-        batch_size=batch_size,
-        shuffle_seed=shuffle_seed,
-        limit_examples=args.limit_examples,
+def build_dataset(args, subset, batch_size=64, **order):
+    return not_so_clevr.dataset(
+        args.split, subset, batch_size, args.limit_examples, **order
+    ).map(lambda example: (example["center"], example["normalized_location"]))
+
+
+@arguments.command
+def main(argv=None):
+    args = arguments.parse(build_parser(), RECIPES, argv)
+    run = Run(NAME, args)
+
+    shuffled = build_dataset(
+        args,
+        "train",
+        args.batch_size,
+        shuffle_seed=args.seed,
+        passes_done=run.epochs_done,
+    ).take(args.steps_per_epoch or -1)
+    data = {subset: build_dataset(args, subset) for subset in ("train", "test")}
+
+    model = build_model(args)
+    model.summary()
+    model.compile(
+        optimizers.paper_adam(args, len(shuffled)),
+        "mse",
+        metrics=[MeanPixelDistance()],
+        steps_per_execution=min(16, len(shuffled)),
+    )
+    perfect = history.TimeToPerfect(data["train"], "distance", at_most=0.5)
+    run.fit(
+        model,
+        shuffled,
+        args.epochs,
+        validation_data=data["test"],
+        callbacks=[perfect],
     )
 
-
-def compile_arguments(args):
-    return {"loss": "mse", "metrics": [metrics.MeanPixelDistance()]}
+    best = run.best_model()
+    metrics = run.evaluate(best, **data)
+    metrics["seconds_to_perfect"] = perfect.seconds(run.history)
+    for name, figure in draw_figures(best, args, data).items():
+        run.save_figure(name, figure)
+    if args.export_dir:
+        export(best, args, metrics)
+    return run.finish(metrics)
 
 
 def draw_figures(model, args, data):
-    """Where the net puts the pixels of train and test."""
-    predictions = {
-        subset: model.predict(dataset, verbose=0)
+    """Figure 2 of the paper, and where the net puts the pixels."""
+    locations = {
+        f"{subset}: {args.layer}": not_so_clevr.CANVAS_SIZE
+        * model.predict(dataset, verbose=0)
         for subset, dataset in data.items()
     }
     return {
         "not_so_clevr": plots.plot_not_so_clevr(),
-        "locations": plots.plot_locations(
-            {
-                f"{subset}: {args.layer}": not_so_clevr.CANVAS_SIZE * locations
-                for subset, locations in predictions.items()
-            }
-        ),
+        "locations": plots.plot_locations(locations),
     }
 
 
-def serving_signatures(model):
-    """Image files as the default; `tensor` still takes arrays."""
+def export(model, args, metrics):
+    """Image files are the default; the signature `tensor` takes arrays."""
     # TensorFlow only, as --export-dir says.
     from keras_coordconv.serving import encoded_image_signature
+    from keras_coordconv.serving import export_for_serving
 
-    return {
-        "serving_default": encoded_image_signature(
-            model, coordinate_regression.preprocess_for_serving
-        )
-    }
-
-
-EXPERIMENT = experiment.Experiment(
-    name=TASK,
-    recipes=RECIPES,
-    build_dataset=build_dataset,
-    build_model=build_model,
-    compile_arguments=compile_arguments,
-    score="distance",
-    score_format="{:.3f} pixels",
-    is_perfect=lambda distance: distance <= 0.5,
-    draw_figures=draw_figures,
-    serving_signatures=serving_signatures,
-)
-
-
-def main(argv=None):
-    return experiment.run(EXPERIMENT, build_parser(), argv)
+    exported = export_for_serving(
+        model,
+        args.export_dir,
+        signatures={
+            "serving_default": encoded_image_signature(
+                model, coordinate_regression.preprocess_for_serving
+            )
+        },
+        card={"task": NAME, **vars(args), "metrics": metrics},
+    )
+    print(f"exported: {exported}")
 
 
 if __name__ == "__main__":

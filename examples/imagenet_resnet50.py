@@ -21,6 +21,7 @@ Several machines train together with KERAS_BACKEND=jax, one process on each:
         --coordinator HOST:PORT --processes 4 --process-id 0   # ... to 3
 """
 
+import argparse
 import os
 
 # oneDNN's kernels are faster also on processors where TensorFlow leaves them
@@ -40,11 +41,10 @@ from keras_coordconv.models import resnet
 from keras_coordconv.training import arguments
 from keras_coordconv.training import callbacks
 from keras_coordconv.training import distribution
-from keras_coordconv.training import schedules
-from keras_coordconv.training import supervised
-from keras_coordconv.training.run_folder import RunFolder
+from keras_coordconv.training import optimizers
+from keras_coordconv.training.run import Run
 
-TASK = "imagenet_resnet50"
+NAME = "imagenet_resnet50"
 NO_DATA = (
     "ImageNet is not here: {reason}\n"
     "  1. have a FOLDER with train/<class>/*.JPEG and val/<class>/*.JPEG; or "
@@ -54,21 +54,23 @@ NO_DATA = (
     "  3. or try it without: python examples/imagenet_resnet50.py --stand-in"
 )
 RECIPES = {
-    ("ImageNet",): {
+    "--no-stand-in": {
+        "data_dir": None,
+        "dataset": "imagenet2012",
         "image_size": 224,
         "epochs": 90,
         "batch_size": 256,
         "learning_rate": 0.1,
         "warmup_epochs": 5.0,
-        "l2": 5e-5,
+        "l2": 0.00005,
     },
-    ("--stand-in",): {
+    "--stand-in": {
         "image_size": 32,
         "epochs": 6,
         "batch_size": 32,
         "learning_rate": 0.1,
         "warmup_epochs": 1.0,
-        "l2": 5e-5,
+        "l2": 0.00005,
     },
 }
 DROPS = (30 / 90, 60 / 90, 80 / 90)
@@ -89,27 +91,22 @@ def build_parser():
         help="folder of class folders, or TensorFlow Datasets' folder "
         "(default: that of TensorFlow Datasets)",
     )
-    data.add_argument(
-        "--dataset",
-        default="imagenet2012",
-        help="name in TensorFlow Datasets (default: %(default)s)",
-    )
+    data.add_argument("--dataset", help="name in TensorFlow Datasets")
     data.add_argument(
         "--stand-in",
-        action="store_true",
+        action=argparse.BooleanOptionalAction,
+        default=False,
         help="train on ten drawn shapes, written to runs/stand_in",
     )
-    distribution.add_arguments(parser)
-    training = arguments.add_recipe(
+    data.add_argument(
+        "--image-size",
+        type=arguments.positive_integer,
+        help="height and width of the crops",
+    )
+    training = arguments.add_training(
         parser,
-        RECIPES,
-        {
-            "image_size": "height and width of the crops",
-            "epochs": "length of the training",
-            "batch_size": "images a step, on all devices together",
-            "learning_rate": "highest rate of SGD for 256 images a step; in "
-            "proportion for others",
-        },
+        learning_rate="highest rate of SGD for 256 images a step; in "
+        "proportion for others",
     )
     training.add_argument(
         "--schedule",
@@ -131,17 +128,17 @@ def build_parser():
         help="keep moving averages of the weights, as with 0.9999, and "
         "validate and save those (default: 0, none)",
     )
+    distribution.add_arguments(parser)
     return parser
 
 
 def open_data(args):
-    """The images of the flags, or exit status 2 with how to get them."""
+    """The images of the flags."""
+    if args.stand_in:
+        print("Stand-in: ten drawn shapes, not ImageNet.")
+        folder = stand_in.write_stand_in("runs/stand_in")
+        return image_sources.FolderSource(folder, args.limit_examples)
     try:
-        if args.stand_in:
-            print("Stand-in: ten drawn shapes, not ImageNet.")
-            return image_sources.FolderSource(
-                stand_in.write_stand_in("runs/stand_in"), args.limit_examples
-            )
         return image_sources.open_source(
             args.dataset,
             args.data_dir,
@@ -149,7 +146,7 @@ def open_data(args):
             prepare=args.processes == 1,
         )
     except ValueError as error:
-        arguments.exit_with_error(NO_DATA.format(reason=error))
+        raise ValueError(NO_DATA.format(reason=error)) from error
 
 
 def build_optimizer(args, steps_per_epoch):
@@ -157,10 +154,10 @@ def build_optimizer(args, steps_per_epoch):
     total = args.epochs * steps_per_epoch
     warmup = round(args.warmup_epochs * steps_per_epoch)
     if args.schedule == "cosine":
-        schedule = schedules.warmup_cosine(rate, total, warmup)
+        schedule = optimizers.warmup_cosine(rate, total, warmup)
     else:
         boundaries = [round(part * total) for part in DROPS]
-        schedule = schedules.WarmupSteps(rate, boundaries, warmup)
+        schedule = optimizers.WarmupSteps(rate, boundaries, warmup)
     return keras.optimizers.SGD(
         schedule,
         momentum=0.9,
@@ -169,83 +166,53 @@ def build_optimizer(args, steps_per_epoch):
     )
 
 
-def compile_arguments(args):
-    return {
-        "loss": keras.losses.CategoricalCrossentropy(
-            from_logits=True, label_smoothing=args.label_smoothing
+def build_metrics():
+    return [
+        keras.metrics.CategoricalAccuracy(name="top1"),
+        keras.metrics.TopKCategoricalAccuracy(5, name="top5"),
+        keras.metrics.CategoricalCrossentropy(
+            from_logits=True, name="cross_entropy"
         ),
-        # Weighted: the images that fill up the last batch have weight 0.
-        "weighted_metrics": [
-            keras.metrics.CategoricalAccuracy(name="top1"),
-            keras.metrics.TopKCategoricalAccuracy(5, name="top5"),
-            keras.metrics.CategoricalCrossentropy(
-                from_logits=True, name="cross_entropy"
-            ),
-        ],
-    }
+    ]
 
 
+@arguments.command
 def main(argv=None):
-    parser = build_parser()
-    args = arguments.parse(
-        parser,
-        RECIPES,
-        lambda args: ("--stand-in",) if args.stand_in else ("ImageNet",),
-        argv,
+    args = arguments.parse(build_parser(), RECIPES, argv)
+    devices = distribution.start(
+        args.devices, args.coordinator, args.processes, args.process_id
     )
-    if args.processes > 1 and not args.workdir:
-        parser.error("--processes needs --workdir, a folder that all share.")
-    try:
-        devices = distribution.start(
-            args.devices, args.coordinator, args.processes, args.process_id
-        )
-        batch_size = devices.local_batch_size(args.batch_size)
-    except ValueError as error:
-        arguments.exit_with_error(error)
+    batch_size = devices.local_batch_size(args.batch_size)
     source = open_data(args)
     steps_per_epoch = (
         args.steps_per_epoch or source.count("train") // args.batch_size
     )
     if not steps_per_epoch:
-        arguments.exit_with_error(
+        raise ValueError(
             "The training set must have at least one batch. Received: "
             f"{source.count('train')} images for a batch of {args.batch_size}"
         )
-    try:
-        folder = RunFolder(
-            args.workdir,
-            vars(args),
-            resume=args.resume,
-            default_parent=f"runs/{TASK}",
-            writes=devices.is_first_process,
-        )
-        devices.wait_for_all()
-        devices.check_same(
-            images={name: source.count(name) for name in image_sources.SUBSETS},
-            **folder.what_all_see(),
-        )
-    except ValueError as error:
-        arguments.exit_with_error(error)
-    keras.utils.set_random_seed(args.seed)
-    keras.config.set_dtype_policy(args.dtype_policy)
+    run = Run(NAME, args, devices=devices)
+    devices.check_same(
+        images={
+            subset: source.count(subset) for subset in image_sources.SUBSETS
+        }
+    )
 
     left_out = image_decoding.new_count()
     share = {"shards": devices.processes, "shard": devices.process_id}
-    train_data = imagenet.train_dataset(
+    train = imagenet.train_dataset(
         source,
         args.image_size,
         batch_size,
         seed=args.seed,
         # A resumed run goes on with what would have come next.
-        start=folder.epochs_done * steps_per_epoch * args.batch_size,
+        start=run.epochs_done * steps_per_epoch * args.batch_size,
         left_out=left_out,
         **share,
     )
-    validation_data = imagenet.evaluation_dataset(
-        source,
-        args.image_size,
-        batch_size,
-        **share,
+    validation = imagenet.evaluation_dataset(
+        source, args.image_size, batch_size, **share
     )
 
     with devices.scope():
@@ -257,64 +224,47 @@ def main(argv=None):
             synchronized=devices.is_mirrored,
         )
         model.compile(
-            optimizer=build_optimizer(args, steps_per_epoch),
-            **compile_arguments(args),
+            build_optimizer(args, steps_per_epoch),
+            keras.losses.CategoricalCrossentropy(
+                from_logits=True, label_smoothing=args.label_smoothing
+            ),
+            # Weighted: the images that fill up the last batch have weight 0.
+            weighted_metrics=build_metrics(),
             **devices.compile_arguments(),
         )
-        devices.check(model)
-        folder.restore(model)
     print(
-        f"{args.layer}: {supervised.trainable_parameters(model):,} parameters, "
-        f"{source.count('train'):,} training images, "
+        f"{args.layer}: {source.count('train'):,} training images, "
         f"{len(source.labels)} classes, {devices.count} devices"
     )
-    supervised.fit(
+    run.fit(
         model,
-        train_data,
-        validation_data,
-        folder,
-        epochs=args.epochs,
+        train,
+        args.epochs,
         steps_per_epoch=steps_per_epoch,
+        validation_data=validation,
         callbacks=[
             callbacks.Throughput(args.batch_size),
             callbacks.ReportUndecodable(left_out),
             *([keras.callbacks.SwapEMAWeights()] if args.ema_momentum else []),
         ],
-        tensorboard=args.tensorboard,
     )
-    devices.wait_for_all()
-    with devices.scope():
-        best_model = folder.load_best_model()
 
-    results = supervised.evaluate(best_model, "top1", test=validation_data)
+    best = run.best_model()
+    scores = run.evaluate(best, test=validation)
     metrics = {
-        "seconds": folder.seconds,
-        "parameters": supervised.trainable_parameters(best_model),
-        "images_per_second": folder.history[-1]["images_per_second"],
+        "images_per_second": run.history[-1].get("images_per_second"),
         "devices": devices.count,
-        "test_loss": results["test_cross_entropy"],
-        "test_top1": results["test_top1"],
-        "test_top5": results["test_top5"],
+        "test_loss": scores["test_cross_entropy"],
+        "test_top1": scores["test_top1"],
+        "test_top5": scores["test_top5"],
     }
-    if not devices.is_first_process:
-        return metrics
-    # Not counted along the way: Keras begins the data set more than once.
-    undecodable = imagenet.count_undecodable(source, "validation")
-    metrics["validation_undecodable_images"] = undecodable
-    if undecodable:
-        print(f"{undecodable} validation images were left out.")
-    folder.write_metrics(metrics)
-    if args.export_dir:
-        export(best_model, args, source.labels, metrics)
-    for path in folder.written():
-        print(f"written: {path}")
-    print(
-        f"{args.layer}{' on the stand-in' if args.stand_in else ''}: "
-        f"{metrics['test_top1']:.2%} top-1, {metrics['test_top5']:.2%} top-5, "
-        f"{metrics['seconds']:.0f} s of training, "
-        f"{metrics['images_per_second']:.0f} images/s"
-    )
-    return metrics
+    if devices.is_first_process:
+        # Not counted along the way: Keras begins the data set more than once.
+        undecodable = imagenet.count_undecodable(source, "validation")
+        metrics["validation_undecodable_images"] = undecodable
+        if args.export_dir:
+            export(best, args, source.labels, metrics)
+    return run.finish(metrics)
 
 
 def export(model, args, labels, metrics):
@@ -336,13 +286,7 @@ def export(model, args, labels, metrics):
             )
         },
         labels=labels,
-        card={
-            "task": TASK,
-            "layer": args.layer,
-            "seed": args.seed,
-            "stand_in": args.stand_in,
-            "metrics": metrics,
-        },
+        card={"task": NAME, **vars(args), "metrics": metrics},
     )
     print(f"exported: {exported}")
 

@@ -1,73 +1,53 @@
 """Figures 4 and 6 of the CoordConv paper, from runs of the task scripts.
 
-    python examples/plot_runs.py runs/rendering/* --output rendering.png
+    python examples/plot_runs.py runs/rendering/*
 
 draws the final test score of each run against its train score, and the test
 score over the time of training: median and range of the runs that differ in
-their seed only. The runs must be of one task.
+nothing but their seed. The runs must be of one task.
 """
 
-import argparse
+import os
 import pathlib
 
+from keras_coordconv import files
 from keras_coordconv import plots
 from keras_coordconv.training import arguments
-from keras_coordconv.training.run_folder import read_run
+from keras_coordconv.training import history
 
 SCORES = ("accuracy", "distance", "iou")
 
 
 def build_parser():
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = arguments.Parser(__doc__)
     parser.add_argument("runs", nargs="+", help="folders of finished runs")
     parser.add_argument(
         "--output",
-        default="scores.png",
-        help="the figure to write (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--label-by",
-        nargs="+",
-        default=["layer", "split"],
-        help="flags that tell the runs apart (default: layer split)",
+        help="the figure to write (default: scores.png in the folder that "
+        "holds all the runs)",
     )
     return parser
 
 
+@arguments.command
 def main(argv=None):
     args = build_parser().parse_args(argv)
-    by_label = {}
-    try:
-        for folder in args.runs:
-            run = read_run(folder)
-            names = [name.replace("-", "_") for name in args.label_by]
-            values = [str(run["args"][name]) for name in names]
-            by_label.setdefault(", ".join(values), []).append(run)
-    except (ValueError, KeyError) as error:
-        arguments.exit_with_error(error)
+    runs = [history.read_run(folder) for folder in args.runs]
     scores = {
         score
-        for runs in by_label.values()
         for run in runs
         for score in SCORES
         if f"test_{score}" in run["metrics"]
     }
     if len(scores) != 1:
-        arguments.exit_with_error(
-            f"The runs must be of one task. Received: runs with {scores}."
+        raise ValueError(
+            "The runs must be of one task. "
+            f"Received: runs with {', '.join(sorted(scores)) or 'no score'}."
         )
-    figure = plots.plot_scores(by_label, scores.pop())
-    output = pathlib.Path(args.output)
-    try:
-        figure.savefig(output, dpi=150)
-    except OSError as error:
-        arguments.exit_with_error(
-            f"--output must be a writable file. Received: {output} "
-            f"({error.strerror})."
-        )
+    figure = plots.plot_scores(history.group_runs(runs), scores.pop())
+    parent = os.path.commonpath([pathlib.Path(f).absolute() for f in args.runs])
+    output = args.output or os.path.relpath(os.path.join(parent, "scores.png"))
+    files.write_figure(output, figure)
     print(f"written: {output}")
 
 

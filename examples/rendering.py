@@ -26,62 +26,74 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 import keras
 
-from keras_coordconv import metrics
 from keras_coordconv import plots
 from keras_coordconv.datasets import not_so_clevr
+from keras_coordconv.metrics import MeanImageIoU
 from keras_coordconv.models import blocks
 from keras_coordconv.models import rendering
 from keras_coordconv.training import arguments
-from keras_coordconv.training import experiment
+from keras_coordconv.training import history
+from keras_coordconv.training import optimizers
+from keras_coordconv.training.run import Run
 
-TASK = "rendering"
-COORDCONV_RECIPE = {
-    "filter_size": 1,
-    "width": 1,
-    "epochs": 3,
-    "batch_size": 4,
-    "learning_rate": 0.003,
-    "warmup_epochs": 0.5,
-    "l2": 0.0,
-    "center_loss": 0.0,
-}
-CONV_RECIPE = {
-    "filter_size": 3,
-    "width": 2,
-    "epochs": 100,
-    "batch_size": 32,
-    "learning_rate": 0.01,
-    "warmup_epochs": 0.5,
-    "l2": 0.0,
-    "center_loss": 0.0,
-}
+NAME = "rendering"
 RECIPES = {
-    (layer, split): recipe
-    for layer, recipe in (
-        ("coordconv", COORDCONV_RECIPE),
-        ("conv", CONV_RECIPE),
-    )
-    for split in not_so_clevr.SPLITS
+    "--layer coordconv": {
+        "initialization": "offsets",
+        "center_scale": 1024.0,
+        "center_loss": 0.0,
+        "filter_size": 1,
+        "width": 1,
+        "epochs": 3,
+        "batch_size": 4,
+        "learning_rate": 0.003,
+        "warmup_epochs": 0.5,
+        "l2": 0.0,
+    },
+    "--layer conv": {
+        "filter_size": 3,
+        "width": 2,
+        "epochs": 80,
+        "batch_size": 32,
+        "learning_rate": 0.01,
+        "warmup_epochs": 0.5,
+        "l2": 0.0,
+    },
+    "--layer conv --split quadrant": {"epochs": 30},
 }
 
 
 def build_parser():
-    parser, model = arguments.build_task_parser(__doc__)
+    parser = arguments.build_parser(__doc__)
+    model = arguments.add_task(parser, not_so_clevr.SPLITS)
     model.add_argument(
         "--initialization",
         choices=blocks.INITIALIZATIONS,
-        default="offsets",
-        help="CoordConv net: how its first layer begins, as in the paper or "
-        "with the offsets of (x, y) from each pixel (default: %(default)s)",
+        help="how the first layer of the CoordConv net begins: as in the "
+        "paper, or with the offsets of (x, y) from each pixel",
     )
     model.add_argument(
         "--center-scale",
         type=arguments.not_negative_number,
-        default=1024,
-        help="CoordConv net: factor on the initial kernel that reads the "
-        "softmax, 1 in the paper (default: %(default)s)",
+        help="factor on the initial kernel that reads the softmax in the "
+        "CoordConv net, 1 in the paper",
     )
-    arguments.add_recipe(parser, RECIPES)
+    model.add_argument(
+        "--center-loss",
+        type=arguments.not_negative_number,
+        help="weight of the loss on the centre in the CoordConv net",
+    )
+    model.add_argument(
+        "--filter-size",
+        type=arguments.positive_integer,
+        help="height and width of the kernels",
+    )
+    model.add_argument(
+        "--width",
+        type=arguments.positive_integer,
+        help="factor on the number of filters",
+    )
+    arguments.add_training(parser)
     return parser
 
 
@@ -97,38 +109,69 @@ def build_model(args):
     return rendering.conv_renderer(args.filter_size, args.width, l2=args.l2)
 
 
-def build_dataset(args, subset, batch_size, shuffle_seed):
-    dataset = not_so_clevr.task_dataset(
-        TASK,
-        args.split,
-        subset,
-        batch_size=batch_size,
-        shuffle_seed=shuffle_seed,
-        limit_examples=args.limit_examples,
-    )
-    if args.layer == "conv":
-        return dataset.map(lambda location, image: (location, {"image": image}))
-    return dataset.map(
-        lambda location, image: (
-            location,
-            {"image": image, "center": not_so_clevr.pixel_index(location)},
-        )
-    )
+def build_dataset(args, subset, batch_size=64, **order):
+    def pick(example):
+        targets = {"image": example["image"]}
+        if args.layer == "coordconv":
+            targets["center"] = example["pixel"]
+        return example["location"], targets
+
+    return not_so_clevr.dataset(
+        args.split, subset, batch_size, args.limit_examples, **order
+    ).map(pick)
 
 
-def compile_arguments(args):
-    loss = {"image": keras.losses.BinaryCrossentropy(from_logits=True)}
+def build_losses(args):
+    """Losses of the outputs, and their weights."""
+    losses = {"image": keras.losses.BinaryCrossentropy(from_logits=True)}
     weights = {"image": 1.0}
     if args.layer == "coordconv":
-        loss["center"] = keras.losses.SparseCategoricalCrossentropy(
+        losses["center"] = keras.losses.SparseCategoricalCrossentropy(
             from_logits=True
         )
         weights["center"] = args.center_loss
-    return {
-        "loss": loss,
-        "loss_weights": weights,
-        "metrics": {"image": [metrics.MeanImageIoU()]},
-    }
+    return {"loss": losses, "loss_weights": weights}
+
+
+@arguments.command
+def main(argv=None):
+    args = arguments.parse(build_parser(), RECIPES, argv)
+    run = Run(NAME, args)
+
+    shuffled = build_dataset(
+        args,
+        "train",
+        args.batch_size,
+        shuffle_seed=args.seed,
+        passes_done=run.epochs_done,
+    ).take(args.steps_per_epoch or -1)
+    data = {subset: build_dataset(args, subset) for subset in ("train", "test")}
+
+    model = build_model(args)
+    model.summary()
+    model.compile(
+        optimizers.paper_adam(args, len(shuffled)),
+        **build_losses(args),
+        metrics={"image": [MeanImageIoU()]},
+        steps_per_execution=min(16, len(shuffled)),
+    )
+    perfect = history.TimeToPerfect(data["train"], "iou", at_least=0.999)
+    run.fit(
+        model,
+        shuffled,
+        args.epochs,
+        validation_data=data["test"],
+        callbacks=[perfect],
+    )
+
+    best = run.best_model()
+    metrics = run.evaluate(best, **data)
+    metrics["seconds_to_perfect"] = perfect.seconds(run.history)
+    for name, figure in draw_figures(best, args, data).items():
+        run.save_figure(name, figure)
+    if args.export_dir:
+        export(best, args, metrics)
+    return run.finish(metrics)
 
 
 def draw_figures(model, args, data):
@@ -150,22 +193,17 @@ def draw_figures(model, args, data):
     }
 
 
-EXPERIMENT = experiment.Experiment(
-    name=TASK,
-    recipes=RECIPES,
-    build_dataset=build_dataset,
-    build_model=build_model,
-    compile_arguments=compile_arguments,
-    score="iou",
-    score_format="{:.4f}",
-    is_perfect=lambda iou: iou >= 0.999,
-    draw_figures=draw_figures,
-    serving_outputs=rendering.serving_outputs,
-)
+def export(model, args, metrics):
+    # TensorFlow only, as --export-dir says.
+    from keras_coordconv.serving import export_for_serving
 
-
-def main(argv=None):
-    return experiment.run(EXPERIMENT, build_parser(), argv)
+    exported = export_for_serving(
+        model,
+        args.export_dir,
+        outputs=rendering.serving_outputs,
+        card={"task": NAME, **vars(args), "metrics": metrics},
+    )
+    print(f"exported: {exported}")
 
 
 if __name__ == "__main__":

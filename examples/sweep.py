@@ -15,17 +15,15 @@ are resumed. At the end, and with `--table` at once, it prints a table and
 writes it to table.csv.
 """
 
-import argparse
-import csv
 import itertools
 import json
-import os
 import pathlib
 import subprocess
 import sys
 
 from tqdm import tqdm
 
+from keras_coordconv import files
 from keras_coordconv.training import arguments
 
 TASKS = ("coordinate_classification", "coordinate_regression", "rendering")
@@ -104,19 +102,16 @@ GRIDS = {
             {"layer": ["conv"], **SPLITS, "epochs": [10]},
         ],
     },
+    # One epoch of each net, to try it out.
     "test": {
-        "coordinate_regression": [
-            {"layer": ["coordconv", "conv"], "epochs": [1]},
-        ],
+        task: [{"layer": ["coordconv", "conv"], "epochs": [1]}]
+        for task in TASKS
     },
 }
 
 
 def build_parser():
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = arguments.Parser(__doc__)
     parser.add_argument("task", choices=(*TASKS, "all"), help="what to sweep")
     parser.add_argument(
         "--grid",
@@ -139,7 +134,7 @@ def build_parser():
     parser.add_argument(
         "--limit-examples",
         type=arguments.positive_integer,
-        help="use only so many examples of each set",
+        help="use at most this number of examples of each set",
     )
     parser.add_argument(
         "--table", action="store_true", help="run nothing, print the table"
@@ -150,7 +145,7 @@ def build_parser():
 def grid_points(args):
     """All points as pairs of a task and its flags, by name."""
     for task in TASKS if args.task == "all" else [args.task]:
-        for product in GRIDS[args.grid].get(task, []):
+        for product in GRIDS[args.grid][task]:
             for values in itertools.product(*product.values()):
                 settings = dict(zip(product, values, strict=True))
                 if args.limit_examples:
@@ -164,8 +159,16 @@ def point_folder(args, task, settings):
     return pathlib.Path(args.workdir) / task / name
 
 
+def is_done(args, task, settings):
+    return (point_folder(args, task, settings) / "metrics.json").exists()
+
+
 def run_point(folder, task, settings):
-    """Runs a task's script in its folder, or resumes it."""
+    """Runs a task's script in its folder, or resumes it.
+
+    Returns:
+        Tuple of the exit status and the path of what it printed.
+    """
     script = pathlib.Path(__file__).with_name(f"{task}.py")
     flags = [f"--{name}={value}" for name, value in settings.items()]
     if (folder / "args.json").exists():
@@ -179,33 +182,22 @@ def run_point(folder, task, settings):
             stderr=subprocess.STDOUT,
             check=False,
         )
-    if process.returncode:
-        arguments.exit_with_error(
-            f"A point of the sweep must end well. Received: exit status "
-            f"{process.returncode} of {task} with {' '.join(flags)}. "
-            f"See {log}; start the sweep again to continue."
-        )
+    return process.returncode, log
 
 
 def write_table(args, points):
     """Prints and writes the results of the points that are done."""
     rows = []
     for task, settings in points:
-        metrics = point_folder(args, task, settings) / "metrics.json"
-        if metrics.exists():
-            results = json.loads(metrics.read_text())
+        if is_done(args, task, settings):
+            folder = point_folder(args, task, settings)
+            results = json.loads((folder / "metrics.json").read_text())
             rows.append({"task": task, **settings, **results})
     if not rows:
         print("no point is done")
         return rows
-    names = list(dict.fromkeys(name for row in rows for name in row))
     table = pathlib.Path(args.workdir) / "table.csv"
-    partial = table.with_name("partial-table.csv")
-    with partial.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=names)
-        writer.writeheader()
-        writer.writerows(rows)
-    os.replace(partial, table)
+    files.write_table(table, rows)
     for row in rows:
         settings = " ".join(
             f"{name} {row[name]}"
@@ -225,29 +217,34 @@ def write_table(args, points):
     return rows
 
 
+@arguments.command
 def main(argv=None):
     args = build_parser().parse_args(argv)
     points = list(grid_points(args))
-    try:
-        pathlib.Path(args.workdir).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        arguments.exit_with_error(
-            "--workdir must be a writable folder. "
-            f"Received: {args.workdir} ({error.strerror})."
-        )
+    failed = []
+    arguments.say_on_interrupt(
+        "Interrupted. To go on, start the same command again."
+    )
     if not args.table:
         todo = [
             (task, settings)
             for task, settings in points
-            if not (
-                point_folder(args, task, settings) / "metrics.json"
-            ).exists()
+            if not is_done(args, task, settings)
         ]
         print(f"{len(points)} points, {len(points) - len(todo)} of them done")
         # tqdm shows the time left.
         for task, settings in tqdm(todo, unit="point"):
-            run_point(point_folder(args, task, settings), task, settings)
-    return write_table(args, points)
+            folder = point_folder(args, task, settings)
+            status, log = run_point(folder, task, settings)
+            if status:
+                failed.append(log)
+    rows = write_table(args, points)
+    if failed:
+        raise ValueError(
+            f"All points must end well. Received: {len(failed)} that did not, "
+            f"the first of them {failed[0]}. Start the sweep again to continue."
+        )
+    return rows
 
 
 if __name__ == "__main__":

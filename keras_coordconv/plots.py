@@ -128,9 +128,8 @@ def plot_scores(runs, score):
     """Test against train, and test against time. Figures 4 and 6 of the paper.
 
     Args:
-        runs: Dictionary from a label to a list of runs, as from
-            `keras_coordconv.training.run_folder.read_run`: the same settings
-            with different seeds.
+        runs: Dictionary from a label to a list of runs with the same settings
+            and different seeds, as from `training.history.group_runs`.
         score: String, the metric: `"accuracy"`, `"distance"` or `"iou"`.
 
     Returns:
@@ -150,13 +149,9 @@ def plot_scores(runs, score):
             alpha=0.7,
             label=label,
         )
-        epochs = min(len(run["history"]) for run in of_label)
         seconds, scores = (
             np.array(
-                [
-                    [row[name] for row in run["history"][:epochs]]
-                    for run in of_label
-                ]
+                [[row[name] for row in run["history"]] for run in of_label]
             )
             for name in ("seconds", f"val_{score}")
         )
@@ -165,7 +160,7 @@ def plot_scores(runs, score):
             time,
             np.median(scores, axis=0),
             color=color,
-            marker="." if epochs < 30 else None,
+            marker="." if len(time) < 30 else None,
             label=f"{label} ({len(of_label)} run{'s' * (len(of_label) > 1)})",
         )
         over_time.fill_between(
@@ -195,8 +190,11 @@ def plot_scores(runs, score):
         title="Median and range",
         xlabel="time of training [s]",
         ylabel=f"test {score}{unit}",
-        xscale="log",
     )
+    times = [time for line in over_time.lines for time in line.get_xdata()]
+    # On less than a decade, the labels of a logarithmic axis overlap.
+    if max(times) > 10 * min(times):
+        over_time.set_xscale("log")
     over_time.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
     return figure
 

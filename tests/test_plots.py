@@ -1,21 +1,23 @@
+import itertools
 import json
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from keras_coordconv import plots
-from keras_coordconv.training.run_folder import read_run
+from keras_coordconv.training.history import read_run
 
 
-def write_run(folder, scores, final):
+def write_run(folder, scores, final, seconds=10):
     folder.mkdir(parents=True)
     (folder / "args.json").write_text(json.dumps({"layer": "conv"}))
     (folder / "metrics.json").write_text(
         json.dumps({"train_iou": final[0], "test_iou": final[1]})
     )
-    rows = [f"{i + 1},{10 * (i + 1)},{s}" for i, s in enumerate(scores)]
+    rows = [f"{i + 1},{seconds * (i + 1)},{s}" for i, s in enumerate(scores)]
     (folder / "history.csv").write_text(
-        "\n".join(["epoch,seconds,val_image_iou", *rows]) + "\n"
+        "\n".join(["epoch,seconds,val_iou", *rows]) + "\n"
     )
     return read_run(folder)
 
@@ -37,7 +39,6 @@ def test_scores_are_drawn_where_they_are(tmp_path):
     assert {(10, 0.1), (10, 0.3), (20, 0.9), (30, 0.7)} <= {
         tuple(np.round(corner, 6)) for corner in corners
     }
-    assert over_time.get_xscale() == "log"
 
 
 def test_sum_of_images():
@@ -48,6 +49,21 @@ def test_sum_of_images():
     assert total[3, 5] == total.sum() == 3
 
 
-def test_unfinished_run(tmp_path):
-    with pytest.raises(ValueError, match="Received: folder="):
-        read_run(tmp_path)
+@pytest.mark.parametrize("slower", [1, 20])
+def test_labels_of_the_time_do_not_overlap(tmp_path, slower):
+    runs = {
+        name: [write_run(tmp_path / name, [0.1, 0.5], (0.8, 0.7), seconds)]
+        for name, seconds in (("fast", 30), ("slow", 30 * slower))
+    }
+    figure = plots.plot_scores(runs, "iou")
+    FigureCanvasAgg(figure).draw()
+    axis = figure.axes[1].xaxis
+    boxes = [
+        label.get_window_extent()
+        for label in (*axis.get_ticklabels(), *axis.get_ticklabels(minor=True))
+        if label.get_text()
+    ]
+    boxes.sort(key=lambda box: box.x0)
+    assert len(boxes) >= 2
+    for left, right in itertools.pairwise(boxes):
+        assert left.x1 < right.x0

@@ -9,15 +9,12 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from keras_coordconv.datasets import passes
+
 CANVAS_SIZE = 64
 SQUARE_HALF_SIZE = 4
 SPLITS = ("uniform", "quadrant")
 SUBSETS = ("train", "test")
-TASKS = (
-    "coordinate_classification",
-    "coordinate_regression",
-    "rendering",
-)
 
 _UNIFORM_TEST_PROBABILITY = 0.25
 _UNIFORM_SEED = 20202
@@ -103,74 +100,90 @@ def pixel_index(centers):
     return centers[:, 1] * CANVAS_SIZE + centers[:, 0]
 
 
-def task_arrays(task, split="uniform", subset="train"):
-    """Inputs and targets of one task of the paper.
+def features(split="uniform", subset="train", limit_examples=None):
+    """All examples of one subset, as arrays.
 
     Args:
-        task: String. `"coordinate_classification"`: from the centre (x, y) in
-            pixels to its pixel's index, row by row (Section 4).
-            `"coordinate_regression"`: from the one-hot image of the centre to
-            (x, y) / 64 (Section 4). `"rendering"`: from (x, y) in pixels to
-            the image of the square (Section 4).
         split: String, `"uniform"` or `"quadrant"`.
         subset: String, `"train"` or `"test"`.
-
-    Returns:
-        Tuple of arrays `(inputs, targets)`: locations are float32 of shape
-        `(examples, 2)`, images float32 of shape `(examples, 64, 64, 1)`, pixel
-        indices int32 of shape `(examples,)`.
-
-    Raises:
-        ValueError: if there is no such task, split or subset.
-
-    Example:
-
-    >>> inputs, targets = task_arrays("coordinate_classification", "quadrant")
-    >>> inputs[0], targets[0]
-    (array([4., 4.], dtype=float32), 260)
-    """
-    _check("task", task, TASKS)
-    centers = subset_locations(split, subset)
-    in_pixels = centers.astype("float32")
-    if task == "coordinate_classification":
-        return in_pixels, pixel_index(centers).astype("int32")
-    if task == "coordinate_regression":
-        return draw_centers(centers), in_pixels / CANVAS_SIZE
-    return in_pixels, draw_squares(centers)
-
-
-def task_dataset(
-    task,
-    split="uniform",
-    subset="train",
-    batch_size=16,
-    shuffle_seed=None,
-    limit_examples=None,
-):
-    """`tf.data` pipeline of batches for one task of the paper.
-
-    Args:
-        task, split, subset: As for `task_arrays`.
-        batch_size: Integer. The last batch may be smaller.
-        shuffle_seed: Integer, to shuffle the examples anew in each epoch, or
-            `None` to keep their order.
-        limit_examples: Integer, how many examples to use, evenly spread over
+        limit_examples: Integer, how many examples to take, evenly spread over
             the subset, or `None` for all.
 
     Returns:
-        A `tf.data.Dataset` of `(inputs, targets)`.
+        Dictionary of arrays, the examples first: `location`, float32 of shape
+        `(examples, 2)`, the (x, y) of the centre in pixels;
+        `normalized_location`, the same divided by 64; `pixel`, int32 of shape
+        `(examples,)`, the index of the centre among the 4096 pixels, row by
+        row; `center` and `image`, float32 of shape `(examples, 64, 64, 1)`, the
+        images of the centre and of the square, from 0 to 1.
 
     Raises:
-        ValueError: if there is no such task, split or subset.
+        ValueError: if there is no such split or subset.
+
+    Example:
+
+    >>> examples = features("quadrant", "train")
+    >>> examples["location"][0], examples["pixel"][0]
+    (array([4., 4.], dtype=float32), 260)
     """
-    inputs, targets = task_arrays(task, split, subset)
-    if limit_examples is not None and limit_examples < len(inputs):
-        keep = np.linspace(0, len(inputs) - 1, limit_examples).astype(int)
-        inputs, targets = inputs[keep], targets[keep]
-    dataset = tf.data.Dataset.from_tensor_slices((inputs, targets))
-    if shuffle_seed is not None:
-        dataset = dataset.shuffle(len(inputs), seed=shuffle_seed)
-    return dataset.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+    centers = subset_locations(split, subset)
+    if limit_examples is not None and limit_examples < len(centers):
+        spread = np.linspace(0, len(centers) - 1, limit_examples)
+        centers = centers[spread.astype(int)]
+    location = centers.astype("float32")
+    return {
+        "location": location,
+        "normalized_location": location / CANVAS_SIZE,
+        "pixel": pixel_index(centers).astype("int32"),
+        "center": draw_centers(centers),
+        "image": draw_squares(centers),
+    }
+
+
+def dataset(
+    split="uniform",
+    subset="train",
+    batch_size=16,
+    limit_examples=None,
+    shuffle_seed=None,
+    passes_done=0,
+):
+    """Batches of one subset, from which a task picks input and target.
+
+    Args:
+        split, subset, limit_examples: As for `features`.
+        batch_size: Integer. The last batch may be smaller.
+        shuffle_seed: Integer, for a new order in each pass, or `None` for that
+            of `features`.
+        passes_done: Integer, how many passes a resumed training has behind
+            itself: it sees the orders that would have come next.
+
+    Returns:
+        A `tf.data.Dataset` of dictionaries as from `features`.
+
+    Example:
+
+    >>> pixels = dataset("quadrant", "test").map(
+    ...     lambda example: (example["location"], example["pixel"])
+    ... )
+    """
+    examples = features(split, subset, limit_examples)
+    tensors = {name: tf.constant(array) for name, array in examples.items()}
+    count = len(examples["pixel"])
+    if shuffle_seed is None:
+        numbers = tf.data.Dataset.range(count)
+    else:
+        numbers = passes.shuffled_numbers(count, shuffle_seed, passes_done)
+    return (
+        numbers.batch(batch_size)
+        .map(
+            lambda chosen: {
+                name: tf.gather(tensor, chosen)
+                for name, tensor in tensors.items()
+            }
+        )
+        .prefetch(tf.data.AUTOTUNE)
+    )
 
 
 class NotSoClevr(tfds.core.GeneratorBasedBuilder):

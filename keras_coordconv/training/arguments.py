@@ -1,47 +1,69 @@
-"""The command-line flags that all example scripts share."""
+"""The command line: flags that scripts share, recipes, errors in one line.
+
+    RECIPES = {
+        "--layer coordconv": {"epochs": 3, "learning_rate": 0.003},
+        "--layer conv": {"epochs": 100, "learning_rate": 0.01, "width": 2},
+        "--layer conv --split quadrant": {"epochs": 30},
+    }
+
+    @arguments.command
+    def main(argv=None):
+        args = arguments.parse(build_parser(), RECIPES, argv)
+
+A recipe has the defaults of the settings that depend on other flags, which are
+its key. Where several recipes fit, a later one goes before an earlier one. A
+setting that is only in recipes that do not fit has no effect: it is refused.
+"""
 
 import argparse
+import functools
 import importlib.util
 import math
 import os
 import pathlib
 import sys
+import textwrap
+import traceback
 
 import keras
 
-from keras_coordconv.datasets import not_so_clevr
+from keras_coordconv.training import history
 
-RECIPE_DESCRIPTIONS = {
-    "filter_size": "height and width of the kernels",
-    "width": "factor on the number of filters",
-    "epochs": "length of the training and of the cosine decay",
-    "batch_size": "examples a step",
-    "learning_rate": "Adam's rate after the warm-up",
-    "warmup_epochs": "epochs in which the rate rises from zero",
-    "l2": "weight of the penalty on the squared kernels",
-    "center_loss": "weight of the loss on the centre (CoordConv only)",
-}
+_NOT_GIVEN = object()
+_on_interrupt = "Interrupted."
+
+
+class Parser(argparse.ArgumentParser):
+    """Parser that prints its description as it is, and errors in one line."""
+
+    def __init__(self, description):
+        super().__init__(
+            description=description,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+
+    def error(self, message):
+        self.exit(2, f"error: {message}\n")
 
 
 def build_parser(description):
-    """Parser with the flags that mean the same in every example.
+    """Parser with the flags that mean the same in every training script.
 
     Args:
-        description: String, the script's docstring, printed by `--help` as is.
+        description: String, the script's docstring.
 
     Returns:
-        An `argparse.ArgumentParser`; each script adds its own flags to it.
+        A `Parser`, to which the script adds its own flags.
     """
-    parser = argparse.ArgumentParser(
-        description=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser(description)
     run = parser.add_argument_group("run")
     run.add_argument(
         "--seed",
         type=int,
         default=0,
-        help="seed of weights and data order (default: %(default)s)",
+        help="seed of weights, data order and random numbers "
+        "(default: %(default)s)",
     )
     run.add_argument(
         "--workdir",
@@ -50,7 +72,7 @@ def build_parser(description):
     run.add_argument(
         "--resume",
         action="store_true",
-        help="continue the run in --workdir, or the last one",
+        help="continue the run in --workdir, with the flags it has",
     )
     run.add_argument(
         "--export-dir",
@@ -65,12 +87,12 @@ def build_parser(description):
     run.add_argument(
         "--limit-examples",
         type=positive_integer,
-        help="use only so many examples of each set",
+        help="use at most this number of examples of each set",
     )
     run.add_argument(
         "--steps-per-epoch",
         type=positive_integer,
-        help="train only so many batches an epoch",
+        help="train on at most this number of batches an epoch",
     )
     run.add_argument(
         "--tensorboard",
@@ -80,13 +102,13 @@ def build_parser(description):
     return parser
 
 
-def build_task_parser(description):
-    """`build_parser` for a task on Not-so-Clevr: with `--layer`, `--split`.
+def add_task(parser, splits):
+    """Adds `--layer` and `--split`, and returns the group of data and model.
 
-    Returns:
-        Tuple of the parser and its group for flags of data and model.
+    Args:
+        parser: From `build_parser`.
+        splits: Tuple of strings, the splits of the data set.
     """
-    parser = build_parser(description)
     group = parser.add_argument_group("data and model")
     group.add_argument(
         "--layer",
@@ -96,74 +118,136 @@ def build_task_parser(description):
     )
     group.add_argument(
         "--split",
-        choices=not_so_clevr.SPLITS,
+        choices=splits,
         default="quadrant",
         help="test centres at random or in one quarter (default: %(default)s)",
     )
-    return parser, group
-
-
-def add_recipe(parser, recipes, descriptions=None):
-    """Adds the training settings, whose defaults depend on other flags.
-
-    Args:
-        parser: From `build_parser`.
-        recipes: Dictionary from what the settings depend on, a tuple of
-            strings such as the values of `--layer` and `--split`, to the
-            settings by name.
-        descriptions: Dictionary of descriptions by name, where those of
-            `RECIPE_DESCRIPTIONS` do not fit.
-
-    Returns:
-        The parser's group for settings of the training.
-    """
-    group = parser.add_argument_group("training")
-    names = next(iter(recipes.values()))
-    descriptions = {**RECIPE_DESCRIPTIONS, **(descriptions or {})}
-    for name in names:
-        defaults = {key: recipe[name] for key, recipe in recipes.items()}
-        values = set(defaults.values())
-        listed = ", ".join(
-            f"{value:g}" + (f" for {' '.join(key)}" if len(values) > 1 else "")
-            for key, value in defaults.items()
-            if len(values) > 1 or key == next(iter(defaults))
-        )
-        group.add_argument(
-            f"--{name.replace('_', '-')}",
-            type=_type_of(next(iter(values))),
-            help=f"{descriptions[name]} (default: {listed})",
-        )
     return group
 
 
-def parse(parser, recipes, choose_recipe, argv=None):
-    """Parses the flags and fills in the recipe that they choose.
-
-    What would fail only after the training is refused here.
+def add_training(parser, learning_rate="highest learning rate"):
+    """Adds the settings of a training with warm-up, and returns their group.
 
     Args:
         parser: From `build_parser`.
-        recipes: As for `add_recipe`.
-        choose_recipe: Function from the flags to a key of `recipes`.
-        argv: List of strings, the flags, or `None` for the command line's.
+        learning_rate: String, the help of `--learning-rate`.
     """
-    args = parser.parse_args(argv)
-    for name, value in recipes[choose_recipe(args)].items():
-        if getattr(args, name) is None:
-            setattr(args, name, value)
-    if args.warmup_epochs >= args.epochs:
-        parser.error(
-            "--warmup-epochs must be less than --epochs. Received: "
-            f"--warmup-epochs {args.warmup_epochs:g} --epochs {args.epochs}"
+    group = parser.add_argument_group("training")
+    group.add_argument(
+        "--epochs", type=positive_integer, help="length of the training"
+    )
+    group.add_argument(
+        "--batch-size",
+        type=positive_integer,
+        help="examples a step, on all devices together",
+    )
+    group.add_argument(
+        "--learning-rate",
+        type=not_negative_number,
+        help=learning_rate,
+    )
+    group.add_argument(
+        "--warmup-epochs",
+        type=not_negative_number,
+        help="epochs in which the rate rises from zero",
+    )
+    group.add_argument(
+        "--l2",
+        type=not_negative_number,
+        help="weight of the penalty on the squared kernels",
+    )
+    return group
+
+
+def parse(parser, recipes, argv=None):
+    """Parses the flags, and takes from the recipes what is not given.
+
+    With `--resume`, all flags are those of the run in `--workdir`. What would
+    fail only after the training is refused here.
+
+    Args:
+        parser: From `build_parser`.
+        recipes: Dictionary from flags, as on the command line, to a dictionary
+            of the settings that are the default with them, by name.
+        argv: List of strings, the flags, or `None` for the command line's.
+
+    Returns:
+        An `argparse.Namespace`, without the settings that have no effect.
+
+    Raises:
+        ValueError: if the flags do not fit each other or the run.
+
+    Example:
+
+    >>> parse(parser, {"--layer conv": {"epochs": 2}}, ["--layer", "conv"])
+    Namespace(layer='conv', epochs=2)
+    """
+    parser.epilog = _describe(recipes)
+    args = vars(parser.parse_args(argv))
+    given = _given(parser, argv)
+    if args["resume"]:
+        given |= _flags_of_run(parser, given)
+        args |= given
+    settings = {}
+    for condition, recipe in recipes.items():
+        if _given(parser, condition.split()).items() <= args.items():
+            settings |= recipe
+    for name in {name for recipe in recipes.values() for name in recipe}:
+        if name not in settings:
+            _check_not_given(name, given, recipes)
+            del args[name]
+        elif name not in given:
+            args[name] = settings[name]
+    if "warmup_epochs" in settings:
+        _check_warmup(args, given)
+    _check_outputs(args)
+    return argparse.Namespace(**args)
+
+
+def command(main):
+    """Decorator for `main`: a user's error is one line and exit status 2.
+
+    A user's error is one of files and folders, or one that the project's own
+    code raises; others come with their traceback. Ctrl-C is one line and exit
+    status 130.
+
+    Args:
+        main: Function of a list of flags, or of `None`.
+    """
+
+    def is_ours(error):
+        *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+        name = frame.f_globals["__name__"]
+        return frame.f_globals is main.__globals__ or name.startswith(
+            "keras_coordconv."
         )
-    if args.tensorboard and importlib.util.find_spec("tensorboard") is None:
-        parser.error(
-            "--tensorboard needs the package tensorboard. Received: "
-            f"--tensorboard {args.tensorboard}. `pip install tensorboard`."
-        )
-    if args.export_dir:
-        _check_export(parser, args.export_dir)
-    return args
+
+    @functools.wraps(main)
+    def run(argv=None):
+        try:
+            return main(argv)
+        except KeyboardInterrupt:
+            print(f"\n{_on_interrupt}", file=sys.stderr)
+            raise SystemExit(130) from None
+        except OSError as error:
+            message = (
+                "Files and folders must be there and be writable. "
+                f"Received: {error.filename} ({error.strerror})"
+            )
+        except (ImportError, ValueError) as error:
+            if not is_ours(error):
+                raise
+            message = error
+        print(f"error: {message}", file=sys.stderr)
+        raise SystemExit(2)
+
+    return run
+
+
+def say_on_interrupt(line):
+    """Sets the line that Ctrl-C prints."""
+    global _on_interrupt
+    _on_interrupt = line
 
 
 def positive_integer(text):
@@ -203,28 +287,109 @@ def dtype_policy(text):
         ) from None
 
 
-def exit_with_error(error):
-    """Prints one line that says what to do, and exits with status 2."""
-    print(f"error: {error}", file=sys.stderr)
-    raise SystemExit(2)
+def _given(parser, argv):
+    """The flags that are on the command line, by name."""
+    names = vars(parser.parse_args([]))
+    nothing = argparse.Namespace(**dict.fromkeys(names, _NOT_GIVEN))
+    args = vars(parser.parse_args(argv, nothing))
+    return {
+        name: value for name, value in args.items() if value is not _NOT_GIVEN
+    }
 
 
-def _type_of(default):
-    return positive_integer if isinstance(default, int) else not_negative_number
+def _flag(name, value):
+    return f"--{name.replace('_', '-')} {value}"
 
 
-def _check_export(parser, folder):
+def _flags_of_run(parser, given):
+    """The flags with which the run to resume was begun."""
+    if "workdir" not in given:
+        raise ValueError(
+            "--resume needs the folder of the run. Received: --resume without "
+            "--workdir FOLDER."
+        )
+    begun_with = history.read_flags(given["workdir"])
+    unknown = sorted(begun_with.keys() - vars(parser.parse_args([])).keys())
+    if unknown:
+        raise ValueError(
+            "A run is resumed by the script that began it. "
+            f"Received: --workdir {given['workdir']}, a run with flags that "
+            f"this script does not have: {', '.join(unknown)}."
+        )
+    for name, value in history.training_flags(given).items():
+        if name not in begun_with or begun_with[name] != value:
+            raise ValueError(
+                "A run is resumed with the flags it was begun with. Received: "
+                f"{_flag(name, value)}, begun with {begun_with.get(name)} in "
+                f"{given['workdir']}. Leave the flag out, or begin another run."
+            )
+    return {**begun_with, **given}
+
+
+def _describe(recipes):
+    """The recipes as flags, for the end of the help."""
+    lines = ["defaults that depend on other flags:"]
+    for condition, recipe in recipes.items():
+        flags = [
+            _flag(name, f"{value:g}" if isinstance(value, float) else value)
+            for name, value in recipe.items()
+            if value is not None
+        ]
+        # No line ends between a flag and its value.
+        text = " ".join(flag.replace(" ", "\0") for flag in flags)
+        indent = " " * 6
+        lines.append(f"  {condition}")
+        filled = textwrap.fill(
+            text,
+            80,
+            initial_indent=indent,
+            subsequent_indent=indent,
+            break_on_hyphens=False,
+        )
+        lines.append(filled.replace("\0", " "))
+    return "\n".join(lines)
+
+
+def _check_not_given(name, given, recipes):
+    if name in given:
+        conditions = [key for key, recipe in recipes.items() if name in recipe]
+        raise ValueError(
+            "A flag that has no effect must be left out. Received: "
+            f"{_flag(name, given[name])}, which is for "
+            f"{' or '.join(conditions)}."
+        )
+
+
+def _check_warmup(args, given):
+    if "warmup_epochs" not in given:
+        args["warmup_epochs"] = min(args["warmup_epochs"], args["epochs"] / 2)
+    if args["warmup_epochs"] >= args["epochs"]:
+        raise ValueError(
+            "--warmup-epochs must be less than --epochs. Received: "
+            f"--warmup-epochs {args['warmup_epochs']:g} "
+            f"--epochs {args['epochs']}"
+        )
+
+
+def _check_outputs(args):
+    if args["tensorboard"] and not importlib.util.find_spec("tensorboard"):
+        raise ValueError(
+            "--tensorboard needs the package tensorboard. Received: "
+            f"--tensorboard {args['tensorboard']}. `pip install tensorboard`."
+        )
+    if not args["export_dir"]:
+        return
     if keras.backend.backend() != "tensorflow":
-        parser.error(
+        raise ValueError(
             "--export-dir needs Keras on the TensorFlow backend. Received: "
             f"KERAS_BACKEND={keras.backend.backend()}. Train without it, and "
             "export best.keras with KERAS_BACKEND=tensorflow."
         )
-    path = pathlib.Path(folder).absolute()
+    path = pathlib.Path(args["export_dir"]).absolute()
     while not path.exists():
         path = path.parent
     if not path.is_dir() or not os.access(path, os.W_OK):
-        parser.error(
+        raise ValueError(
             "--export-dir must be a writable folder. "
-            f"Received: --export-dir {folder}"
+            f"Received: --export-dir {args['export_dir']}"
         )

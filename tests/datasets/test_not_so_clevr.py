@@ -62,74 +62,49 @@ def test_images():
         assert square.sum() == 81
 
 
-def test_tasks():
+def test_features():
     centers = not_so_clevr.subset_locations("quadrant", "test")
-    inputs, targets = not_so_clevr.task_arrays(
-        "coordinate_classification", "quadrant", "test"
-    )
-    np.testing.assert_array_equal(inputs, centers)
+    examples = not_so_clevr.features("quadrant", "test")
     points = not_so_clevr.draw_centers(centers)
-    np.testing.assert_array_equal(
-        targets, points.reshape(len(points), -1).argmax(axis=-1)
-    )
-    inputs, targets = not_so_clevr.task_arrays(
-        "coordinate_regression", "quadrant", "test"
-    )
-    np.testing.assert_array_equal(inputs, points)
-    np.testing.assert_allclose(targets, centers / 64)
-    inputs, targets = not_so_clevr.task_arrays("rendering", "quadrant", "test")
-    np.testing.assert_array_equal(inputs, centers)
-    np.testing.assert_array_equal(targets, not_so_clevr.draw_squares(centers))
+    expected = {
+        "location": centers,
+        "normalized_location": centers / 64,
+        "pixel": points.reshape(len(points), -1).argmax(axis=-1),
+        "center": points,
+        "image": not_so_clevr.draw_squares(centers),
+    }
+    assert examples.keys() == expected.keys()
+    for name, array in examples.items():
+        np.testing.assert_allclose(array, expected[name], err_msg=name)
+        assert array.dtype == ("int32" if name == "pixel" else "float32")
 
 
-@pytest.mark.parametrize("task", not_so_clevr.TASKS)
-def test_dataset_holds_the_arrays(task):
-    expected = not_so_clevr.task_arrays(task, "uniform", "test")
-    dataset = not_so_clevr.task_dataset(task, "uniform", "test", batch_size=100)
+def test_dataset_holds_the_features():
+    expected = not_so_clevr.features("uniform", "test")
+    dataset = not_so_clevr.dataset("uniform", "test", batch_size=100)
     batches = list(dataset.as_numpy_iterator())
-    assert [len(inputs) for inputs, _ in batches] == [100] * 7 + [68]
-    for index in range(2):
+    assert [len(batch["pixel"]) for batch in batches] == [100] * 7 + [68]
+    for name, array in expected.items():
         np.testing.assert_array_equal(
-            np.concatenate([batch[index] for batch in batches]),
-            expected[index],
+            np.concatenate([batch[name] for batch in batches]), array
         )
 
 
-def test_shuffled_dataset():
-    task = "coordinate_classification"
-    expected = not_so_clevr.task_arrays(task)[1]
-
-    def epochs(seed):
-        dataset = not_so_clevr.task_dataset(task, shuffle_seed=seed)
-        return [
-            np.concatenate([y for _, y in dataset.as_numpy_iterator()])
-            for _ in range(2)
-        ]
-
-    first, second = epochs(seed=1)
-    assert sorted(first) == sorted(second) == sorted(expected)
-    assert (first != second).any() and (first != expected).any()
-    np.testing.assert_array_equal(epochs(seed=1)[0], first)
-    assert (epochs(seed=2)[0] != first).any()
-
-
 def test_limited_dataset_spreads_over_the_subset():
-    dataset = not_so_clevr.task_dataset(
-        "coordinate_classification", batch_size=50, limit_examples=10
-    )
-    ((inputs, _),) = dataset.as_numpy_iterator()
-    assert len(inputs) == 10
-    assert inputs[0].tolist() == [4, 4] and inputs[-1].tolist() == [59, 59]
+    dataset = not_so_clevr.dataset(batch_size=50, limit_examples=10)
+    ((batch,),) = [dataset.as_numpy_iterator()]
+    assert len(batch["location"]) == 10
+    assert batch["location"][0].tolist() == [4, 4]
+    assert batch["location"][-1].tolist() == [59, 59]
 
 
 @pytest.mark.parametrize(
     ("arguments", "name"),
     [
-        (("classification", "uniform", "train"), "task"),
-        (("rendering", "random", "train"), "split"),
-        (("rendering", "uniform", "validation"), "subset"),
+        (("random", "train"), "split"),
+        (("uniform", "validation"), "subset"),
     ],
 )
 def test_unknown_names(arguments, name):
     with pytest.raises(ValueError, match=f"Received: {name}="):
-        not_so_clevr.task_arrays(*arguments)
+        not_so_clevr.features(*arguments)

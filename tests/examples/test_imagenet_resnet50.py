@@ -1,13 +1,7 @@
 """The ImageNet script, started as a user would start it, on drawn shapes."""
 
 import json
-import os
-import pathlib
-import signal
 import socket
-import subprocess
-import sys
-import time
 
 import keras
 import numpy as np
@@ -17,43 +11,11 @@ import keras_coordconv  # noqa: F401, for loading its models
 
 pytestmark = pytest.mark.tensorflow_backend
 
-SCRIPT = pathlib.Path(__file__).parents[2] / "examples/imagenet_resnet50.py"
+SCRIPT = "imagenet_resnet50"
 SMALL = (
     *("--stand-in", "--limit-examples", "32", "--image-size", "32"),
     *("--batch-size", "8", "--warmup-epochs", "0", "--workdir", "run"),
 )
-
-
-def start(*arguments, cwd, **environment):
-    return subprocess.Popen(
-        [sys.executable, SCRIPT, *map(str, arguments)],
-        cwd=cwd,
-        env={**os.environ, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def finish(process, status=0):
-    printed, _ = process.communicate(timeout=600)
-    assert process.returncode == status, printed
-    return printed
-
-
-def wait_for(path, *processes):
-    deadline = time.monotonic() + 500
-    while not path.exists():
-        for process in processes:
-            assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def kill(*processes):
-    for process in processes:
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
 
 
 def epochs_of(folder):
@@ -61,33 +23,34 @@ def epochs_of(folder):
     return [int(row.split(",")[0]) for row in rows[1:]]
 
 
-def test_help(tmp_path):
-    printed = finish(start("--help", cwd=tmp_path))
+def test_help(capsys):
+    import imagenet_resnet50
+
+    with pytest.raises(SystemExit, match="0"):
+        imagenet_resnet50.main(["--help"])
+    printed = " ".join(capsys.readouterr().out.split())
     for flag in ("--data-dir", "--stand-in", "--devices", "--coordinator"):
         assert flag in printed
-    assert "90 for ImageNet, 6 for --stand-in" in " ".join(printed.split())
-    assert not list(tmp_path.iterdir())
+    assert "--no-stand-in --dataset imagenet2012 --image-size 224" in printed
+    assert "--stand-in --image-size 32 --epochs 6" in printed
 
 
-def test_killed_resumed_and_exported(tmp_path):
+def test_killed_resumed_and_exported(scripts, tmp_path):
     import tensorflow as tf
 
     from keras_coordconv.datasets import stand_in
 
     # A small one, which the script takes as it is.
-    stand_in.write_stand_in(
-        tmp_path / "runs/stand_in", {"train": 10, "val": 10}
-    )
+    stand_in.write_stand_in("runs/stand_in", {"train": 10, "val": 10})
     arguments = (
         *(*SMALL, "--epochs", 3, "--export-dir", "exported"),
         *("--schedule", "cosine", "--label-smoothing", 0.1),
         *("--ema-momentum", 0.9),
     )
-    process = start(*arguments, cwd=tmp_path)
+    process = scripts.start(SCRIPT, *arguments)
+    scripts.kill("run/checkpoint-1", process)
+    printed = scripts.run(SCRIPT, "--resume", "--workdir", "run")
     folder = tmp_path / "run"
-    wait_for(folder / "checkpoint-1.weights.h5", process)
-    kill(process)
-    printed = finish(start(*arguments, "--resume", cwd=tmp_path))
     assert "Stand-in: ten drawn shapes, not ImageNet" in printed
     assert "Epoch 1/3" not in printed and "Epoch 3/3" in printed
     assert "images_per_second" in printed
@@ -126,8 +89,8 @@ def test_killed_resumed_and_exported(tmp_path):
     assert card["stand_in"] is True and card["layer"] == "coordconv"
 
 
-def test_no_data(tmp_path):
-    printed = finish(start(cwd=tmp_path, HOME=str(tmp_path / "home")), status=2)
+def test_no_data(scripts, tmp_path):
+    printed = scripts.run(SCRIPT, status=2, HOME=str(tmp_path / "home"))
     lines = printed.splitlines()[-4:]
     assert lines[0].startswith("error: ImageNet is not here: imagenet2012 must")
     assert "ILSVRC2012_img_train.tar" in lines[1]
@@ -140,7 +103,8 @@ def test_no_data(tmp_path):
     ("arguments", "message"),
     [
         (("--data-dir", "nowhere"), "The data folder must exist"),
-        (("--processes", "2"), "--processes needs --workdir"),
+        (("--processes", "2"), "Several processes need a coordinator"),
+        (("--stand-in", "--data-dir", "x"), "which is for --no-stand-in"),
         (("--devices", "none"), "argument --devices"),
         (("--ema-momentum", "1"), "less than 1, received 1"),
         (("--label-smoothing", "nan"), "less than 1, received nan"),
@@ -151,10 +115,9 @@ def test_no_data(tmp_path):
         (("--layer", "dense"), "invalid choice: 'dense'"),
     ],
 )
-def test_bad_arguments(tmp_path, monkeypatch, capsys, arguments, message):
+def test_bad_arguments(scripts, tmp_path, capsys, arguments, message):
     import imagenet_resnet50
 
-    monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit, match="2"):
         imagenet_resnet50.main(arguments)
     assert message in capsys.readouterr().err
@@ -162,44 +125,42 @@ def test_bad_arguments(tmp_path, monkeypatch, capsys, arguments, message):
 
 
 @pytest.mark.slow
-def test_two_devices(tmp_path):
+def test_two_devices(scripts, tmp_path):
     losses = {}
     for devices in (1, 2):
-        flags = ("--epochs", 2, "--seed", 3, "--devices", devices)
         folder = tmp_path / str(devices)
-        folder.mkdir()
-        printed = finish(start(*SMALL, *flags, cwd=folder))
+        flags = ("--epochs", 2, "--seed", 3, "--devices", devices)
+        printed = scripts.run(SCRIPT, *SMALL, *flags, "--workdir", folder)
         assert f"{devices} devices" in printed
-        rows = (folder / "run/history.csv").read_text().splitlines()
+        rows = (folder / "history.csv").read_text().splitlines()
         column = rows[0].split(",").index("cross_entropy")
         losses[devices] = [float(row.split(",")[column]) for row in rows[1:]]
     np.testing.assert_allclose(losses[1], losses[2], rtol=2e-3)
 
 
 @pytest.mark.slow
-def test_two_processes_one_killed_and_resumed(tmp_path):
+def test_two_processes_one_killed_and_resumed(scripts, tmp_path):
     pytest.importorskip("jax")
-    arguments = (*SMALL, "--epochs", 4, "--devices", 1, "--processes", 2)
+    begin = (*SMALL, "--epochs", 4, "--devices", 1, "--processes", 2)
 
     def start_both(*flags):
         with socket.socket() as server:
             server.bind(("127.0.0.1", 0))
             port = server.getsockname()[1]
         return [
-            start(
-                *(*arguments, *flags, "--coordinator", f"127.0.0.1:{port}"),
+            scripts.start(
+                *(SCRIPT, *flags, "--coordinator", f"127.0.0.1:{port}"),
                 *("--process-id", process),
-                cwd=tmp_path,
                 KERAS_BACKEND="jax",
             )
             for process in (0, 1)
         ]
 
-    first, second = start_both()
+    first, second = start_both(*begin)
+    scripts.kill("run/checkpoint-2", second, first)
+    both = start_both("--resume", "--workdir", "run")
+    printed = [scripts.finish(process) for process in both]
     folder = tmp_path / "run"
-    wait_for(folder / "checkpoint-2.weights.h5", first, second)
-    kill(second, first)
-    printed = [finish(process) for process in start_both("--resume")]
     assert "Epoch 1/4" not in printed[0] and "Epoch 4/4" in printed[0]
     assert epochs_of(folder) == [1, 2, 3, 4]
     metrics = json.loads((folder / "metrics.json").read_text())

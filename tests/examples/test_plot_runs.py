@@ -2,28 +2,15 @@
 
 import json
 import pathlib
-import subprocess
-import sys
 
 import plot_runs
 import pytest
 
-SCRIPT = pathlib.Path(__file__).parents[2] / "examples/plot_runs.py"
 
-
-def run(*arguments, cwd):
-    return subprocess.run(
-        [sys.executable, SCRIPT, *arguments],
-        cwd=cwd,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-
-
-def write_run(folder, layer, score):
+def write_run(folder, score="iou", **flags):
+    folder = pathlib.Path(folder)
     folder.mkdir(parents=True)
-    args = {"layer": layer, "split": "uniform"}
+    args = {"layer": "conv", "split": "uniform", "seed": 0, **flags}
     (folder / "args.json").write_text(json.dumps(args))
     (folder / "metrics.json").write_text(
         json.dumps({f"train_{score}": 0.5, f"test_{score}": 0.4})
@@ -33,28 +20,47 @@ def write_run(folder, layer, score):
     )
 
 
-def test_help(tmp_path):
-    assert "--label-by" in run("--help", cwd=tmp_path).stdout
+def test_figure_beside_the_runs(scripts):
+    write_run("runs/iou/1", layer="conv")
+    write_run("runs/iou/2", layer="coordconv")
+    printed = scripts.run("plot_runs", "runs/iou/1", "runs/iou/2")
+    assert printed.splitlines()[-1] == "written: runs/iou/scores.png"
+    content = pathlib.Path("runs/iou/scores.png").read_bytes()
+    assert content.startswith(b"\x89PNG")
+    assert [path.name for path in pathlib.Path().iterdir()] == ["runs"]
 
 
-def test_figure(tmp_path):
-    write_run(tmp_path / "runs/1", "conv", "iou")
-    write_run(tmp_path / "runs/2", "coordconv", "iou")
-    printed = run("runs/1", "runs/2", cwd=tmp_path).stdout
-    assert "written: scores.png" in printed
-    assert (tmp_path / "scores.png").read_bytes().startswith(b"\x89PNG")
+def test_runs_are_pooled_over_the_seed_alone(scripts, monkeypatch):
+    pooled = []
+
+    def plot_scores(runs, score):
+        pooled.append(({name: len(r) for name, r in runs.items()}, score))
+        return draw(runs, score)
+
+    draw = plot_runs.plots.plot_scores
+    monkeypatch.setattr(plot_runs.plots, "plot_scores", plot_scores)
+    for name, flags in {
+        "a": {"l2": 0.0},
+        "b": {"l2": 0.0, "seed": 1},
+        "c": {"l2": 0.1},
+    }.items():
+        write_run(name, **flags)
+    plot_runs.main(["a", "b", "c", "--output", "figure.svg"])
+    labels = {"conv, uniform, l2 0.0": 2, "conv, uniform, l2 0.1": 1}
+    assert pooled == [(labels, "iou")]
+    assert "<svg" in pathlib.Path("figure.svg").read_text()
 
 
-def test_bad_arguments(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    write_run(tmp_path / "1", "conv", "iou")
-    write_run(tmp_path / "2", "conv", "accuracy")
+def test_bad_arguments(scripts, capsys):
+    write_run("1")
+    write_run("2", score="accuracy")
+    pathlib.Path("file").write_text("in the way")
     for arguments, message in (
         (("nowhere",), "must be finished"),
-        (("1", "2"), "must be of one task"),
-        (("1", "--output", "none/x.png"), "must be a writable file"),
+        (("1", "2"), "Received: runs with accuracy, iou"),
+        (("1", "--output", "file/x.png"), "Received: file"),
     ):
         with pytest.raises(SystemExit, match="2"):
             plot_runs.main(arguments)
         assert message in capsys.readouterr().err.splitlines()[-1]
-    assert not list(tmp_path.glob("*.png"))
+    assert not list(pathlib.Path().rglob("*.png"))

@@ -2,7 +2,6 @@
 
 import keras
 import numpy as np
-import pytest
 
 from keras_coordconv.training import callbacks
 
@@ -39,6 +38,15 @@ def test_throughput_in_the_history():
     assert min(history["images_per_second"]) > 0
 
 
+def test_throughput_of_one_batch_is_unknown():
+    callback = callbacks.Throughput(batch_size=8)
+    callback.on_epoch_begin(0)
+    callback.on_train_batch_end(0, {})
+    logs = {}
+    callback.on_epoch_end(0, logs)
+    assert logs == {}
+
+
 def test_undecodable_images_are_reported_once(capsys):
     left_out = keras.Variable(0, dtype="int32")
     callback = callbacks.ReportUndecodable(left_out)
@@ -53,9 +61,3 @@ def test_undecodable_images_are_reported_once(capsys):
     assert printed[0] == printed[2] == ""
     assert printed[1].startswith("3 training images of epoch 2 could not")
     assert printed[3].startswith("2 training images of epoch 4 could not")
-
-
-@pytest.mark.parametrize("score", ["accuracy", "image_accuracy"])
-def test_find_score(score):
-    logs = {"loss": 1.0, score: 0.5, f"val_{score}": 0.25}
-    assert callbacks.find_score(logs, "val_", "accuracy") == 0.25

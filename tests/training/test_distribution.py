@@ -1,5 +1,6 @@
 """Several devices do what one does with the same batches."""
 
+import os
 import pathlib
 import socket
 import subprocess
@@ -45,13 +46,14 @@ def data_dir(tmp_path_factory):
     return folder
 
 
-def start(data_dir, output, *flags):
+def start(data_dir, output, *flags, **environment):
     return subprocess.Popen(
         [
             *(sys.executable, SCRIPT, "--data-dir", data_dir),
             *("--workdir", output.parent / "run", "--output", output),
             *map(str, flags),
         ],
+        env={**os.environ, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -83,7 +85,7 @@ def check_same(found, expected, devices):
 def test_two_devices(data_dir, tmp_path, one_device):
     """Also where the run is resumed in the middle."""
     output = tmp_path / "result.npz"
-    finish(start(data_dir, output, "--devices", 2, "--epochs", 5))
+    finish(start(data_dir, output, "--devices", 2, EPOCHS="5"))
     finish(start(data_dir, output, "--devices", 2, "--resume"))
     check_same(dict(np.load(output)), one_device, devices=2)
 

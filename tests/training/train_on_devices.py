@@ -6,7 +6,6 @@ last batch of the validation that is not full, and files that one process
 writes. Writes the losses and the weights to `--output`.
 """
 
-import argparse
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -18,9 +17,9 @@ from keras import layers
 from keras_coordconv import CoordConv2D
 from keras_coordconv.datasets import image_sources
 from keras_coordconv.datasets import imagenet
+from keras_coordconv.training import arguments
 from keras_coordconv.training import distribution
-from keras_coordconv.training import supervised
-from keras_coordconv.training.run_folder import RunFolder
+from keras_coordconv.training.run import Run
 
 BATCH_SIZE = 8
 STEPS_PER_EPOCH = 5
@@ -45,28 +44,17 @@ def check_that_differences_are_found(devices):
 
 
 def main():
-    parser = argparse.ArgumentParser()
+    parser = arguments.build_parser(__doc__)
     parser.add_argument("--data-dir")
-    parser.add_argument("--workdir")
-    parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--resume", action="store_true")
     parser.add_argument("--output")
     distribution.add_arguments(parser)
-    args = parser.parse_args()
+    args = arguments.parse(parser, {})
     devices = distribution.start(
         args.devices, args.coordinator, args.processes, args.process_id
     )
-    run = RunFolder(
-        args.workdir,
-        {"seed": 0},
-        resume=args.resume,
-        writes=devices.is_first_process,
-    )
-    devices.wait_for_all()
-    devices.check_same(**run.what_all_see())
+    run = Run("train_on_devices", args, devices=devices)
     if devices.processes > 1:
         check_that_differences_are_found(devices)
-    keras.utils.set_random_seed(0)
     source = image_sources.FolderSource(args.data_dir)
     share = {"shards": devices.processes, "shard": devices.process_id}
     batch_size = devices.local_batch_size(BATCH_SIZE)
@@ -85,21 +73,19 @@ def main():
             ],
             **devices.compile_arguments(),
         )
-        devices.check(model)
-        run.restore(model)
     start = run.epochs_done * STEPS_PER_EPOCH * BATCH_SIZE
-    supervised.fit(
+    run.fit(
         model,
         imagenet.train_dataset(source, 16, batch_size, start=start, **share),
-        imagenet.evaluation_dataset(source, 16, batch_size, **share),
-        run,
-        epochs=args.epochs,
+        # No flag: a run that is resumed has the flags it was begun with.
+        int(os.environ.get("EPOCHS", 10)),
+        validation_data=imagenet.evaluation_dataset(
+            source, 16, batch_size, **share
+        ),
         steps_per_epoch=STEPS_PER_EPOCH,
         callbacks=[keras.callbacks.SwapEMAWeights()],
     )
-    devices.wait_for_all()
-    with devices.scope():
-        best_model = run.load_best_model()
+    best_model = run.best_model()
     weights = {
         f"{name}{i:02d}": np.array(weight)
         for name, saved in (("weight", model), ("best", best_model))

@@ -1,12 +1,14 @@
 """The learning rates, at steps worked out by hand."""
 
+import argparse
 import math
 
 import keras
 import pytest
 
-from keras_coordconv.training.schedules import WarmupSteps
-from keras_coordconv.training.schedules import warmup_cosine
+from keras_coordconv.training.optimizers import WarmupSteps
+from keras_coordconv.training.optimizers import paper_adam
+from keras_coordconv.training.optimizers import warmup_cosine
 
 
 @pytest.mark.parametrize(
@@ -49,3 +51,12 @@ def test_steps_without_warmup():
     assert [float(schedule(step)) for step in (0, 2, 3)] == pytest.approx(
         [2.0, 2.0, 0.2]
     )
+
+
+def test_paper_adam():
+    args = argparse.Namespace(learning_rate=0.5, epochs=4, warmup_epochs=0.5)
+    optimizer = paper_adam(args, steps_per_epoch=10)
+    rates = [float(optimizer._learning_rate(step)) for step in (0, 5, 40)]
+    assert rates == pytest.approx([0.0, 0.5, 0.0], abs=1e-6)
+    assert (optimizer.beta_1, optimizer.beta_2) == (0.9, 0.99)
+    assert optimizer.epsilon == 1e-8

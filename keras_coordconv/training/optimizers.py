@@ -1,16 +1,39 @@
-"""Learning rates over the steps of a training."""
+"""The paper's optimizer, and learning rates over the steps of a training."""
 
 import keras
 from keras import ops
 
 
+def paper_adam(args, steps_per_epoch):
+    """Adam with the paper's constants: warm-up, then half a cosine.
+
+    Args:
+        args: Flags with `learning_rate`, `epochs` and `warmup_epochs`.
+        steps_per_epoch: Integer, batches an epoch.
+
+    Returns:
+        A `keras.optimizers.Adam`.
+    """
+    return keras.optimizers.Adam(
+        warmup_cosine(
+            args.learning_rate,
+            total_steps=args.epochs * steps_per_epoch,
+            warmup_steps=round(args.warmup_epochs * steps_per_epoch),
+        ),
+        beta_1=0.9,
+        beta_2=0.99,
+        epsilon=1e-8,
+    )
+
+
 def warmup_cosine(learning_rate, total_steps, warmup_steps=0):
-    """Learning rate: linear from zero, then a half cosine down to zero.
+    """Learning rate that rises from zero in a line, then falls as a cosine.
 
     Args:
         learning_rate: Float, the highest rate.
-        total_steps: Integer, length of the training in batches.
-        warmup_steps: Integer, how many of them the rate rises.
+        total_steps: Integer, steps of the training. At its end the rate is
+            zero.
+        warmup_steps: Integer, steps in which the rate rises.
 
     Returns:
         A `keras.optimizers.schedules.LearningRateSchedule`.
@@ -29,13 +52,13 @@ def warmup_cosine(learning_rate, total_steps, warmup_steps=0):
 
 @keras.saving.register_keras_serializable(package="keras_coordconv")
 class WarmupSteps(keras.optimizers.schedules.LearningRateSchedule):
-    """Learning rate: linear from zero, then a tenth at each of some steps.
+    """Learning rate that rises from zero in a line, then falls in steps.
 
     Args:
         learning_rate: Float, the highest rate.
-        boundaries: List of integers, the steps from which on the rate is a
-            tenth of what it was.
-        warmup_steps: Integer, how many steps the rate rises.
+        boundaries: List of integers. From each of these steps on, the rate is
+            a tenth of what it was before.
+        warmup_steps: Integer, steps in which the rate rises.
 
     Example:
 

@@ -1,0 +1,63 @@
+"""How the tests start the scripts of examples/: as a user would."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
+
+
+class Scripts:
+    """Starts scripts in a folder."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def start(self, name, *flags, **environment):
+        """Process of a script, with the flags as on the command line."""
+        return subprocess.Popen(
+            [sys.executable, EXAMPLES / f"{name}.py", *map(str, flags)],
+            cwd=self.folder,
+            env={**os.environ, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def finish(self, process, status=0):
+        """What a script has printed, when it has ended with this status."""
+        printed, _ = process.communicate(timeout=600)
+        assert process.returncode == status, printed
+        return printed
+
+    def run(self, name, *flags, status=0, **environment):
+        """`start`, then `finish`."""
+        return self.finish(self.start(name, *flags, **environment), status)
+
+    def send(self, signal_number, path, *processes):
+        """Sends a signal to processes as soon as there is such a path."""
+        deadline = time.monotonic() + 500
+        while not list(self.folder.glob(path)):
+            for process in processes:
+                assert process.poll() is None, process.communicate()[0]
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        for process in processes:
+            process.send_signal(signal_number)
+
+    def kill(self, path, *processes):
+        self.send(signal.SIGKILL, path, *processes)
+        for process in processes:
+            process.communicate()
+
+
+@pytest.fixture
+def scripts(tmp_path, monkeypatch):
+    """`Scripts` in an empty folder, which is the current one."""
+    monkeypatch.chdir(tmp_path)
+    return Scripts(tmp_path)
