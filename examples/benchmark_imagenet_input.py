@@ -30,7 +30,6 @@ import os
 # much as resizing them; TensorFlow's own allocator keeps them.
 os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "true")
 
-import argparse
 import gc
 import pathlib
 import platform
@@ -206,10 +205,7 @@ def draw_photos(folder):
 
 
 def build_parser():
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = arguments.Parser(__doc__)
     parser.add_argument(
         "--data-dir", help="folder of class folders (default: drawn images)"
     )
@@ -242,23 +238,15 @@ def build_parser():
     return parser
 
 
+@arguments.command
 def main(argv=None):
     args = build_parser().parse_args(argv)
     output = pathlib.Path(args.output)
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        folder = pathlib.Path(args.data_dir or output / "drawn")
-        if args.data_dir is None:
-            print(f"No --data-dir: images are drawn to {folder}.")
-            draw_photos(folder)
-        source = image_sources.FolderSource(folder)
-    except OSError as error:
-        arguments.exit_with_error(
-            f"--output must be a writable folder. Received: {output} "
-            f"({error.strerror})."
-        )
-    except ValueError as error:
-        arguments.exit_with_error(error)
+    folder = pathlib.Path(args.data_dir or output / "drawn")
+    if args.data_dir is None:
+        print(f"No --data-dir: images are drawn to {folder}.")
+        draw_photos(folder)
+    source = image_sources.FolderSource(folder)
     photos = source.files("train")
     pipelines = build_pipelines(source, folder, args)
     rates = measure(pipelines, args)

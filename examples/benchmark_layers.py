@@ -21,7 +21,6 @@ prints a table, and writes json and a chart. Also the peak memory is measured by
     TF_CPU_ALLOCATOR_USE_BFC=true python examples/benchmark_layers.py
 """
 
-import argparse
 import json
 import os
 import pathlib
@@ -390,10 +389,7 @@ def print_table(rows, title, ratio, value, unit):
 
 
 def build_parser():
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = arguments.Parser(__doc__)
     parser.add_argument(
         "--output",
         default="runs/benchmark_layers",
@@ -450,16 +446,11 @@ def build_parser():
     return parser
 
 
+@arguments.command
 def main(argv=None):
     args = build_parser().parse_args(argv)
     output = pathlib.Path(args.output)
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        arguments.exit_with_error(
-            f"--output must be a writable folder. Received: {output} "
-            f"({error.strerror})."
-        )
+    output.mkdir(parents=True, exist_ok=True)
     keras.config.set_dtype_policy(args.dtype_policy)
     keras.utils.set_random_seed(args.seed)
     rows = []

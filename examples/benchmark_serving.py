@@ -9,7 +9,6 @@ does hits all alike. Reported are medians, and the median of the ratios to the
 first target in the same turn.
 """
 
-import argparse
 import pathlib
 import statistics
 import time
@@ -106,10 +105,7 @@ def measure(calls, turns):
 
 
 def build_parser():
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = arguments.Parser(__doc__)
     parser.add_argument(
         "targets",
         nargs="+",
@@ -144,6 +140,7 @@ def build_parser():
     return parser
 
 
+@arguments.command
 def main(argv=None):
     args = build_parser().parse_args(argv)
     results = []
@@ -173,15 +170,13 @@ def main(argv=None):
                     f"batch {size:3d}  {1e3 * median:9.2f} ms  "
                     f"{size / median:9.1f} examples/s  {ratio:5.3f} x  {name}"
                 )
-        path = pathlib.Path(args.output, "results.json")
-        files.write_json(path, results)
-    except (ValueError, RuntimeError, OSError, ImportError) as error:
-        arguments.exit_with_error(error)
     except tf.errors.OpError as error:
-        arguments.exit_with_error(
+        raise ValueError(
             "A version must load and answer. "
             f"Received: {error.message.splitlines()[0]}"
-        )
+        ) from error
+    path = pathlib.Path(args.output, "results.json")
+    files.write_json(path, results)
     print(f"written: {path}")
     return results
 

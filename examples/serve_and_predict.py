@@ -13,7 +13,6 @@ does it by gRPC (`pip install '.[serving]'`, which writing the configuration
 needs as well).
 """
 
-import argparse
 import pathlib
 import time
 
@@ -36,10 +35,7 @@ SAVED_MODELS = pathlib.Path(__file__).parents[1] / "saved_models"
 
 
 def build_parser():
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = arguments.Parser(__doc__)
     parser.add_argument(
         "--saved-models",
         default=SAVED_MODELS,
@@ -105,30 +101,37 @@ def ask_saved_model(folder):
     return answer, f"{version.parent.name}/{version.name}, without a server"
 
 
+def export_model(path, folder):
+    """Exports a rendering net to the next version."""
+    import keras
+
+    from keras_coordconv.models import rendering
+
+    try:
+        model = keras.saving.load_model(path, compile=False)
+    except ValueError as error:
+        raise ValueError(
+            f"--model must be a .keras file. Received: {path} ({error})"
+        ) from error
+    exported = export_for_serving(
+        model, folder / MODEL, outputs=rendering.serving_outputs
+    )
+    print(f"exported: {exported}")
+
+
+@arguments.command
 def main(argv=None):
     args = build_parser().parse_args(argv)
-    try:
-        if args.model:
-            import keras
-
-            from keras_coordconv.models import rendering
-
-            path = export_for_serving(
-                keras.saving.load_model(args.model, compile=False),
-                args.saved_models / MODEL,
-                outputs=rendering.serving_outputs,
-            )
-            print(f"exported: {path}")
-        if not versions(args.saved_models / MODEL):
-            raise ValueError(
-                "--saved-models must hold rendering/<version>/. "
-                f"Received: {args.saved_models}. Make one with python "
-                "examples/rendering.py --export-dir FOLDER/rendering"
-            )
-        written = config.write_config(args.saved_models)
-        client = ServingClient(args.address, retries=0)
-    except (ImportError, OSError, ValueError) as error:
-        arguments.exit_with_error(error)
+    if args.model:
+        export_model(args.model, args.saved_models)
+    if not versions(args.saved_models / MODEL):
+        raise ValueError(
+            "--saved-models must hold rendering/<version>/. "
+            f"Received: {args.saved_models}. Make one with python "
+            "examples/rendering.py --export-dir FOLDER/rendering"
+        )
+    written = config.write_config(args.saved_models)
+    client = ServingClient(args.address, retries=0)
     print_server_commands(args.saved_models)
     with client:
         if wait_for_server(client, args.wait):

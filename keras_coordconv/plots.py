@@ -2,6 +2,8 @@
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
+from matplotlib.ticker import NullFormatter
 
 from keras_coordconv.datasets import not_so_clevr
 
@@ -192,9 +194,12 @@ def plot_scores(runs, score):
         ylabel=f"test {score}{unit}",
     )
     times = [time for line in over_time.lines for time in line.get_xdata()]
-    # On less than a decade, the labels of a logarithmic axis overlap.
     if max(times) > 10 * min(times):
         over_time.set_xscale("log")
+        # The labels between the powers of ten would overlap.
+        over_time.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        over_time.xaxis.set_major_formatter("{x:g}")
+        over_time.xaxis.set_minor_formatter(NullFormatter())
     over_time.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
     return figure
 

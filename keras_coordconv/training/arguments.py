@@ -234,7 +234,7 @@ def command(main):
                 "Files and folders must be there and be writable. "
                 f"Received: {error.filename} ({error.strerror})"
             )
-        except (ImportError, ValueError) as error:
+        except (ImportError, RuntimeError, ValueError) as error:
             if not is_ours(error):
                 raise
             message = error

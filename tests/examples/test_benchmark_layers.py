@@ -48,4 +48,4 @@ def test_unwritable_output(tmp_path, monkeypatch, capsys):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(SystemExit, match="2"):
         benchmark_layers.main(("--output", "file/out"))
-    assert "--output must be a writable folder" in capsys.readouterr().err
+    assert "Received: file/out (Not a directory)" in capsys.readouterr().err
