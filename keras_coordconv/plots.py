@@ -197,7 +197,7 @@ def plot_scores(runs, score):
     if max(times) > 10 * min(times):
         over_time.set_xscale("log")
         # The labels between the powers of ten would overlap.
-        over_time.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        over_time.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
         over_time.xaxis.set_major_formatter("{x:g}")
         over_time.xaxis.set_minor_formatter(NullFormatter())
     over_time.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
