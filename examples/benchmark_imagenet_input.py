@@ -156,7 +156,7 @@ def measure(pipelines, args):
 
 
 def take(run, images):
-    """Takes at least so many images; returns how many it were."""
+    """Takes at least this many images; returns how many it took."""
     taken = 0
     while taken < images:
         element = next(run)
@@ -230,7 +230,8 @@ def build_parser():
         "--memory-images",
         type=int,
         default=0,
-        help="also watch the memory over so many images (default: %(default)s)",
+        help="also watch the memory over this many images "
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "--seed", type=int, default=0, help="seed (default: %(default)s)"

@@ -13,11 +13,11 @@ import tensorflow as tf
 from keras_coordconv import files
 
 SIZE = 96
-# Of one class.
+# Images of each class.
 EXAMPLES = {"train": 200, "val": 50}
 
-# Whether the pixel `u` half-widths to the right of the middle and `v` below it
-# is of the shape.
+# Whether a pixel is inside the shape. `u` and `v` are its distances from the
+# middle, to the right and down, in half-widths of the shape.
 SHAPES = {
     "bar": lambda u, v: (abs(u) < 1) & (abs(v) < 0.35),
     "column": lambda u, v: (abs(v) < 1) & (abs(u) < 0.35),
@@ -42,7 +42,7 @@ def write_stand_in(folder, examples=None, seed=0):
     """Draws the shapes, in random places, sizes and colours.
 
     Args:
-        folder: String or path, left as it is where it exists already.
+        folder: String or path. A folder that exists is left as it is.
         examples: Dictionary from `"train"` and `"val"` to the number of images
             of a class. Defaults to 200 and 50.
         seed: Integer.
@@ -58,7 +58,7 @@ def write_stand_in(folder, examples=None, seed=0):
         with files.written_whole(folder) as partial:
             _draw_all(partial, examples or EXAMPLES, seed)
     except OSError:
-        # Another process of the same training was first, with the same images.
+        # Another process of the same training wrote the same images first.
         if not folder.exists():
             raise
     return folder

@@ -13,7 +13,7 @@ import sys
 import tempfile
 
 if __name__ == "__main__":
-    # Whoever imports Keras from here on gets an ImportError.
+    # From here on, importing Keras raises an ImportError.
     sys.modules["keras"] = None
 
 import numpy as np

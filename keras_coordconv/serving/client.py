@@ -39,7 +39,7 @@ _DTYPES = {
 HIGHEST_VERSION = 2**63 - 1
 # Of a text of the server in a message.
 _LONGEST = 500
-# What reading an answer of another shape than the server's raises.
+# Raised by reading an answer that has another form than the server's.
 _NOT_OF_THE_SERVER = (
     AttributeError,
     KeyError,
@@ -319,7 +319,7 @@ def _fit(key, tables, signature, inputs):
 
 
 def _to_array(what, value, spec):
-    """An array of the dtype and shape of a specification, with all its values.
+    """An array with the dtype and shape of a specification.
 
     Args:
         what: String, what it is, for errors.
@@ -327,7 +327,8 @@ def _to_array(what, value, spec):
         spec: Dictionary of `dtype` and `shape`.
 
     Raises:
-        ValueError: if the values cannot be had in this dtype or shape.
+        ValueError: if the value has another shape, or numbers that this dtype
+            cannot hold.
     """
     dtype, shape = spec["dtype"], spec["shape"]
     if dtype not in _DTYPES.values():
@@ -365,7 +366,7 @@ def _to_array(what, value, spec):
 
 
 def _convert(what, array, dtype):
-    """The array in another dtype, if that changes no number but by rounding."""
+    """Converts an array, if that changes numbers by no more than rounding."""
     integers = array.dtype.kind in "iu"
     if not (
         np.can_cast(array.dtype, dtype, "same_kind")
@@ -383,7 +384,7 @@ def _convert(what, array, dtype):
     )
     if lost.any():
         raise ValueError(
-            f"{what} must be numbers that {dtype} has. "
+            f"{what} must be numbers that {dtype} can hold. "
             f"Received: {array[lost][0]}"
         )
     return converted
@@ -399,7 +400,7 @@ def _from_answer(name, answer, spec):
     try:
         array = _to_array(f"The output {name!r}", answer[name], spec)
         if spec["dtype"] == "string":
-            # The server has it that bytes are outputs with this ending.
+            # TensorFlow Serving sends outputs with this ending as bytes.
             decode = _to_bytes if name.endswith("_bytes") else _to_string
             flat = [decode(item) for item in array.flat]
             array = np.array(flat, object).reshape(array.shape)
@@ -516,8 +517,8 @@ class _Rest:
     def _send(self, url, body):
         """Status and content of the answer.
 
-        In a thread, since the limits of sockets are for each part of an answer,
-        and an answer may come in many parts.
+        In a thread, since the timeout of a socket is for each part of an
+        answer, and an answer may come in many parts.
         """
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(url, data, self._headers)
@@ -546,7 +547,8 @@ class _Rest:
         if isinstance(reason, TimeoutError):
             raise ServingError(
                 f"The server must answer within {self._timeout} s. "
-                f"Received: no whole answer of {url}. Give a longer `timeout`."
+                f"Received: no complete answer of {url}. "
+                "Give a longer `timeout`."
             ) from answer
         raise ServingError(
             f"No server answers at {url}: {_plain(reason or repr(answer))}",

@@ -54,7 +54,7 @@ def write_config(
         labels = (version_labels or {}).get(name, {})
         entry.version_labels.update(labels)
         if labels:
-            # Else the server keeps the newest version only.
+            # Without a policy, the server keeps only the newest version.
             entry.model_version_policy.specific.versions.extend(
                 sorted({*labels.values(), numbers[-1]})
             )

@@ -48,8 +48,7 @@ def export_for_serving(
     The version is written beside its place, loaded in a fresh process as a
     server loads it, compared there with the Keras model, and then renamed: a
     server that watches `base_path` never sees half a model, nor one that does
-    not answer. Of outputs that the model draws at random, only the shapes are
-    compared.
+    not answer. Of random outputs, only the shapes are compared.
 
     Args:
         model: A built Functional or Sequential `keras.Model`.
@@ -137,7 +136,7 @@ def _check_arguments(base_path, signatures, warmup, batch_sizes, card):
             break
         if place.exists() or place.is_symlink():
             raise ValueError(
-                "The base path must be a folder, there or to be made. "
+                "The base path must be a folder, or not exist yet. "
                 f"Received: {place}, which is a file or a broken link"
             )
     for name, signature in signatures.items():
@@ -167,7 +166,7 @@ def _check_arguments(base_path, signatures, warmup, batch_sizes, card):
         json.dumps(card)
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"`card` must be what JSON has. Received: {error}"
+            f"`card` must be convertible to JSON. Received: {error}"
         ) from error
 
 
@@ -209,10 +208,10 @@ def _endpoint(model, signature, outputs):
 
 
 def _track_tables(archive, endpoints):
-    """Has the tables written that the endpoints look up.
+    """Adds the lookup tables that the endpoints use.
 
-    Layers and functions may have them anywhere, and an endpoint has only their
-    handles: all tables that there are are compared with these.
+    Layers and functions hold them in many ways, and an endpoint knows only
+    their handles. So the handles of all tables in memory are compared.
     """
     handles = {
         id(handle)
@@ -279,7 +278,8 @@ def _write_card(folder, base_path, model, batch_sizes, card):
 def _check(folder, model, signatures, outputs):
     """Compares the export, in a fresh process, with the Keras model.
 
-    Of outputs that the model draws at random, the shapes.
+    Of outputs that are random, which are not the same when the Keras model is
+    asked twice, only the shapes are compared.
     """
     random = np.random.default_rng(0)
     requests, expected, again = [], [], []

@@ -1,4 +1,4 @@
-"""What a served model takes and gives: its signatures."""
+"""Signatures: the inputs and outputs of a served model."""
 
 import dataclasses
 import keyword
@@ -159,7 +159,7 @@ def tensor_signature(model):
 
 
 def encoded_image_signature(model, preprocess=None, size=None):
-    """The signature that takes JPEG or PNG files and decodes them in the graph.
+    """A signature that takes JPEG or PNG files and decodes them in the graph.
 
     Its one input, `image_bytes`, is a batch of whole files of any size.
 
@@ -290,7 +290,7 @@ def _png(image):
 
 
 def _example(spec, batch_size, random):
-    # Unknown sizes: any that is no special case.
+    # For unknown sizes, any size that is no special case.
     shape = [32 if axis is None else axis for axis in spec.shape[1:]]
     dtype = spec.dtype.as_numpy_dtype
     if spec.dtype == tf.string:

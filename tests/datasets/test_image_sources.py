@@ -1,15 +1,20 @@
-"""Class folders and TensorFlow Datasets, as people have them."""
+"""Class folders and TensorFlow Datasets, in all the forms they come in."""
 
+import contextlib
 import io
 import os
 import pathlib
 import re
 import tarfile
+import tempfile
 
 import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
 from image_files import encode
 from image_files import numbers_of
 from image_files import smooth_photo
@@ -159,6 +164,52 @@ def test_what_is_an_image(tmp_path, names, more):
     assert source.count("train") == 2 + more
 
 
+PARTS = st.sampled_from(
+    [
+        "a",
+        "b",
+        ".a",
+        "._a",
+        "a.jpg",
+        "A.JPEG",
+        "x.gif",
+        "x.BMP",
+        "x.png.txt",
+        "ä",
+    ]
+)
+TREES = st.lists(
+    st.lists(PARTS, min_size=1, max_size=4).map(tuple), max_size=12
+)
+
+
+@given(TREES)
+@settings(max_examples=100, deadline=None)
+def test_random_trees(paths):
+    """Against the rule in words: what has an ending and no dot first."""
+    with tempfile.TemporaryDirectory() as folder:
+        expected = {}
+        for path in paths:
+            file = pathlib.Path(folder, *path)
+            # What stands in the way of another file is left out.
+            with contextlib.suppress(OSError):
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.touch(exist_ok=False)
+                is_image = re.search(r"\.(jpe?g|png|gif|bmp)$", path[-1], re.I)
+                hidden = any(part.startswith(".") for part in path)
+                if is_image and not hidden and len(path) > 1:
+                    expected.setdefault(path[0], set()).add(str(file))
+        try:
+            source = image_sources.FolderSource(folder)
+        except ValueError as error:
+            assert len(expected) < 2
+            assert "a folder of images for each class" in str(error)
+            return
+        assert source.labels == sorted(expected)
+        found = source.files("train") + source.files("validation")
+        assert sorted(found) == sorted(set().union(*expected.values()))
+
+
 def test_names_that_are_not_utf_8(tmp_path):
     folder = write_folder(tmp_path, TWO_CLASSES)
     path = bytes(folder) + b"/caf\xe9"
@@ -241,7 +292,7 @@ def test_one_level_of_folders(tmp_path):
         ),
     ],
 )
-def test_folders_that_are_none(tmp_path, contents, message):
+def test_invalid_folders(tmp_path, contents, message):
     write_folder(tmp_path, contents)
     with pytest.raises(ValueError, match=re.escape(message)):
         image_sources.open_source(data_dir=str(tmp_path))

@@ -333,7 +333,7 @@ def test_start_goes_on_where_a_run_was_killed(numbered_folder, batches):
 
 
 def test_shards_have_the_batches_of_one(tmp_path):
-    """The same images and the same crops, whoever reads them."""
+    """The same images and crops, in one process or two."""
     contents = {
         f"{subset}/class{n % 2}/{n:02d}.png": encode(
             smooth_photo(seed=n), "PNG"

@@ -154,7 +154,7 @@ def test_bad_batch_sizes(tmp_path, sizes):
 
 
 @pytest.mark.parametrize("name", ["file", "file/below", "link", "link/below"])
-def test_base_path_that_is_no_folder(tmp_path, name):
+def test_invalid_base_path(tmp_path, name):
     (tmp_path / "file").write_text("")
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     with pytest.raises(ValueError, match="a file or a broken link"):
@@ -163,8 +163,8 @@ def test_base_path_that_is_no_folder(tmp_path, name):
 
 
 @pytest.mark.parametrize("value", [np.float32(1), {1, 2}, b"x", object()])
-def test_card_that_is_no_json(tmp_path, value):
-    with pytest.raises(ValueError, match="`card` must be what JSON has"):
+def test_card_that_json_cannot_have(tmp_path, value):
+    with pytest.raises(ValueError, match="`card` must be convertible to JSON"):
         export_for_serving(small_model(), tmp_path, card={"metrics": value})
     assert not files_below(tmp_path)
 
@@ -187,7 +187,7 @@ def test_input_names_that_tensorflow_cannot_have(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["", "__hidden", "two\nlines"])
-def test_signature_names_that_are_none(tmp_path, name):
+def test_invalid_signature_names(tmp_path, name):
     model = small_model()
     signatures = {name: tensor_signature(model)}
     with pytest.raises(ValueError, match="A signature must have a name"):
@@ -222,7 +222,7 @@ def test_models_that_cannot_be_served(tmp_path, make):
     "outputs",
     [lambda y: y, lambda y: {1: y}, lambda y: {"": y}, lambda y: None],
 )
-def test_outputs_that_are_no_dictionary(tmp_path, outputs):
+def test_invalid_outputs(tmp_path, outputs):
     with pytest.raises(ValueError, match="must return a dictionary"):
         export_for_serving(small_model(), tmp_path, outputs=outputs)
     assert not files_below(tmp_path)

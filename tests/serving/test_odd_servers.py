@@ -1,4 +1,4 @@
-"""The client answers in its own words, whatever it is told and told to ask."""
+"""The client's own errors, whatever servers send and callers pass."""
 
 import json
 import socket
@@ -53,7 +53,7 @@ def is_one_clear_line(error):
     return text.isprintable() and "Received" in text and len(text) < 1500
 
 
-NOT_THE_SERVER_S = [
+OTHER_ANSWERS = [
     b"",
     b"<html><body>502 Bad Gateway</body></html>",
     b'{"model_version_status": [{"version',
@@ -80,9 +80,9 @@ NOT_THE_SERVER_S = [
 ]
 
 
-@pytest.mark.parametrize("content", NOT_THE_SERVER_S, ids=lambda c: c[:60])
+@pytest.mark.parametrize("content", OTHER_ANSWERS, ids=lambda c: c[:60])
 @pytest.mark.parametrize("method", ["status", "metadata"])
-def test_answers_that_are_not_the_server_s(monkeypatch, content, method):
+def test_answers_of_other_servers(monkeypatch, content, method):
     client, _ = canned(monkeypatch, {"": content})
     with pytest.raises(ServingError) as raised:
         getattr(client, method)("photos")
@@ -151,7 +151,7 @@ def test_the_answer_itself(monkeypatch):
         ("s", "no batch"),
     ],
 )
-def test_outputs_that_are_not_the_signature_s(monkeypatch, name, value):
+def test_wrong_outputs(monkeypatch, name, value):
     with pytest.raises(ServingError) as raised:
         ask_for(monkeypatch, ANSWER | {name: value})
     assert is_one_clear_line(raised.value) and repr(name) in str(raised.value)
@@ -160,7 +160,7 @@ def test_outputs_that_are_not_the_signature_s(monkeypatch, name, value):
 @pytest.mark.parametrize(
     "outputs", [None, 3, [], {}, {"y": [[1, 2]]}, [[1, 2]]]
 )
-def test_outputs_that_are_missing(monkeypatch, outputs):
+def test_missing_outputs(monkeypatch, outputs):
     with pytest.raises(ServingError) as raised:
         ask_for(monkeypatch, outputs)
     assert is_one_clear_line(raised.value)
@@ -257,17 +257,21 @@ def test_values_that_survive(monkeypatch, dtype, value, sent):
         (
             "DT_INT32",
             [2**40],
-            "numbers that int32 has. Received: 1099511627776",
+            "numbers that int32 can hold. Received: 1099511627776",
         ),
         ("DT_INT32", [2**70], "convertible to int32"),
-        ("DT_INT64", np.uint64([2**63]), "numbers that int64 has"),
+        ("DT_INT64", np.uint64([2**63]), "numbers that int64 can hold"),
         ("DT_INT32", [1.0], "convertible to int32"),
-        ("DT_UINT8", [300], "numbers that uint8 has. Received: 300"),
-        ("DT_UINT8", [1, -1], "numbers that uint8 has. Received: -1"),
-        ("DT_FLOAT", [1e300], "numbers that float32 has. Received: 1e+300"),
-        ("DT_FLOAT", [2**24 + 1], "numbers that float32 has"),
-        ("DT_HALF", [70000.0], "numbers that float16 has"),
-        ("DT_HALF", [70000], "numbers that float16 has"),
+        ("DT_UINT8", [300], "numbers that uint8 can hold. Received: 300"),
+        ("DT_UINT8", [1, -1], "numbers that uint8 can hold. Received: -1"),
+        (
+            "DT_FLOAT",
+            [1e300],
+            "numbers that float32 can hold. Received: 1e+300",
+        ),
+        ("DT_FLOAT", [2**24 + 1], "numbers that float32 can hold"),
+        ("DT_HALF", [70000.0], "numbers that float16 can hold"),
+        ("DT_HALF", [70000], "numbers that float16 can hold"),
         ("DT_FLOAT", [None], "convertible to float32"),
         ("DT_FLOAT", ["1"], "convertible to float32"),
         ("DT_FLOAT", [1j], "convertible to float32"),
@@ -320,7 +324,7 @@ def test_random_numbers_survive_or_are_refused(dtype, value):
     "inputs",
     [None, [1.0], "x", {}, {"z": [1.0]}, {"x": [1.0], "z": [1.0]}, {1: 2}],
 )
-def test_inputs_that_are_not_the_signature_s(monkeypatch, inputs):
+def test_wrong_inputs(monkeypatch, inputs):
     client, sent = canned(
         monkeypatch,
         {
@@ -384,7 +388,7 @@ def test_names_are_one_part_of_the_address(monkeypatch, name):
         {"label": "stable", "version": 1},
     ],
 )
-def test_names_and_versions_that_are_none(monkeypatch, arguments):
+def test_invalid_names_and_versions(monkeypatch, arguments):
     client, sent = canned(monkeypatch, {"": {}})
     for method in (client.status, client.metadata):
         with pytest.raises(ValueError) as raised:
@@ -405,7 +409,7 @@ def test_names_and_versions_that_are_none(monkeypatch, arguments):
         *({"retries": r} for r in (-1, 1.0, "1", None, True)),
     ],
 )
-def test_settings_that_are_none(arguments):
+def test_invalid_settings(arguments):
     with pytest.raises(ValueError, match=r"Received: (timeout|retries)="):
         ServingClient(SERVED, **arguments)
 
@@ -431,7 +435,7 @@ def test_settings_that_are_none(arguments):
         8501,
     ],
 )
-def test_addresses_that_are_none(address):
+def test_invalid_addresses(address):
     with pytest.raises(ValueError, match="Received: address=") as raised:
         ServingClient(address)
     assert is_one_clear_line(raised.value)
@@ -497,7 +501,7 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
     ],
     ids=lambda content: content[:50],
 )
-def test_what_is_sent_over_a_connection(content):
+def test_broken_answers(content):
     with Server(content) as server:
         client = ServingClient(f"http://{server.address}", 5, retries=0)
         with pytest.raises(ServingError) as raised:
