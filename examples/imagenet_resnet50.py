@@ -236,18 +236,20 @@ def main(argv=None):
         f"{args.layer}: {source.count('train'):,} training images, "
         f"{len(source.labels)} classes, {devices.count} devices"
     )
-    run.fit(
-        model,
-        train,
-        args.epochs,
-        steps_per_epoch=steps_per_epoch,
-        validation_data=validation,
-        callbacks=[
-            callbacks.Throughput(args.batch_size),
-            callbacks.ReportUndecodable(left_out),
-            *([keras.callbacks.SwapEMAWeights()] if args.ema_momentum else []),
-        ],
-    )
+    averaging = [keras.callbacks.SwapEMAWeights()] if args.ema_momentum else []
+    with image_decoding.plain_errors():
+        run.fit(
+            model,
+            train,
+            args.epochs,
+            steps_per_epoch=steps_per_epoch,
+            validation_data=validation,
+            callbacks=[
+                callbacks.Throughput(args.batch_size),
+                callbacks.ReportUndecodable(left_out),
+                *averaging,
+            ],
+        )
 
     best = run.best_model()
     scores = run.evaluate(best, test=validation)

@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "conversion": ("coordinates", "layers"),
     "other_implementations": ("coordinates", "layers"),
     "models": ("coordinates", "layers"),
-    "datasets": ("files",),
+    "datasets": ("files", "models"),
     "training": ("files",),
     # The package itself, for its layers to be registered.
     "serving": ("keras_coordconv", "conversion", "files", "layers"),

@@ -1,5 +1,8 @@
 """From image files to windows of them, and how damaged files are left out."""
 
+import contextlib
+import re
+
 import tensorflow as tf
 
 _AREA_RANGE = (0.08, 1.0)
@@ -7,6 +10,7 @@ _ASPECT_RANGE = (3 / 4, 4 / 3)
 _END_OF_JPEG = b"\xff\xd9"
 # More files in a row than this are not damaged by chance: their disk is gone.
 _TOO_MANY_IN_A_ROW = 1000
+_RULE = "Images must be there and be decodable."
 
 
 def decode_window(encoded, choose_window):
@@ -109,7 +113,7 @@ def decodable(examples, decode, count, left_out=None):
     Returns:
         `tf.data.Dataset` of what `decode` returns, in the order of `examples`.
         It raises `InvalidArgumentError` where none of `count` examples in a
-        row, or of 1000, can be decoded.
+        row, or of 1000, can be decoded; see `plain_errors`.
     """
     left_out = new_count() if left_out is None else left_out
     limit = max(1, min(count, _TOO_MANY_IN_A_ROW))
@@ -148,8 +152,8 @@ def decodable(examples, decode, count, left_out=None):
         tf.debugging.assert_less(
             in_a_row,
             tf.constant(limit, tf.int64),
-            "Images must be there and be decodable. Received: "
-            f"{limit} in a row that are not. Are the files still there?",
+            f"{_RULE} Received: {limit} in a row that are not. Are the files "
+            "still there?",
         )
         left_out.assign_add(missing)
         one = tf.cast(is_example, tf.int64)
@@ -164,6 +168,24 @@ def decodable(examples, decode, count, left_out=None):
         .filter(lambda is_example, decoded: is_example)
         .map(lambda is_example, decoded: decoded)
     )
+
+
+@contextlib.contextmanager
+def plain_errors():
+    """Within it, the error of a data set of `decodable` is a `ValueError`.
+
+    What TensorFlow raises has the same message among a page of other text.
+
+    Raises:
+        ValueError: if no image could be decoded.
+    """
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        found = re.search(f"{_RULE}[^?]*[?]", error.message)
+        if not found:
+            raise
+        raise ValueError(found[0]) from error
 
 
 def _zeros(specs):

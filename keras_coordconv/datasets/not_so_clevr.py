@@ -10,8 +10,8 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from keras_coordconv.datasets import passes
+from keras_coordconv.models.blocks import CANVAS_SIZE
 
-CANVAS_SIZE = 64
 SQUARE_HALF_SIZE = 4
 SPLITS = ("uniform", "quadrant")
 SUBSETS = ("train", "test")

@@ -35,6 +35,25 @@ def test_help(capsys):
     assert "--stand-in --image-size 32 --epochs 6" in printed
 
 
+def test_images_that_cannot_be_read(tmp_path, monkeypatch, capsys):
+    import imagenet_resnet50
+
+    monkeypatch.chdir(tmp_path)
+    for name in ("train/a", "train/b", "val/a", "val/b"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        (tmp_path / "photos" / name / "0.jpg").write_bytes(b"junk")
+    with pytest.raises(SystemExit, match="2"):
+        imagenet_resnet50.main(
+            [
+                *("--data-dir", "photos", "--workdir", "run", "--epochs", "1"),
+                *("--image-size", "32", "--batch-size", "2"),
+            ]
+        )
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("error: Images must be there and be decodable.")
+    assert error.endswith("Are the files still there?")
+
+
 def test_killed_resumed_and_exported(scripts, tmp_path):
     import tensorflow as tf
 
