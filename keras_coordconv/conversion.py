@@ -4,8 +4,6 @@
 without changing its outputs; `fold_coordinates` is the way back for inference.
 """
 
-import contextlib
-
 import keras
 from keras import ops
 
@@ -13,6 +11,10 @@ from keras_coordconv import layers
 from keras_coordconv.coordinates import DEFAULT_RANGE
 from keras_coordconv.layers.coordinate_layer import COORDINATE_ARGUMENTS
 from keras_coordconv.layers.position_bias import PositionBias
+from keras_coordconv.rebuilding import all_layers
+from keras_coordconv.rebuilding import check_graph
+from keras_coordconv.rebuilding import rebuild
+from keras_coordconv.rebuilding import remake
 
 # A depthwise CoordConv has more output channels than the convolution: it cannot
 # take its place in a graph.
@@ -42,7 +44,8 @@ def convert_to_coordconv(
 
     The convolutions keep their weights and get zeros for the coordinates: the
     new model's outputs are those of the old one, until training moves them.
-    The old model stays as it is.
+    The old model stays as it is. The new one has all that its layers have
+    learnt: weights, frozen or not, statistics, vocabularies, random seeds.
 
     Args:
         model: Functional or Sequential `keras.Model`, built. Nested models are
@@ -58,10 +61,11 @@ def convert_to_coordconv(
         A new `keras.Model`, not compiled.
 
     Raises:
-        ValueError: if the model is not Functional or Sequential, or not built;
-            if `select` is malformed or chooses no convolution; or if it chooses
-            one inside a subclassed model or a wrapper, which has no graph to
-            rebuild.
+        ValueError: if the model is not Functional or Sequential, or not built,
+            or has no convolution; if `select` is malformed or chooses none; if
+            it chooses one inside a subclassed model or a wrapper, which has no
+            graph to rebuild; or if Keras cannot save and load a layer with
+            weights.
 
     Example:
 
@@ -70,28 +74,30 @@ def convert_to_coordconv(
     >>> model.get_layer("conv1_conv")
     <CoordConv2D name=conv1_conv, built=True>
     """
-    _check_model(model)
+    check_graph(model)
     chosen = _select(model, select)
+    replaced = {}
 
-    def convert(layer):
-        if not any(layer is other for other in chosen):
-            return None
-        config = layer.get_config()
-        _forget_lora(config)
-        config["use_radius"] = use_radius
-        config["coordinate_range"] = coordinate_range
-        config["radius_center"] = radius_center
-        return _CONVERTIBLE[type(layer)].from_config(config)
+    def convert(layer, _):
+        if layer in chosen and layer not in replaced:
+            replaced[layer] = remake(
+                layer,
+                _CONVERTIBLE[type(layer)],
+                without=_LORA_ARGUMENTS,
+                use_radius=use_radius,
+                coordinate_range=coordinate_range,
+                radius_center=radius_center,
+            )
+        return replaced.get(layer)
 
-    new_model, replaced = _rebuild(model, convert)
+    new_model = rebuild(model, convert)
     _check_all_replaced(chosen, replaced)
-    for layer, new_layer in replaced:
-        new_layer.set_weights(
-            [
-                _append_coordinate_slice(getattr(layer, weight.name), weight)
-                for weight in new_layer.weights
-            ]
-        )
+    for layer, new_layer in replaced.items():
+        new_layer.trainable = layer.trainable
+        for weight in new_layer.weights:
+            old = getattr(layer, weight.name)
+            weight.assign(_append_coordinate_slice(old, weight))
+            _freeze_as(weight, old)
     return new_model
 
 
@@ -100,8 +106,9 @@ def fold_coordinates(model):
 
     Each CoordConv becomes a plain convolution and a `PositionBias`: what its
     coordinates and its bias add at each position, at the model's input size.
-    Depthwise CoordConvs, which give the coordinates channels of their own, stay
-    as they are.
+    One that is shared by inputs of several sizes becomes one pair a size, the
+    kernel in each. Depthwise CoordConvs, which give the coordinates channels of
+    their own, stay as they are.
 
     Args:
         model: Functional or Sequential `keras.Model`, built for inputs of known
@@ -111,76 +118,77 @@ def fold_coordinates(model):
         A new `keras.Model`, not compiled. The position biases do not train.
 
     Raises:
-        ValueError: if the model is not Functional or Sequential, or not built;
-            if a CoordConv has an input of unknown size; or if it is inside a
-            subclassed model or a wrapper, which has no graph to rebuild.
+        ValueError: if the model is not Functional or Sequential, or not built,
+            or has no CoordConv to fold; if one has an input of unknown size, or
+            is inside a subclassed model or a wrapper, which has no graph to
+            rebuild, or inside a model that is called with several sizes; or if
+            Keras cannot save and load a layer with weights.
 
     Example:
 
     >>> folded = keras_coordconv.fold_coordinates(model)
     >>> export_for_serving(folded, "saved_models/my_model")
     """
-    _check_model(model)
+    check_graph(model)
+    chosen = [layer for layer in all_layers(model) if type(layer) in _PLAIN]
+    _check_any(model, chosen, "a CoordConv to fold")
+    replaced = {}
 
-    def fold(layer):
-        if type(layer) not in _PLAIN:
+    def fold(layer, input_shape):
+        if layer not in chosen:
             return None
-        config = layer.get_config()
-        for name in COORDINATE_ARGUMENTS:
-            del config[name]
-        _forget_lora(config)
-        config.update(
-            use_bias=False,
-            activation=None,
-            activity_regularizer=None,
-            name="convolution",
-        )
-        return keras.Sequential(
-            [
-                _PLAIN[type(layer)].from_config(config),
-                PositionBias(
-                    activation=layer.activation,
-                    activity_regularizer=layer.activity_regularizer,
-                    dtype=layer.dtype_policy,
-                    name="position_bias",
-                ),
-            ],
-            name=layer.name,
-        )
+        sizes = replaced.setdefault(layer, {})
+        size = layer._spatial_shape(keras.KerasTensor(input_shape))
+        if size not in sizes:
+            # Further sizes of a shared layer: each has its own constants.
+            suffix = "_" + "x".join(map(str, size)) if sizes else ""
+            sizes[size] = _folded(layer, layer.name + suffix)
+        return sizes[size]
 
-    new_model, replaced = _rebuild(model, fold)
-    _check_all_replaced(
-        [layer for layer in _all_layers(model) if type(layer) in _PLAIN],
-        replaced,
-    )
-    for layer, new_layer in replaced:
-        convolution, position_bias = new_layer.layers
+    new_model = rebuild(model, fold)
+    _check_all_replaced(chosen, replaced)
+    for layer, sizes in replaced.items():
         weights, coordinate_weights = layer._split_weights()
-        position = layer._position_bias(
-            layer._spatial_shape(convolution.input), coordinate_weights
-        )
-        for weight, value in zip(
-            [*convolution.weights, *position_bias.weights],
-            [*keras.tree.flatten(weights), position],
-            strict=True,
-        ):
-            weight.assign(value)
+        for size, new_layer in sizes.items():
+            new_layer.trainable = layer.trainable
+            convolution, position_bias = new_layer.layers
+            for weight, value in zip(
+                convolution.weights, keras.tree.flatten(weights), strict=True
+            ):
+                weight.assign(value)
+                _freeze_as(weight, getattr(layer, weight.name))
+            position_bias.bias.assign(
+                layer._position_bias(size, coordinate_weights)
+            )
     return new_model
 
 
-def _check_model(model):
-    if not isinstance(model, keras.Model) or not model.built:
-        raise ValueError(
-            "`model` must be a built Functional or Sequential keras.Model. "
-            f"Received: model={model}. Give it a keras.Input, or call it once."
-        )
+def _folded(layer, name):
+    """A plain convolution and a position bias, without values yet."""
+    convolution = remake(
+        layer,
+        _PLAIN[type(layer)],
+        without=(*_LORA_ARGUMENTS, *COORDINATE_ARGUMENTS),
+        use_bias=False,
+        activation=None,
+        activity_regularizer=None,
+        name="convolution",
+    )
+    position_bias = PositionBias(
+        activation=layer.activation,
+        activity_regularizer=layer.activity_regularizer,
+        dtype=layer.dtype_policy,
+        name="position_bias",
+    )
+    return keras.Sequential([convolution, position_bias], name=name)
 
 
 def _select(model, select):
     """The layers of a model that `select` means."""
     convolutions = [
-        layer for layer in _all_layers(model) if type(layer) in _CONVERTIBLE
+        layer for layer in all_layers(model) if type(layer) in _CONVERTIBLE
     ]
+    _check_any(model, convolutions, "a convolution to convert")
     if select == "first":
         chosen = convolutions[:1]
     elif select == "all":
@@ -211,20 +219,15 @@ def _select(model, select):
     return chosen
 
 
-def _all_layers(layer):
-    """The layers inside a layer and inside those, in their order."""
-    for inner in layer._flatten_layers(include_self=False, recursive=False):
-        yield inner
-        yield from _all_layers(inner)
+def _check_any(model, chosen, what):
+    if not chosen:
+        raise ValueError(
+            f"`model` must have {what}. Received: model={model}, without one."
+        )
 
 
 def _check_all_replaced(chosen, replaced):
-    done = [layer for layer, _ in replaced]
-    missed = [
-        layer.name
-        for layer in chosen
-        if not any(layer is other for other in done)
-    ]
+    missed = [layer.name for layer in chosen if layer not in replaced]
     if missed:
         raise ValueError(
             "All convolutions to replace must be layers of a Functional or "
@@ -233,62 +236,9 @@ def _check_all_replaced(chosen, replaced):
         )
 
 
-def _forget_lora(config):
-    """A low-rank update is already in the kernel that the layer shows."""
-    config.pop("lora_rank", None)
-    config.pop("lora_alpha", None)
-
-
-@contextlib.contextmanager
-def _not_compiled(model):
-    """`clone_model` compiles the copy of a compiled model, if it can."""
-    compiled = [
-        layer
-        for layer in [model, *_all_layers(model)]
-        if getattr(layer, "compiled", False)
-    ]
-    for layer in compiled:
-        layer.compiled = False
-    try:
-        yield
-    finally:
-        for layer in compiled:
-            layer.compiled = True
-
-
-def _rebuild(model, replace):
-    """A copy of a model with some layers replaced, all others the same.
-
-    Args:
-        model: Functional or Sequential `keras.Model`.
-        replace: Function from a layer to its replacement, or to `None`.
-
-    Returns:
-        Tuple of the new model and a list of pairs, each layer replaced and its
-        replacement, which is built but does not have the layer's weights yet.
-    """
-    replaced, copied = [], []
-
-    def clone(layer):
-        if not isinstance(layer, keras.layers.Layer):
-            return layer  # An operation of `keras.ops`: it has no state.
-        new_layer = replace(layer)
-        if new_layer is not None:
-            replaced.append((layer, new_layer))
-        else:
-            new_layer = type(layer).from_config(layer.get_config())
-            copied.append((layer, new_layer))
-        return new_layer
-
-    with _not_compiled(model):
-        new_model = keras.models.clone_model(
-            model, clone_function=clone, recursive=True
-        )
-    for layer, new_layer in copied:
-        new_layer.set_weights(layer.get_weights())
-        if hasattr(new_layer, "finalize_state"):
-            new_layer.finalize_state()  # Normalization works on its own copy.
-    return new_model, replaced
+def _freeze_as(weight, old):
+    """Freezes a weight if the old one is; a tensor, with LoRA, is not."""
+    weight.trainable = getattr(old, "trainable", weight.trainable)
 
 
 def _append_coordinate_slice(old, new):
@@ -306,3 +256,6 @@ def _append_coordinate_slice(old, new):
 
 
 _PLAIN = {ours: plain for plain, ours in _CONVERTIBLE.items()}
+
+# A low-rank update is already in the kernel that the layer shows.
+_LORA_ARGUMENTS = ("lora_rank", "lora_alpha")

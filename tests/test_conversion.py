@@ -327,9 +327,15 @@ def test_convolutions_without_a_graph_around_them(hidden_in):
 
 def test_folding_leaves_depthwise_layers():
     model = keras.Sequential(
-        [keras.Input((5, 6, 2)), keras_coordconv.CoordDepthwiseConv2D(3)]
+        [
+            keras.Input((5, 6, 2)),
+            keras_coordconv.CoordDepthwiseConv2D(3, name="depthwise"),
+            keras_coordconv.CoordConv2D(3, 2, name="folded"),
+        ]
     )
-    assert_same_outputs(model, fold_coordinates(model))
+    folded = fold_coordinates(randomize(model))
+    assert coordinate_layers(folded) == ["depthwise"]
+    assert_same_outputs(model, folded)
 
 
 @pytest.mark.slow
@@ -373,10 +379,6 @@ def test_bad_select(select, message):
 
 @pytest.mark.parametrize("convert", [convert_to_coordconv, fold_coordinates])
 def test_bad_model(convert):
-    for model in (keras.Sequential([layers.Conv2D(2, 3)]), "model"):
-        with pytest.raises(ValueError, match="Received: model="):
-            convert(model)
-
     class Subclassed(keras.Model):
         def __init__(self):
             super().__init__()
@@ -385,9 +387,31 @@ def test_bad_model(convert):
         def call(self, inputs):
             return self.convolution(inputs)
 
-    model = Subclassed()
-    model(np.zeros((1, 5, 5, 3)))
-    with pytest.raises(ValueError, match="Functional"):
+    class OwnCall(keras.Model):
+        def call(self, inputs, training=None, mask=None):
+            return super().call(inputs) + 1
+
+    subclassed = Subclassed()
+    subclassed(np.zeros((1, 5, 5, 3)))
+    images = keras.Input((5, 5, 3))
+    for model in (
+        "model",
+        layers.Conv2D(2, 3),
+        keras.Sequential([layers.Conv2D(2, 3)]),
+        subclassed,
+        OwnCall(images, layers.Conv2D(2, 3)(images)),
+    ):
+        with pytest.raises(
+            ValueError, match="must be a built Functional or Sequential"
+        ) as error:
+            convert(model)
+        assert f"Received: model={model}" in str(error.value)
+
+
+@pytest.mark.parametrize("convert", [convert_to_coordconv, fold_coordinates])
+def test_model_without_a_convolution(convert):
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(2)])
+    with pytest.raises(ValueError, match=r"must have a .*without one"):
         convert(model)
 
 

@@ -1,0 +1,248 @@
+"""Copies of models in which some layers are replaced, all else is the same."""
+
+import contextlib
+import tempfile
+import types
+
+import keras
+import numpy as np
+from keras import ops
+
+
+def rebuild(model, replace):
+    """A copy of a model with some layers replaced, all others the same.
+
+    Each other layer is made anew from its config and gets what the old one has
+    learnt, by Keras's own saving: variables, random seeds, tables. A layer that
+    Keras cannot make anew, but that has no variables, is in both models.
+
+    Args:
+        model: Functional or Sequential `keras.Model`, built.
+        replace: Function from a layer and the shape of its input to what takes
+            its place there, or to `None`. It has to carry over what the layer
+            has learnt. Nested models are rebuilt, not replaced.
+
+    Returns:
+        A new `keras.Model`, not compiled.
+
+    Raises:
+        ValueError: if the model is not a graph of layers, or if a layer cannot
+            be copied.
+    """
+    check_graph(model)
+    copies = {}
+
+    def copy(layer, inputs):
+        if not isinstance(layer, keras.Layer):
+            return layer  # An operation of `keras.ops`: it has no state.
+        first_input = keras.tree.flatten(inputs)[0]
+        new_layer = replace(layer, getattr(first_input, "shape", None))
+        if new_layer is not None:
+            return new_layer
+        if layer not in copies:
+            make = copy_graph if is_graph(layer) else _copy_without_state
+            copies[layer] = make(layer)
+        return copies[layer]
+
+    def copy_graph(model):
+        if isinstance(model, keras.Sequential):
+            tensor, new_layers = model.inputs[0], []
+            new_input = _like_input(model, tensor)
+            for layer in model.layers:
+                new_layers.append(copy(layer, tensor))
+                tensor = layer.compute_output_spec(tensor)
+            return keras.Sequential([new_input, *new_layers], name=model.name)
+
+        return keras.models.clone_model(
+            model,
+            input_tensors=keras.tree.map_structure(
+                lambda tensor: _like_input(model, tensor), model.input
+            ),
+            clone_function=lambda layer: layer,
+            call_function=lambda layer, *args, **kwargs: copy(
+                layer, [args, kwargs]
+            )(*args, **kwargs),
+        )
+
+    with _not_compiled(model):
+        new_model = copy_graph(model)
+    # From the outside in: what is set on a model is set on all its layers.
+    copies = {model: new_model, **dict(reversed(copies.items()))}
+    trainable = [layer.trainable for layer in copies]
+    for new_layer, flag in zip(copies.values(), trainable, strict=True):
+        new_layer.trainable = flag
+    moved = {}
+    for layer, new_layer in copies.items():
+        if new_layer is not layer and not is_graph(layer):
+            _move_state(layer, new_layer, moved)
+    return new_model
+
+
+def is_graph(layer):
+    """Whether a layer is a model that is no more than the layers in it."""
+    if not isinstance(layer, (keras.Sequential, keras.Function)):
+        return False
+    owner = next(base for base in type(layer).__mro__ if "call" in vars(base))
+    return (
+        isinstance(layer, keras.Model)
+        and owner.__module__.startswith("keras.")
+        and bool(getattr(layer, "inputs", None))
+    )
+
+
+def check_graph(model):
+    """Refuses what is not a built model with a graph of layers."""
+    if not is_graph(model) or not model.built:
+        raise ValueError(
+            "`model` must be a built Functional or Sequential keras.Model, "
+            "without a `call` of its own. "
+            f"Received: model={model}. Give it a keras.Input, or call it once; "
+            "layers of your own in wrappers need a `compute_output_shape`."
+        )
+
+
+def all_layers(layer):
+    """The layers inside a layer and inside those, in their order."""
+    for inner in layer._flatten_layers(include_self=False, recursive=False):
+        yield inner
+        yield from all_layers(inner)
+
+
+def remake(layer, cls=None, without=(), **changes):
+    """A new layer from the config of another, without its weights.
+
+    Args:
+        layer: The layer whose config is taken.
+        cls: Class of the new layer. Defaults to that of `layer`.
+        without: Names of arguments that the new layer does not get.
+        **changes: Arguments that it gets with other values.
+
+    Raises:
+        ValueError: if Keras cannot make the layer from its config.
+    """
+    try:
+        config = layer.get_config()
+        for name, value in config.items():
+            own = getattr(layer, name, None)
+            # A lambda has no name to find it by, and the name of a built-in
+            # function finds that.
+            if (
+                isinstance(own, types.FunctionType)
+                and not _is_of_keras(own)
+                and not _is_named_function(value)
+            ):
+                config[name] = own
+        for name in without:
+            config.pop(name, None)
+        config.update(changes)
+        with keras.saving.custom_object_scope(_custom_objects(layer)):
+            return (cls or type(layer)).from_config(config)
+    except Exception as error:
+        raise _refusal("make from its config", layer, error) from error
+
+
+def _copy_without_state(layer):
+    try:
+        return remake(layer)
+    except ValueError:
+        if layer.variables:
+            raise
+        return layer
+
+
+def _custom_objects(layer):
+    """Classes and functions of a layer, which need not be registered."""
+    found = {}
+    for owner in [layer, *all_layers(layer)]:
+        values = [getattr(owner, name, None) for name in owner.get_config()]
+        functions = [v for v in values if isinstance(v, types.FunctionType)]
+        for value in [*map(type, [owner, *values]), *functions]:
+            if not _is_of_keras(value):
+                name = keras.saving.get_registered_name(value)
+                if found.setdefault(name, value) is not value:
+                    raise ValueError(f"it holds two different {name!r}")
+    return found
+
+
+def _is_named_function(value):
+    return isinstance(value, dict) and value.get("class_name") == "function"
+
+
+def _is_of_keras(value):
+    """Whether Keras finds a class or a function without being told."""
+    return value.__module__.split(".")[0] in ("keras", "builtins")
+
+
+def _like_input(model, tensor):
+    """A new `keras.Input` with all that an input of a model is."""
+    layer = next(
+        layer
+        for layer in all_layers(model)
+        if isinstance(layer, keras.layers.InputLayer) and layer.output is tensor
+    )
+    return keras.Input(**layer.get_config())
+
+
+@contextlib.contextmanager
+def _not_compiled(model):
+    """`clone_model` compiles the copy of a compiled model, if it can."""
+    compiled = [
+        layer
+        for layer in [model, *all_layers(model)]
+        if getattr(layer, "compiled", False)
+    ]
+    for layer in compiled:
+        layer.compiled = False
+    try:
+        yield
+    finally:
+        for layer in compiled:
+            layer.compiled = True
+
+
+def _move_state(layer, new_layer, moved):
+    """Gives a copy what the layer holds, as if it was saved and loaded.
+
+    Args:
+        moved: Dictionary from the variables that were copied so far, by their
+            id, to their copies.
+    """
+    try:
+        for old, new in zip(
+            [layer, *all_layers(layer)],
+            [new_layer, *all_layers(new_layer)],
+            strict=True,
+        ):
+            new.trainable = old.trainable
+            store = {}
+            old.save_own_variables(store)
+            new.load_own_variables(
+                {name: _value(value) for name, value in store.items()}
+            )
+            if hasattr(old, "save_assets"):
+                with tempfile.TemporaryDirectory() as folder:
+                    old.save_assets(folder)
+                    new.load_assets(folder)
+        # Random seeds are in no store, and Keras forgets what is frozen.
+        for old, new in zip(layer.variables, new_layer.variables, strict=True):
+            new.assign(_value(old))
+            new.trainable = old.trainable
+            if moved.setdefault(id(old), new) is not new:
+                raise ValueError(f"it shares {old.path} with another layer")
+    except Exception as error:
+        raise _refusal("save and load", layer, error) from error
+
+
+def _value(variable):
+    """A NumPy copy: a backend may give its arrays away when it trains."""
+    return np.array(ops.convert_to_numpy(variable))
+
+
+def _refusal(what, layer, error):
+    # Keras appends whole configs to what it says.
+    reason = str(error).strip().split("\n")[0][:300]
+    return ValueError(
+        f"Each layer with weights must be one that Keras can {what}. "
+        f"Received: layer={layer}, where it says: {reason}. See get_config and "
+        "keras.saving.register_keras_serializable."
+    )
