@@ -467,8 +467,13 @@ def main(argv=None):
             )
     print_tables(rows)
     results = {
-        "arguments": {**vars(args), "shapes": list(args.shapes)},
+        "arguments": {
+            name: value if name != "shapes" else list(value)
+            for name, value in vars(args).items()
+            if name != "output"
+        },
         "backend": keras.backend.backend(),
+        "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
         "keras": keras.__version__,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "summary": {
