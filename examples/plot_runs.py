@@ -29,6 +29,42 @@ def build_parser():
     return parser
 
 
+def group_runs(runs):
+    """Groups the runs that differ in nothing but their seed.
+
+    Args:
+        runs: List of dictionaries, as from `history.read_run`.
+
+    Returns:
+        Dictionary from a label to a list of runs. The label has the layer, the
+        split and what else is needed to tell the groups apart.
+
+    Example:
+
+    >>> group_runs([conv_seed0, conv_seed1, conv_wide])
+    {'conv, width 1': [conv_seed0, conv_seed1], 'conv, width 2': [conv_wide]}
+    """
+    flags = [history.training_flags(run["args"]) for run in runs]
+    names = dict.fromkeys(["layer", "split", *(n for f in flags for n in f)])
+    labels = [""] * len(runs)
+    for name in names:
+        if name == "seed":
+            continue
+        shown = "{}" if name in ("layer", "split") else f"{name} {{}}"
+        longer = [
+            ", ".join(filter(None, [label, shown.format(own[name])]))
+            if name in own
+            else label
+            for label, own in zip(labels, flags, strict=True)
+        ]
+        if name in ("layer", "split") or len(set(longer)) > len(set(labels)):
+            labels = longer
+    groups = {}
+    for label, run in zip(labels, runs, strict=True):
+        groups.setdefault(label, []).append(run)
+    return groups
+
+
 @arguments.command
 def main(argv=None):
     args = build_parser().parse_args(argv)
@@ -44,7 +80,7 @@ def main(argv=None):
             "The runs must be of one task. "
             f"Received: runs with {', '.join(sorted(scores)) or 'no score'}."
         )
-    figure = plots.plot_scores(history.group_runs(runs), scores.pop())
+    figure = plots.plot_scores(group_runs(runs), scores.pop())
     parent = os.path.commonpath([pathlib.Path(f).absolute() for f in args.runs])
     output = args.output or os.path.relpath(os.path.join(parent, "scores.png"))
     files.write_figure(output, figure)

@@ -62,21 +62,7 @@ def build_parser(description):
         "--seed",
         type=int,
         default=0,
-        help="seed of weights, data order and random numbers "
-        "(default: %(default)s)",
-    )
-    run.add_argument(
-        "--workdir",
-        help="folder of the run (default: the next number below runs/)",
-    )
-    run.add_argument(
-        "--resume",
-        action="store_true",
-        help="continue the run in --workdir, with the flags it has",
-    )
-    run.add_argument(
-        "--export-dir",
-        help="also export a SavedModel to the next version below this folder",
+        help="seed of weights, data order and random numbers (default: 0)",
     )
     run.add_argument(
         "--dtype-policy",
@@ -84,20 +70,18 @@ def build_parser(description):
         default="float32",
         help="Keras dtype policy, as mixed_bfloat16 (default: %(default)s)",
     )
+    for name, kind, text in (
+        ("--workdir", str, "folder of the run (default: a new one in runs/)"),
+        ("--export-dir", str, "also export a SavedModel below this folder"),
+        ("--tensorboard", str, "folder to which TensorBoard's logs go"),
+        ("--limit-examples", positive_integer, "examples of each set, at most"),
+        ("--steps-per-epoch", positive_integer, "batches an epoch, at most"),
+    ):
+        run.add_argument(name, type=kind, help=text)
     run.add_argument(
-        "--limit-examples",
-        type=positive_integer,
-        help="use at most this number of examples of each set",
-    )
-    run.add_argument(
-        "--steps-per-epoch",
-        type=positive_integer,
-        help="train on at most this number of batches an epoch",
-    )
-    run.add_argument(
-        "--tensorboard",
-        metavar="FOLDER",
-        help="write TensorBoard logs there (needs `pip install tensorboard`)",
+        "--resume",
+        action="store_true",
+        help="continue the run in --workdir, with the flags it has",
     )
     return parser
 
@@ -133,29 +117,15 @@ def add_training(parser, learning_rate="highest learning rate"):
         learning_rate: String, the help of `--learning-rate`.
     """
     group = parser.add_argument_group("training")
-    group.add_argument(
-        "--epochs", type=positive_integer, help="length of the training"
-    )
-    group.add_argument(
-        "--batch-size",
-        type=positive_integer,
-        help="examples a step, on all devices together",
-    )
-    group.add_argument(
-        "--learning-rate",
-        type=not_negative_number,
-        help=learning_rate,
-    )
-    group.add_argument(
-        "--warmup-epochs",
-        type=not_negative_number,
-        help="epochs in which the rate rises from zero",
-    )
-    group.add_argument(
-        "--l2",
-        type=not_negative_number,
-        help="weight of the penalty on the squared kernels",
-    )
+    integer, number = positive_integer, not_negative_number
+    for name, kind, text in (
+        ("--epochs", integer, "length of the training"),
+        ("--batch-size", integer, "examples a step, on all devices together"),
+        ("--learning-rate", number, learning_rate),
+        ("--warmup-epochs", number, "epochs in which the rate rises from 0"),
+        ("--l2", number, "weight of the penalty on the squared kernels"),
+    ):
+        group.add_argument(name, type=kind, help=text)
     return group
 
 
@@ -230,10 +200,12 @@ def command(main):
             print(f"\n{_on_interrupt}", file=sys.stderr)
             raise SystemExit(130) from None
         except OSError as error:
-            message = (
-                "Files and folders must be there and be writable. "
-                f"Received: {error.filename} ({error.strerror})"
-            )
+            message = error
+            if error.filename is not None:
+                message = (
+                    "Files and folders must be there and be writable. "
+                    f"Received: {error.filename} ({error.strerror})"
+                )
         except (ImportError, RuntimeError, ValueError) as error:
             if not is_ours(error):
                 raise
@@ -250,30 +222,24 @@ def say_on_interrupt(line):
     _on_interrupt = line
 
 
-def positive_integer(text):
-    """A flag's type: an integer from 1 on."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, received {text}")
-    return value
+def _number_type(kind, low, below=math.inf):
+    """A flag's type: numbers from `low` up to, but without, `below`."""
+
+    def parse_number(text):
+        value = kind(text)
+        if not low <= value < below:
+            limit = "" if below == math.inf else f" and less than {below}"
+            raise argparse.ArgumentTypeError(
+                f"must be at least {low}{limit}, received {text}"
+            )
+        return value
+
+    return parse_number
 
 
-def not_negative_number(text):
-    """A flag's type: a number from 0 on."""
-    value = float(text)
-    if not (math.isfinite(value) and value >= 0):
-        raise argparse.ArgumentTypeError(f"must be at least 0, received {text}")
-    return value
-
-
-def fraction(text):
-    """A flag's type: a number from 0 up to, but without, 1."""
-    value = float(text)
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(
-            f"must be at least 0 and less than 1, received {text}"
-        )
-    return value
+positive_integer = _number_type(int, 1)
+not_negative_number = _number_type(float, 0)
+fraction = _number_type(float, 0, below=1)
 
 
 def dtype_policy(text):
@@ -303,25 +269,24 @@ def _flag(name, value):
 
 def _flags_of_run(parser, given):
     """The flags with which the run to resume was begun."""
-    if "workdir" not in given:
+    folder = given.get("workdir")
+    if folder is None:
         raise ValueError(
-            "--resume needs the folder of the run. Received: --resume without "
-            "--workdir FOLDER."
+            "--resume needs the folder of the run. Received: no --workdir."
         )
-    begun_with = history.read_flags(given["workdir"])
+    begun_with = history.read_flags(folder)
     unknown = sorted(begun_with.keys() - vars(parser.parse_args([])).keys())
     if unknown:
         raise ValueError(
-            "A run is resumed by the script that began it. "
-            f"Received: --workdir {given['workdir']}, a run with flags that "
-            f"this script does not have: {', '.join(unknown)}."
+            "A run is resumed by the script that began it. Received: "
+            f"--workdir {folder}, with other flags: {', '.join(unknown)}."
         )
     for name, value in history.training_flags(given).items():
-        if name not in begun_with or begun_with[name] != value:
+        if begun_with.get(name) != value:
             raise ValueError(
                 "A run is resumed with the flags it was begun with. Received: "
                 f"{_flag(name, value)}, begun with {begun_with.get(name)} in "
-                f"{given['workdir']}. Leave the flag out, or begin another run."
+                f"{folder}. Leave the flag out, or begin another run."
             )
     return {**begun_with, **given}
 
@@ -337,26 +302,17 @@ def _describe(recipes):
         ]
         # No line ends between a flag and its value.
         text = " ".join(flag.replace(" ", "\0") for flag in flags)
-        indent = " " * 6
-        lines.append(f"  {condition}")
-        filled = textwrap.fill(
-            text,
-            80,
-            initial_indent=indent,
-            subsequent_indent=indent,
-            break_on_hyphens=False,
-        )
-        lines.append(filled.replace("\0", " "))
-    return "\n".join(lines)
+        wrapped = textwrap.fill(text, 74, break_on_hyphens=False)
+        lines.append(f"  {condition}\n" + textwrap.indent(wrapped, " " * 6))
+    return "\n".join(lines).replace("\0", " ")
 
 
 def _check_not_given(name, given, recipes):
     if name in given:
         conditions = [key for key, recipe in recipes.items() if name in recipe]
         raise ValueError(
-            "A flag that has no effect must be left out. Received: "
-            f"{_flag(name, given[name])}, which is for "
-            f"{' or '.join(conditions)}."
+            "A flag without effect must be left out. Received: "
+            f"{_flag(name, given[name])}, which is for {conditions[0]}."
         )
 
 
@@ -365,9 +321,8 @@ def _check_warmup(args, given):
         args["warmup_epochs"] = min(args["warmup_epochs"], args["epochs"] / 2)
     if args["warmup_epochs"] >= args["epochs"]:
         raise ValueError(
-            "--warmup-epochs must be less than --epochs. Received: "
-            f"--warmup-epochs {args['warmup_epochs']:g} "
-            f"--epochs {args['epochs']}"
+            "--warmup-epochs must be less than --epochs. "
+            f"Received: {args['warmup_epochs']:g} and {args['epochs']}"
         )
 
 

@@ -22,6 +22,8 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
+from keras_coordconv.training import history
+
 ALL = "all"
 
 
@@ -116,6 +118,20 @@ class Devices:
                     f"{name.replace('_', ' ')} in another process than in "
                     f"process {self.process_id}: {values[name]}"
                 )
+
+    def check_same_run(self, run):
+        """Refuses a `Run` that other processes see with other flags or files.
+
+        Raises:
+            ValueError: as `check_same`.
+        """
+        self.wait_for_all()
+        has_flags = (run.path / "args.json").exists()
+        self.check_same(
+            flags=history.training_flags(vars(run.args)),
+            work_folder=history.read_flags(run.path) if has_flags else "empty",
+            epochs_done=run.epochs_done,
+        )
 
     def wait_for_all(self):
         """Returns when all processes have come here."""

@@ -29,13 +29,7 @@ def training_flags(flags):
 
 
 def read_flags(folder):
-    """Flags of the run in a folder.
-
-    Args:
-        folder: String or path.
-
-    Returns:
-        Dictionary of values by name.
+    """Flags of the run in a folder, a dictionary of values by name.
 
     Raises:
         ValueError: if there is no run in the folder.
@@ -50,14 +44,9 @@ def read_flags(folder):
 
 
 def read_history(folder):
-    """History of the run in a folder.
+    """History of the run in a folder, a list of dictionaries, one an epoch.
 
-    Args:
-        folder: String or path.
-
-    Returns:
-        List of dictionaries, one an epoch, of numbers by name. What was not
-        computed in an epoch is not in its dictionary.
+    What was not computed in an epoch is not in its dictionary.
     """
     path = pathlib.Path(folder, "history.csv")
     if not path.exists():
@@ -74,14 +63,7 @@ def read_history(folder):
 
 
 def read_run(folder):
-    """All that a finished run has written, but for models and figures.
-
-    Args:
-        folder: String or path.
-
-    Returns:
-        Dictionary of `args` and `metrics` (dictionaries) and `history` (a list
-        of dictionaries, one an epoch).
+    """Dictionary of the `args`, `metrics` and `history` of a finished run.
 
     Raises:
         ValueError: if there is no finished run in the folder.
@@ -97,42 +79,6 @@ def read_run(folder):
         "metrics": json.loads(path.read_text()),
         "history": read_history(folder),
     }
-
-
-def group_runs(runs):
-    """Groups the runs that differ in nothing but their seed.
-
-    Args:
-        runs: List of dictionaries, as from `read_run`.
-
-    Returns:
-        Dictionary from a label to a list of runs. The label has the layer, the
-        split and what else is needed to tell the groups apart.
-
-    Example:
-
-    >>> group_runs([conv_seed0, conv_seed1, conv_wide])
-    {'conv, width 1': [conv_seed0, conv_seed1], 'conv, width 2': [conv_wide]}
-    """
-    flags = [training_flags(run["args"]) for run in runs]
-    names = dict.fromkeys(["layer", "split", *(n for f in flags for n in f)])
-    labels = [""] * len(runs)
-    for name in names:
-        if name == "seed":
-            continue
-        shown = "{}" if name in ("layer", "split") else f"{name} {{}}"
-        longer = [
-            ", ".join(filter(None, [label, shown.format(own[name])]))
-            if name in own
-            else label
-            for label, own in zip(labels, flags, strict=True)
-        ]
-        if name in ("layer", "split") or len(set(longer)) > len(set(labels)):
-            labels = longer
-    groups = {}
-    for label, run in zip(labels, runs, strict=True):
-        groups.setdefault(label, []).append(run)
-    return groups
 
 
 def plain_names(logs):

@@ -1,7 +1,7 @@
 """A training run: its folder, its seeds, and how it is saved and resumed.
 
     args.json                       the flags
-    history.csv                     one row an epoch: epoch, seconds of training
+    history.csv                     a row an epoch: epoch, seconds of training
                                     so far, losses and metrics
     checkpoint-N/<name>.weights.h5  the state of each model after epoch N
     best.keras                      the first model, after its best epoch
@@ -25,7 +25,6 @@ import numpy as np
 
 from keras_coordconv import files
 from keras_coordconv.training import arguments
-from keras_coordconv.training import distribution
 from keras_coordconv.training import history
 
 
@@ -43,12 +42,11 @@ class Run:
             one. `None` takes the last epoch.
         mode: String, `"min"` or `"max"`: whether a lower or a higher value of
             `monitor` is better.
-        devices: `distribution.Devices`, or `None` for one device.
+        devices: `distribution.Devices`, where there may be several.
 
     Raises:
-        OSError: if the folder cannot be written.
-        ValueError: if it holds a run that is not to be resumed, or if other
-            processes have other flags or another folder.
+        ValueError: if the folder holds a run that is not to be resumed, or if
+            other processes have other flags or another folder.
 
     Example: one model with `fit`
 
@@ -61,8 +59,7 @@ class Run:
     >>> run = Run("gan", args, monitor=None)
     >>> run.track(generator, discriminator=discriminator)
     >>> for epoch in run.epochs(10):
-    ...     loss = train_one_epoch(generator, discriminator)
-    ...     run.end_epoch({"loss": loss})
+    ...     run.end_epoch({"loss": train(generator, discriminator)})
     >>> run.finish({})
     """
 
@@ -70,26 +67,29 @@ class Run:
         self.args = args
         self.monitor = monitor
         self.mode = mode
-        self.devices = devices or distribution.Devices()
+        self.devices = devices
+        self.writes = devices is None or devices.is_first_process
         self.path = self._open_folder(name)
-        self.epochs_done = max(self._checkpoints(), default=0)
+        self.epochs_done = max(_checkpoints(self.path), default=0)
         self.history = [
             row
             for row in history.read_history(self.path)
             if row["epoch"] <= self.epochs_done
         ]
-        self.devices.wait_for_all()
-        has_run = (self.path / "args.json").exists()
-        self.devices.check_same(
-            flags=history.training_flags(vars(args)),
-            work_folder=history.read_flags(self.path) if has_run else "empty",
-            epochs_done=self.epochs_done,
+        # What Keras does to save a model, all processes must do. The others
+        # write to a folder that is thrown away.
+        self._scratch = None if self.writes else tempfile.TemporaryDirectory()
+        self._output = pathlib.Path(
+            self._scratch.name if self._scratch else self.path
         )
+        self._scope = devices.scope if devices else contextlib.nullcontext
         self._models = {}
         self._tensorboard = None
+        if devices:
+            devices.check_same_run(self)
         keras.utils.set_random_seed(args.seed)
         keras.config.set_dtype_policy(args.dtype_policy)
-        if self.devices.is_first_process:
+        if self.writes:
             print(f"run: {self.path}, {self.epochs_done} epochs done")
         arguments.say_on_interrupt(
             "Interrupted. To go on: "
@@ -113,14 +113,15 @@ class Run:
                 devices cannot train one of them.
         """
         self._models = {"model": model, **others}
-        with self.devices.scope():
-            for tracked in self._models.values():
-                if _optimizer(tracked):
+        for tracked in self._models.values():
+            if _is_compiled(tracked):
+                if self.devices:
                     self.devices.check(tracked)
+                with self._scope():
                     tracked.optimizer.build(tracked.trainable_variables)
-            if self.epochs_done:
-                self._restore(self._checkpoints()[self.epochs_done])
-        if self.args.tensorboard and self.devices.is_first_process:
+        if self.epochs_done:
+            self._restore(_checkpoints(self.path)[self.epochs_done])
+        if self.args.tensorboard and self.writes:
             self._tensorboard = keras.callbacks.TensorBoard(
                 self.args.tensorboard
             )
@@ -154,26 +155,27 @@ class Run:
         seconds = round(time.perf_counter() - self._start, 2)
         row = {"epoch": epoch, "seconds": seconds}
         row |= {name: float(value) for name, value in logs.items()}
-        self._check(row)
+        self._check_finite(row)
         if self._is_best(row):
             model = self._models["model"]
-            with self._saved_by_all("best.keras") as path, _averaged(model):
+            with (
+                files.written_whole(self._output / "best.keras") as path,
+                _averaged(model),
+            ):
                 model.save(path)
         self.history.append(row)
-        if self.devices.is_first_process:
-            files.write_table(self.path / "history.csv", self.history)
-        previous = self._checkpoints()
+        files.write_table(self._output / "history.csv", self.history)
+        previous = _checkpoints(self._output)
         # The last thing that is written: with it, the epoch is done.
-        with self._saved_by_all(f"checkpoint-{epoch}") as path:
+        with files.written_whole(self._output / f"checkpoint-{epoch}") as path:
             path.mkdir()
             for name, model in self._models.items():
                 model.save_weights(path / f"{name}.weights.h5")
         self.epochs_done = epoch
         if self._tensorboard:
             self._tensorboard.on_epoch_end(epoch - 1, dict(logs))
-        if self.devices.is_first_process:
-            for path in previous.values():
-                shutil.rmtree(path)
+        for path in previous.values():
+            shutil.rmtree(path)
 
     def fit(self, model, data, epochs, callbacks=(), **fit_arguments):
         """Trains a compiled model with `model.fit`, as one run.
@@ -192,16 +194,25 @@ class Run:
             data,
             epochs=epochs,
             initial_epoch=self.epochs_done,
-            callbacks=[*callbacks, _Epochs(self)],
+            callbacks=[
+                *callbacks,
+                keras.callbacks.LambdaCallback(
+                    on_epoch_begin=lambda epoch, logs: self._seed_epoch(),
+                    on_epoch_end=lambda epoch, logs: self.end_epoch(
+                        history.plain_names(logs)
+                    ),
+                ),
+            ],
             shuffle=False,  # The data set does that itself.
-            verbose="auto" if self.devices.is_first_process else 0,
+            verbose="auto" if self.writes else 0,
             **fit_arguments,
         )
-        self.devices.wait_for_all()
+        if self.devices:
+            self.devices.wait_for_all()
 
     def best_model(self):
         """The first model as it was after its best epoch, compiled."""
-        with self.devices.scope():
+        with self._scope():
             return keras.saving.load_model(self.path / "best.keras")
 
     def evaluate(self, model, **data):
@@ -224,8 +235,7 @@ class Run:
 
     def save_figure(self, name, figure):
         """Writes a `matplotlib` figure to `figures/<name>.png`."""
-        if self.devices.is_first_process:
-            files.write_figure(self.path / "figures" / f"{name}.png", figure)
+        files.write_figure(self._output / "figures" / f"{name}.png", figure)
 
     def finish(self, metrics):
         """Writes the result, prints it and the paths of what was written.
@@ -237,29 +247,26 @@ class Run:
             Dictionary of the numbers in `metrics.json`: these, `seconds` of
             training, and the trainable `parameters` of the first model.
         """
+        weights = self._models["model"].trainable_weights
         result = {
             "seconds": self.seconds,
-            "parameters": count_parameters(self._models["model"]),
+            "parameters": sum(math.prod(weight.shape) for weight in weights),
             **{name: x for name, x in metrics.items() if x is not None},
         }
-        if self.devices.is_first_process:
-            files.write_json(self.path / "metrics.json", result)
+        files.write_json(self._output / "metrics.json", result)
+        if self.writes:
             print(", ".join(f"{name} {x:.6g}" for name, x in result.items()))
-            for path in self._written():
-                print(f"written: {path}")
+            for path in sorted(self.path.rglob("*.*")):
+                if path.is_file() and path.suffix != ".h5":
+                    print(f"written: {path}")
         return result
 
     def _open_folder(self, name):
-        if self.args.workdir is None and self.devices.processes > 1:
-            raise ValueError(
-                "Several processes need a work folder that they share. "
-                "Received: no --workdir."
-            )
-        if self.args.workdir is None:
-            path = _make_numbered_folder(pathlib.Path("runs", name))
-        else:
+        if self.args.workdir is not None:
             path = pathlib.Path(self.args.workdir)
-        if not self.devices.is_first_process:
+        else:
+            path = _make_numbered_folder(pathlib.Path("runs", name))
+        if not self.writes:
             return path
         if not self.args.resume and (path / "args.json").exists():
             raise ValueError(
@@ -299,14 +306,10 @@ class Run:
                 f"{sorted(saved)}."
             )
         for name, model in self._models.items():
-            model.load_weights(checkpoint / f"{name}.weights.h5")
+            with self._scope():
+                model.load_weights(checkpoint / f"{name}.weights.h5")
 
-    def _check(self, row):
-        if self.monitor not in (None, *row):
-            raise ValueError(
-                "`monitor` must be in the logs of an epoch. "
-                f"Received: monitor={self.monitor!r}, logs of {list(row)}"
-            )
+    def _check_finite(self, row):
         for name, value in row.items():
             if not math.isfinite(value):
                 raise ValueError(
@@ -325,64 +328,23 @@ class Run:
             for past in self.history
         )
 
-    @contextlib.contextmanager
-    def _saved_by_all(self, name):
-        """Path to which each process saves; that of the first process stays.
 
-        All of them must do what Keras does with the variables: they share them.
-        """
-        if self.devices.is_first_process:
-            with files.written_whole(self.path / name) as path:
-                yield path
-        else:
-            with tempfile.TemporaryDirectory() as scratch:
-                yield pathlib.Path(scratch, name)
-
-    def _checkpoints(self):
-        return {
-            int(path.name.removeprefix("checkpoint-")): path
-            for path in self.path.glob("checkpoint-*")
-        }
-
-    def _written(self):
-        return [
-            path
-            for path in sorted(self.path.rglob("*"))
-            if path.is_file()
-            and not any(
-                part.startswith(("checkpoint-", files.PARTIAL))
-                for part in path.relative_to(self.path).parts
-            )
-        ]
+def _checkpoints(folder):
+    """Paths of the checkpoints by the epoch."""
+    return {
+        int(path.name.removeprefix("checkpoint-")): path
+        for path in folder.glob("checkpoint-*")
+    }
 
 
-class _Epochs(keras.callbacks.Callback):
-    """Begins and ends the epochs of a run in `fit`."""
-
-    def __init__(self, run):
-        super().__init__()
-        self.run = run
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.run._seed_epoch()
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.run.end_epoch(history.plain_names(logs))
-
-
-def count_parameters(model):
-    """Number of trainable parameters of a model."""
-    return sum(math.prod(weight.shape) for weight in model.trainable_weights)
-
-
-def _optimizer(model):
-    return getattr(model, "optimizer", None)
+def _is_compiled(model):
+    return getattr(model, "optimizer", None) is not None
 
 
 @contextlib.contextmanager
 def _averaged(model):
     """The model with its moving averages as weights, if it keeps any."""
-    optimizer = _optimizer(model)
+    optimizer = getattr(model, "optimizer", None)
     # In float16, an optimizer that scales the loss is around the one of EMA.
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     if not (optimizer and optimizer.use_ema):

@@ -6,6 +6,8 @@ import pathlib
 import plot_runs
 import pytest
 
+from keras_coordconv.training import history
+
 
 def write_run(folder, score="iou", **flags):
     folder = pathlib.Path(folder)
@@ -30,25 +32,24 @@ def test_figure_beside_the_runs(scripts):
     assert [path.name for path in pathlib.Path().iterdir()] == ["runs"]
 
 
-def test_runs_are_pooled_over_the_seed_alone(scripts, monkeypatch):
-    pooled = []
-
-    def plot_scores(runs, score):
-        pooled.append(({name: len(r) for name, r in runs.items()}, score))
-        return draw(runs, score)
-
-    draw = plot_runs.plots.plot_scores
-    monkeypatch.setattr(plot_runs.plots, "plot_scores", plot_scores)
-    for name, flags in {
-        "a": {"l2": 0.0},
-        "b": {"l2": 0.0, "seed": 1},
-        "c": {"l2": 0.1},
-    }.items():
-        write_run(name, **flags)
-    plot_runs.main(["a", "b", "c", "--output", "figure.svg"])
-    labels = {"conv, uniform, l2 0.0": 2, "conv, uniform, l2 0.1": 1}
-    assert pooled == [(labels, "iou")]
-    assert "<svg" in pathlib.Path("figure.svg").read_text()
+def test_runs_are_pooled_over_the_seed_alone(scripts):
+    flags = [
+        {"layer": "conv", "l2": 0.0, "width": 1, "workdir": "a"},
+        {"layer": "conv", "l2": 0.0, "width": 1, "seed": 1, "workdir": "b"},
+        {"layer": "conv", "l2": 0.1, "width": 2},
+        {"layer": "coordconv", "l2": 0.2, "scale": 1.0},
+    ]
+    runs = []
+    for number, own in enumerate(flags):
+        write_run(str(number), **own)
+        runs.append(history.read_run(str(number)))
+    # The width would tell nothing that the penalty does not.
+    assert plot_runs.group_runs(runs) == {
+        "conv, uniform, l2 0.0": runs[:2],
+        "conv, uniform, l2 0.1": runs[2:3],
+        "coordconv, uniform, l2 0.2": runs[3:],
+    }
+    assert list(plot_runs.group_runs(runs[:2])) == ["conv, uniform"]
 
 
 def test_bad_arguments(scripts, capsys):

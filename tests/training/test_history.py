@@ -39,23 +39,6 @@ def test_unfinished_run(tmp_path):
     assert history.read_history(tmp_path) == []
 
 
-def test_runs_are_grouped_by_all_but_the_seed(tmp_path):
-    flags = [
-        {"layer": "conv", "l2": 0.0, "width": 1, "seed": 0, "workdir": "a"},
-        {"layer": "conv", "l2": 0.0, "width": 1, "seed": 1, "workdir": "b"},
-        {"layer": "conv", "l2": 0.1, "width": 2, "seed": 0},
-        {"layer": "coordconv", "l2": 0.2, "scale": 1.0, "seed": 0},
-    ]
-    runs = [write_run(tmp_path / str(i), **f) for i, f in enumerate(flags)]
-    # The width would tell nothing that the penalty does not.
-    assert history.group_runs(runs) == {
-        "conv, l2 0.0": runs[:2],
-        "conv, l2 0.1": runs[2:3],
-        "coordconv, l2 0.2": runs[3:],
-    }
-    assert list(history.group_runs(runs[:2])) == ["conv"]
-
-
 @pytest.mark.parametrize(
     ("logs", "expected"),
     [

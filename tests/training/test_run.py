@@ -188,12 +188,6 @@ def test_divergence_keeps_the_last_good_state(tmp_path, value):
     assert (model.get_weights()[0] == 1).all()
 
 
-def test_monitor_must_be_logged(tmp_path):
-    run = Run("toy", flags(tmp_path), monitor="val_loss")
-    with pytest.raises(ValueError, match="Received: monitor='val_loss'"):
-        train(run, epochs=1)
-
-
 def test_epoch_without_an_end(tmp_path):
     run = Run("toy", flags(tmp_path))
     with pytest.raises(RuntimeError, match="must end with `end_epoch`"):
