@@ -6,11 +6,11 @@
         model.compile(..., **devices.compile_arguments())
     model.fit(...)
 
-The batch is the global one, each device takes its part of it, and the result is
-that of one device with the whole batch. On the TensorFlow backend this is
+Each device takes an equal part of the batch; the result is that of one device
+with the whole batch. On the TensorFlow backend this is
 `tf.distribute.MirroredStrategy`, on the devices of one machine. On the JAX
-backend it is `keras.distribution.DataParallel`, which also takes those of
-several machines, with a process on each.
+backend it is `keras.distribution.DataParallel`, on the devices of one machine
+or of several, with a process on each.
 """
 
 import contextlib
@@ -32,9 +32,9 @@ class Devices:
     """The devices of a training.
 
     Args:
-        count: Integer, how many devices of all processes there are.
-        processes: Integer, how many processes.
-        process_id: Integer, which of them this is, from 0 on.
+        count: Integer, number of devices of all processes together.
+        processes: Integer, number of processes.
+        process_id: Integer, the number of this process, from 0 on.
         scope: Function to the context in which to build and compile the model.
         is_mirrored: Boolean, whether a `tf.distribute` strategy does it.
     """
@@ -64,7 +64,7 @@ class Devices:
         return batch_size // self.processes
 
     def compile_arguments(self):
-        """What `compile` needs to be told besides."""
+        """Arguments of `compile` that these devices need."""
         # "auto" would take XLA on GPUs, which the strategy cannot have.
         return {"jit_compile": False} if self.is_mirrored else {}
 
@@ -93,13 +93,13 @@ class Devices:
                 )
 
     def check_same(self, **values):
-        """Refuses what is not the same in all processes, in all of them.
+        """Refuses values that are not the same in all processes.
 
         Args:
-            **values: By name, what can be written as json.
+            **values: Values by name, of types that json has.
 
         Raises:
-            ValueError: if a value is another one in another process.
+            ValueError: in each process, if a value differs between two.
         """
         if self.processes == 1:
             return
@@ -114,9 +114,9 @@ class Devices:
             if len(set(of_processes.tolist())) > 1:
                 raise ValueError(
                     "All processes of a training must have the same flags, "
-                    "data and work folder. Received another "
-                    f"{name.replace('_', ' ')} in another process than in "
-                    f"process {self.process_id}: {values[name]}"
+                    "data and work folder. Received in process "
+                    f"{self.process_id}: {name}={values[name]}, which is not "
+                    "the same in another process."
                 )
 
     def check_same_run(self, run):
@@ -149,27 +149,27 @@ def add_arguments(parser):
         type=_number_of_devices,
         default=ALL,
         metavar="N|all",
-        help="how many devices of this machine to use; which, says "
-        "CUDA_VISIBLE_DEVICES. With no GPU, N parts of the processor, to try "
-        "it out (default: %(default)s)",
+        help="number of devices of this machine; CUDA_VISIBLE_DEVICES "
+        "chooses them. Without a GPU, N parts of the processor, to try it out "
+        "(default: %(default)s)",
     )
     group.add_argument(
         "--coordinator",
         metavar="HOST:PORT",
-        help="several machines, KERAS_BACKEND=jax: address of the process 0, "
-        "the same for all; --workdir must be a folder that all share",
+        help="for several machines, with KERAS_BACKEND=jax: the address of "
+        "process 0, the same for all; all must share the folder --workdir",
     )
     group.add_argument(
         "--processes",
         type=int,
         default=1,
-        help="how many processes, one on each machine (default: %(default)s)",
+        help="number of processes, one on each machine (default: %(default)s)",
     )
     group.add_argument(
         "--process-id",
         type=int,
         default=0,
-        help="which of them this is, from 0 on (default: %(default)s)",
+        help="number of this process, from 0 on (default: %(default)s)",
     )
 
 
@@ -177,19 +177,19 @@ def start(devices=ALL, coordinator=None, processes=1, process_id=0):
     """Prepares the devices; to be called before anything uses one.
 
     Args:
-        devices: Integer, or `"all"`: how many devices of this machine. Where
-            there is no GPU, `"all"` is one, the processor, and more are parts
-            of it, for trials and tests.
+        devices: Integer, or `"all"`: number of devices of this machine. Without
+            a GPU, `"all"` is the processor; a number splits it into parts, for
+            trials and tests.
         coordinator: String, `"host:port"` of process 0, for several processes.
-        processes: Integer, how many processes.
-        process_id: Integer, which of them this is.
+        processes: Integer, number of processes.
+        process_id: Integer, the number of this process.
 
     Returns:
         `Devices`.
 
     Raises:
-        ValueError: if there are not so many devices, or if the backend cannot
-            do it.
+        ValueError: if there are fewer devices, or if the backend cannot train
+            on several.
     """
     if (processes > 1) != (coordinator is not None) or not (
         0 <= process_id < processes
