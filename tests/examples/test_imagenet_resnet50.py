@@ -92,7 +92,7 @@ def test_killed_resumed_and_exported(scripts, tmp_path):
     assert set(answer) == {"probabilities", "class_ids", "labels"}
     from keras_coordconv.datasets import imagenet
 
-    images = [imagenet.preprocess_for_evaluation(f, 32)[1] for f in files]
+    images = [imagenet.preprocess_for_evaluation(f, 32) for f in files]
     logits = keras.ops.convert_to_numpy(model(np.stack(images)))
     expected = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     np.testing.assert_allclose(answer["probabilities"], expected, atol=1e-5)
