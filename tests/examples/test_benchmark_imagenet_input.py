@@ -2,38 +2,18 @@
 
 import json
 import pathlib
-import subprocess
-import sys
 
 import pytest
 
 pytestmark = pytest.mark.tensorflow_backend
 
-EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
 
-
-def run(*arguments, cwd):
-    return subprocess.run(
-        [sys.executable, EXAMPLES / "benchmark_imagenet_input.py", *arguments],
-        cwd=cwd,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-
-
-def test_help(tmp_path):
-    printed = run("--help", cwd=tmp_path).stdout
-    assert "--memory-images" in printed and "--data-dir" in printed
-    assert not list(tmp_path.iterdir())
-
-
-def test_few_images(tmp_path):
-    printed = run(
+def test_few_images(scripts, tmp_path):
+    printed = scripts.run(
+        "benchmark_imagenet_input",
         *("--turns", "3", "--images", "24", "--batch-size", "8"),
         *("--image-size", "64", "--memory-images", "16"),
-        cwd=tmp_path,
-    ).stdout
+    )
     folder = tmp_path / "runs/benchmark_imagenet_input"
     results = json.loads((folder / "results.json").read_text())
     assert results["files"] == 180  # Of 200, one in ten is for validation.
@@ -63,10 +43,9 @@ def test_few_images(tmp_path):
     assert f"pipeline: {ratios[1]:.2f} times decode_whole" in printed
 
 
-def test_bad_arguments(tmp_path, monkeypatch, capsys):
+def test_bad_arguments(scripts, capsys):
     import benchmark_imagenet_input
 
-    monkeypatch.chdir(tmp_path)
     pathlib.Path("file").write_text("in the way")
     for arguments, message in (
         (("--turns", "0"), "must be at least 1"),

@@ -2,32 +2,14 @@
 
 import json
 import pathlib
-import subprocess
-import sys
 
 import pytest
 
 pytestmark = pytest.mark.tensorflow_backend
 
-SCRIPT = pathlib.Path(__file__).parents[2] / "examples/benchmark_layers.py"
 
-
-def run(*arguments, cwd):
-    return subprocess.run(
-        [sys.executable, SCRIPT, *arguments],
-        cwd=cwd,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-
-
-def test_help(tmp_path):
-    assert "--turns" in run("--help", cwd=tmp_path).stdout
-
-
-def test_one_shape(tmp_path):
-    printed = run("--shapes", "1", "--turns", "3", cwd=tmp_path).stdout
+def test_one_shape(scripts, tmp_path):
+    printed = scripts.run("benchmark_layers", "--shapes", "1", "--turns", "3")
     folder = tmp_path / "runs/benchmark_layers"
     results = json.loads((folder / "results.json").read_text())
     ratios = {(r["mode"], r["model"]): r["ratio"] for r in results["rows"]}
@@ -41,11 +23,10 @@ def test_one_shape(tmp_path):
     assert "geometric mean" in printed
 
 
-def test_unwritable_output(tmp_path, monkeypatch, capsys):
+def test_unwritable_output(scripts, capsys):
     import benchmark_layers
 
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "file").write_text("in the way")
+    pathlib.Path("file").write_text("in the way")
     with pytest.raises(SystemExit, match="2"):
         benchmark_layers.main(("--output", "file/out"))
     assert "Received: file/out (Not a directory)" in capsys.readouterr().err

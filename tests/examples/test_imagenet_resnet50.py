@@ -23,18 +23,6 @@ def epochs_of(folder):
     return [int(row.split(",")[0]) for row in rows[1:]]
 
 
-def test_help(capsys):
-    import imagenet_resnet50
-
-    with pytest.raises(SystemExit, match="0"):
-        imagenet_resnet50.main(["--help"])
-    printed = " ".join(capsys.readouterr().out.split())
-    for flag in ("--data-dir", "--stand-in", "--devices", "--coordinator"):
-        assert flag in printed
-    assert "--no-stand-in --dataset imagenet2012 --image-size 224" in printed
-    assert "--stand-in --image-size 32 --epochs 6" in printed
-
-
 def test_images_that_cannot_be_read(tmp_path, monkeypatch, capsys):
     import imagenet_resnet50
 

@@ -2,8 +2,6 @@
 
 import pathlib
 import shutil
-import subprocess
-import sys
 
 import pytest
 
@@ -20,26 +18,12 @@ def saved_models(tmp_path):
     return folder
 
 
-def run(*arguments, cwd):
-    return subprocess.run(
-        [sys.executable, ROOT / "examples/serve_and_predict.py", *arguments],
-        cwd=cwd,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-
-
-def test_help(tmp_path):
-    assert "--address" in run("--help", cwd=tmp_path).stdout
-
-
-def test_without_a_server(tmp_path, saved_models):
-    printed = run(
+def test_without_a_server(scripts, tmp_path, saved_models):
+    printed = scripts.run(
+        "serve_and_predict",
         *("--saved-models", saved_models, "--wait", "1"),
         *("--address", "http://127.0.0.1:9"),
-        cwd=tmp_path,
-    ).stdout
+    )
     assert "No server has the model" in printed
     assert "answered by: rendering/1, without a server" in printed
     assert f"-v {saved_models}:/models tensorflow/serving" in printed
@@ -47,15 +31,15 @@ def test_without_a_server(tmp_path, saved_models):
     assert (saved_models / "models.config").exists()
 
 
-def test_with_the_double(tmp_path, saved_models):
+def test_with_the_double(scripts, tmp_path, saved_models):
     from serving import server_double
 
     double = server_double.Double(saved_models)
     try:
-        printed = run(
+        printed = scripts.run(
+            "serve_and_predict",
             *("--saved-models", saved_models, "--address", double.grpc),
-            cwd=tmp_path,
-        ).stdout
+        )
     finally:
         double.stop()
     assert f"answered by: {double.grpc}" in printed

@@ -22,18 +22,6 @@ def read_history(folder):
     return [row.split(",")[:1] + row.split(",")[2:] for row in rows]
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_help(tmp_path, capsys, task):
-    with pytest.raises(SystemExit, match="0"):
-        importlib.import_module(task).main(["--help"])
-    printed = capsys.readouterr().out
-    for flag in ("--layer", "--split", "--seed", "--workdir", "--resume"):
-        assert flag in printed
-    # Each setting is explained once, and has its defaults once a recipe.
-    assert printed.count("--learning-rate LEARNING_RATE") == 2
-    assert printed.count("--learning-rate 0.0") == 2
-
-
 @pytest.mark.parametrize(
     ("task", "layer", "split", "flags", "parameters", "score"),
     [

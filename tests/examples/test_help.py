@@ -1,0 +1,37 @@
+"""What all scripts say about themselves."""
+
+import importlib
+import pathlib
+
+import pytest
+
+EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
+SCRIPTS = sorted(path.stem for path in EXAMPLES.glob("*.py"))
+
+
+@pytest.mark.tensorflow_backend
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_help(scripts, tmp_path, capsys, name):
+    if "serv" in name:
+        pytest.importorskip("tensorflow_serving")
+    script = importlib.import_module(name)
+    with pytest.raises(SystemExit, match="0"):
+        script.main(["--help"])
+    printed = capsys.readouterr().out
+    assert script.__doc__.strip() in printed
+    assert not list(tmp_path.iterdir())
+    if not hasattr(script, "RECIPES"):
+        return
+    for flag in ("--layer", "--seed", "--workdir", "--resume", "--export-dir"):
+        assert flag in printed
+    # Each setting is explained once, and has its default once a recipe.
+    defaults = printed.partition("defaults that depend on other flags:")[2]
+    for condition, recipe in script.RECIPES.items():
+        assert f"\n  {condition}\n" in defaults
+        for setting in recipe:
+            flag = f"--{setting.replace('_', '-')}"
+            assert printed.count(f"\n  {flag} ") == 1
+    learning_rates = [
+        r for r in script.RECIPES.values() if "learning_rate" in r
+    ]
+    assert defaults.count("--learning-rate ") == len(learning_rates)
