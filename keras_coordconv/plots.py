@@ -112,7 +112,7 @@ def plot_rendered(locations, images, source):
     Args:
         locations: Array of shape `(examples, 2)`, (x, y) in pixels.
         images: Array of shape `(examples, 64, 64, 1)`, in `[0, 1]`.
-        source: String, who painted them.
+        source: String, what painted them.
 
     Returns:
         A `matplotlib.figure.Figure` with one panel an example.

@@ -155,8 +155,8 @@ def dataset(
         batch_size: Integer. The last batch may be smaller.
         shuffle_seed: Integer, for a new order in each pass, or `None` for that
             of `features`.
-        passes_done: Integer, how many passes a resumed training has behind
-            itself: it sees the orders that would have come next.
+        passes_done: Integer, number of passes that a resumed training has done:
+            it sees the orders that would have come next.
 
     Returns:
         A `tf.data.Dataset` of dictionaries as from `features`.

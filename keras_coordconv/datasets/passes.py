@@ -25,15 +25,16 @@ def order(count, seed, number):
 
 
 def shuffled_numbers(count, seed, passes_done=0):
-    """Numbers of the examples; each time it is begun, the next pass's.
+    """Numbers of the examples, each time in the order of the next pass.
 
     Args:
         count: Integer, how many examples there are.
         seed: Integer.
-        passes_done: Integer, the first pass.
+        passes_done: Integer, number of passes that a resumed training has done.
 
     Returns:
-        A `tf.data.Dataset` of integers, one pass long.
+        A `tf.data.Dataset` of integers, one pass long. Iterating it again gives
+        the next pass; so does iterating a data set that is made from it.
     """
     with tf.device("CPU"):
         following = tf.Variable(passes_done, dtype=tf.int64, trainable=False)

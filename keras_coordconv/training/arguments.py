@@ -10,9 +10,9 @@
     def main(argv=None):
         args = arguments.parse(build_parser(), RECIPES, argv)
 
-A recipe has the defaults of the settings that depend on other flags, which are
-its key. Where several recipes fit, a later one goes before an earlier one. A
-setting that is only in recipes that do not fit has no effect: it is refused.
+A recipe holds the defaults that go with the flags in its key. Where several
+recipes fit, the later one overrides the earlier one. A setting that is only in
+recipes that do not fit has no effect, and is refused.
 """
 
 import argparse
@@ -130,15 +130,15 @@ def add_training(parser, learning_rate="highest learning rate"):
 
 
 def parse(parser, recipes, argv=None):
-    """Parses the flags, and takes from the recipes what is not given.
+    """Parses the flags; a recipe has the defaults of what is not given.
 
-    With `--resume`, all flags are those of the run in `--workdir`. What would
-    fail only after the training is refused here.
+    With `--resume`, all flags are those of the run in `--workdir`. An export
+    that could not be written after the training is refused here.
 
     Args:
         parser: From `build_parser`.
-        recipes: Dictionary from flags, as on the command line, to a dictionary
-            of the settings that are the default with them, by name.
+        recipes: Dictionary from flags, written as on the command line, to the
+            defaults that go with them, a dictionary of values by name.
         argv: List of strings, the flags, or `None` for the command line's.
 
     Returns:

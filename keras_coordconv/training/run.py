@@ -31,8 +31,8 @@ from keras_coordconv.training import history
 class Run:
     """A training run, new or resumed, of one model or of several.
 
-    It sets the random seeds and the dtype policy of the flags: to be made
-    before the models.
+    It sets the random seeds and the dtype policy of the flags. Make it before
+    the models.
 
     Args:
         name: String, the experiment. With no `args.workdir`, the run's folder
@@ -76,8 +76,8 @@ class Run:
             for row in history.read_history(self.path)
             if row["epoch"] <= self.epochs_done
         ]
-        # What Keras does to save a model, all processes must do. The others
-        # write to a folder that is thrown away.
+        # Keras saves a model only if all processes take part. What those but
+        # the first one write is thrown away.
         self._scratch = None if self.writes else tempfile.TemporaryDirectory()
         self._output = pathlib.Path(
             self._scratch.name if self._scratch else self.path
@@ -102,7 +102,7 @@ class Run:
         return self.history[-1]["seconds"] if self.history else 0.0
 
     def track(self, model, **others):
-        """Restores models to where the run was; from now on, it saves them.
+        """Restores the state of models, and saves it after each epoch.
 
         Args:
             model: `keras.Model`, compiled or not. `best.keras` is this one.
