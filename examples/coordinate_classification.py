@@ -36,9 +36,10 @@ from keras_coordconv.training.run import Run
 NAME = "coordinate_classification"
 RECIPES = {
     "--layer coordconv": {
-        "initialization": "offsets",
-        "epochs": 3,
-        "batch_size": 4,
+        "units": "pixels",
+        "first_layer_scale": 0.1,
+        "epochs": 4,
+        "batch_size": 8,
         "learning_rate": 0.003,
         "warmup_epochs": 0.5,
         "l2": 0.0,
@@ -60,10 +61,16 @@ def build_parser():
     parser = arguments.build_parser(__doc__)
     model = arguments.add_task(parser, not_so_clevr.SPLITS)
     model.add_argument(
-        "--initialization",
-        choices=blocks.INITIALIZATIONS,
-        help="how the first layer of the CoordConv net begins: as in the "
-        "paper, or with the offsets of (x, y) from each pixel",
+        "--units",
+        choices=blocks.UNITS,
+        help="of (x, y) and the coordinates in the CoordConv net: both in "
+        "pixels, mixed as in the paper's code, or both in [-1, 1]",
+    )
+    model.add_argument(
+        "--first-layer-scale",
+        type=arguments.not_negative_number,
+        help="factor on the initial kernel of the first layer of the CoordConv "
+        "net, 1 in the paper",
     )
     model.add_argument(
         "--filter-size",
@@ -82,7 +89,9 @@ def build_parser():
 def build_model(args):
     if args.layer == "coordconv":
         return coordinate_classification.coordconv_classifier(
-            l2=args.l2, initialization=args.initialization
+            l2=args.l2,
+            units=args.units,
+            first_layer_scale=args.first_layer_scale,
         )
     return coordinate_classification.conv_classifier(
         filter_size=args.filter_size, width=args.width, l2=args.l2

@@ -33,10 +33,10 @@ from keras_coordconv.training.run import Run
 NAME = "coordinate_regression"
 RECIPES = {
     "--layer coordconv": {
-        "pixel_scale": 2.0,
-        "coordinate_scale": 0.02,
-        "epochs": 10,
-        "batch_size": 32,
+        "white": 255.0,
+        "first_layer_scale": 1 / 64,
+        "epochs": 3,
+        "batch_size": 8,
         "learning_rate": 0.003,
         "warmup_epochs": 0.5,
         "l2": 0.00001,
@@ -60,16 +60,16 @@ def build_parser():
     parser = arguments.build_parser(__doc__)
     model = arguments.add_task(parser, not_so_clevr.SPLITS)
     model.add_argument(
-        "--pixel-scale",
+        "--white",
         type=arguments.not_negative_number,
-        help="factor on the initial weights of the image in the first layer "
-        "of the CoordConv net, 1 in the paper",
+        help="what the CoordConv net multiplies the white pixel by: 255 for "
+        "the image as bytes, 1 in the paper",
     )
     model.add_argument(
-        "--coordinate-scale",
+        "--first-layer-scale",
         type=arguments.not_negative_number,
-        help="factor on the initial weights of the coordinates in the first "
-        "layer of the CoordConv net, 1 in the paper",
+        help="factor on the initial kernel of the first layer of the CoordConv "
+        "net, 1 in the paper",
     )
     arguments.add_training(parser)
     return parser
@@ -79,8 +79,8 @@ def build_model(args):
     if args.layer == "coordconv":
         return coordinate_regression.coordconv_regressor(
             l2=args.l2,
-            pixel_scale=args.pixel_scale,
-            coordinate_scale=args.coordinate_scale,
+            white=args.white,
+            first_layer_scale=args.first_layer_scale,
         )
     return CONV_MODELS[args.split](l2=args.l2)
 

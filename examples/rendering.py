@@ -39,12 +39,13 @@ from keras_coordconv.training.run import Run
 NAME = "rendering"
 RECIPES = {
     "--layer coordconv": {
-        "initialization": "offsets",
-        "center_scale": 1024.0,
+        "units": "pixels",
+        "first_layer_scale": 0.01,
+        "center_scale": 4096.0,
         "center_loss": 0.0,
         "filter_size": 1,
         "width": 1,
-        "epochs": 3,
+        "epochs": 6,
         "batch_size": 4,
         "learning_rate": 0.003,
         "warmup_epochs": 0.5,
@@ -67,10 +68,16 @@ def build_parser():
     parser = arguments.build_parser(__doc__)
     model = arguments.add_task(parser, not_so_clevr.SPLITS)
     model.add_argument(
-        "--initialization",
-        choices=blocks.INITIALIZATIONS,
-        help="how the first layer of the CoordConv net begins: as in the "
-        "paper, or with the offsets of (x, y) from each pixel",
+        "--units",
+        choices=blocks.UNITS,
+        help="of (x, y) and the coordinates in the CoordConv net: both in "
+        "pixels, mixed as in the paper's code, or both in [-1, 1]",
+    )
+    model.add_argument(
+        "--first-layer-scale",
+        type=arguments.not_negative_number,
+        help="factor on the initial kernel of the first layer of the CoordConv "
+        "net, 1 in the paper",
     )
     model.add_argument(
         "--center-scale",
@@ -103,7 +110,8 @@ def build_model(args):
             filter_size=args.filter_size,
             width=args.width,
             l2=args.l2,
-            initialization=args.initialization,
+            units=args.units,
+            first_layer_scale=args.first_layer_scale,
             center_scale=args.center_scale,
         )
     return rendering.conv_renderer(args.filter_size, args.width, l2=args.l2)

@@ -46,7 +46,8 @@ GRIDS = {
             {
                 "layer": ["coordconv"],
                 **SPLITS,
-                "initialization": ["he"],
+                "units": ["mixed"],
+                "first-layer-scale": [1.0],
                 "learning-rate": [0.001, 0.005, 0.01],
                 "l2": [0.0, 0.001],
                 "batch-size": [16],
@@ -65,8 +66,8 @@ GRIDS = {
             {
                 "layer": ["coordconv"],
                 **SPLITS,
-                "pixel-scale": [1.0],
-                "coordinate-scale": [1.0],
+                "white": [1.0],
+                "first-layer-scale": [1.0],
                 "learning-rate": [0.01],
                 "l2": [1e-5],
                 "batch-size": [256],
@@ -78,7 +79,8 @@ GRIDS = {
             {
                 "layer": ["coordconv"],
                 **SPLITS,
-                "initialization": ["he"],
+                "units": ["mixed"],
+                "first-layer-scale": [1.0],
                 "center-scale": [1.0],
                 "learning-rate": [0.001, 0.005],
                 "l2": [0.0, 0.001],

@@ -2,35 +2,52 @@
 
 from keras import initializers
 from keras import layers
-from keras import ops
 from keras import regularizers
 
 from keras_coordconv.layers import CoordConv2D
 
 CANVAS_SIZE = 64
-INITIALIZATIONS = ("he", "offsets")
+# Of (x, y) and of the coordinates; "mixed" is the paper's code.
+UNITS = ("pixels", "mixed", "normalized")
 
 
-def apply_coordconv_stack(location, l2=0.0, initialization="he"):
-    """(x, y) to one number per pixel with CoordConv, `(batch, 64, 64, 1)`."""
-    if initialization not in INITIALIZATIONS:
+def apply_coordconv_stack(
+    location, l2=0.0, units="pixels", first_layer_scale=1.0
+):
+    """(x, y) to one number per pixel with CoordConv, `(batch, 64, 64, 1)`.
+
+    Args:
+        location: Tensor of shape `(batch, 2)`, (x, y) in pixels.
+        l2: Float, weight of the penalty on the sum of the squared kernels.
+        units: String, what (x, y) and the coordinates are measured in:
+            `"pixels"`, both 0 to 63, as in the paper's Figure 3; `"mixed"`,
+            (x, y) in pixels and coordinates in [-1, 1], as in the paper's
+            code; `"normalized"`, both in [-1, 1].
+        first_layer_scale: Float, factor on the initial kernel of the first
+            layer. 1 is He initialization, as in the paper.
+
+    Raises:
+        ValueError: if there are no such units.
+    """
+    if units not in UNITS:
         raise ValueError(
-            f"`initialization` must be one of {', '.join(INITIALIZATIONS)}. "
-            f"Received: initialization={initialization!r}"
+            f"`units` must be one of {', '.join(UNITS)}. "
+            f"Received: units={units!r}"
         )
-    x = layers.Reshape((1, 1, 2), name="pixel")(location)
+    x = location
+    if units == "normalized":
+        x = layers.Rescaling(2 / (CANVAS_SIZE - 1), -1, name="normalize")(x)
+    x = layers.Reshape((1, 1, 2), name="pixel")(x)
     x = layers.UpSampling2D(CANVAS_SIZE, name="tile")(x)
-    coordconv = CoordConv2D(
+    x = CoordConv2D(
         32,
         1,
         activation="relu",
-        kernel_initializer=initializers.HeNormal(),
+        coordinate_range="pixel" if units == "pixels" else (-1.0, 1.0),
+        kernel_initializer=scaled_he_normal(first_layer_scale),
         kernel_regularizer=l2_penalty(l2),
         name="coordconv1",
-    )
-    x = coordconv(x)
-    if initialization == "offsets":
-        start_from_offsets(coordconv)
+    )(x)
     for index, filters in enumerate((32, 64, 64, 1), start=2):
         x = layers.Conv2D(
             filters,
@@ -65,33 +82,18 @@ def apply_deconv_stack(location, filter_size, width, l2=0.0):
     return x
 
 
-def start_from_offsets(layer):
-    """Sets the first layer to offsets of (x, y) from each pixel.
-
-    He initialization makes random sums of x and y, which are in pixels, and of
-    coordinates in [-1, 1]. After this, each filter is
-
-        relu(a (x - column) + b (y - row))
-
-    with He's random a and b divided by 8. It depends on the offset between the
-    pixel and (x, y) alone, not on where on the canvas they are. All weights are
-    trained from there.
-
-    Args:
-        layer: Built `CoordConv2D` of 1x1 on the channels x and y.
-    """
-    a, b = ops.convert_to_numpy(layer.kernel)[0, 0, :2] / 8
-    # column = middle * (j + 1), row = middle * (i + 1)
-    middle = (CANVAS_SIZE - 1) / 2
-    layer.kernel.assign([[[a, b, -middle * b, -middle * a]]])
-    layer.bias.assign(-middle * (a + b))
-
-
 def flatten_to_logits(x, name="logits"):
     """One number per pixel, `(batch, 64, 64, 1)`, to `(batch, 4096)`."""
     return layers.Reshape(
         (CANVAS_SIZE * CANVAS_SIZE,), dtype="float32", name=name
     )(x)
+
+
+def scaled_he_normal(scale):
+    """He initialization with every weight `scale` times as large."""
+    return initializers.VarianceScaling(
+        2.0 * scale**2, mode="fan_in", distribution="truncated_normal"
+    )
 
 
 def l2_penalty(l2):

@@ -15,7 +15,10 @@ from keras_coordconv.models.blocks import flatten_to_logits
 
 
 def coordconv_classifier(
-    l2=0.0, initialization="he", name="coordconv_classifier"
+    l2=0.0,
+    units="pixels",
+    first_layer_scale=1.0,
+    name="coordconv_classifier",
 ):
     """The CoordConv net: 1x1 convolutions only, 7,553 parameters.
 
@@ -24,18 +27,17 @@ def coordconv_classifier(
 
     Args:
         l2: Float, weight of the penalty on the sum of the squared kernels.
-        initialization: String, of the first layer: `"he"` as in the paper, or
-            `"offsets"`, see `blocks.start_from_offsets`.
+        units, first_layer_scale: As in `blocks.apply_coordconv_stack`.
         name: String, the model's name.
 
     Returns:
         A Functional `keras.Model` from `location` to `logits`.
 
     Raises:
-        ValueError: if there is no such initialization.
+        ValueError: if there are no such units.
     """
     inputs = keras.Input((2,), name="location")
-    x = apply_coordconv_stack(inputs, l2=l2, initialization=initialization)
+    x = apply_coordconv_stack(inputs, l2, units, first_layer_scale)
     return keras.Model(inputs, flatten_to_logits(x), name=name)
 
 

@@ -12,12 +12,13 @@ from keras import ops
 from keras_coordconv.layers import CoordConv2D
 from keras_coordconv.models.blocks import CANVAS_SIZE
 from keras_coordconv.models.blocks import l2_penalty
+from keras_coordconv.models.blocks import scaled_he_normal
 
 
 def coordconv_regressor(
     l2=0.0,
-    pixel_scale=1.0,
-    coordinate_scale=1.0,
+    white=1.0,
+    first_layer_scale=1.0,
     name="coordconv_regressor",
 ):
     """The CoordConv net: linear, then a maximum over all pixels.
@@ -27,23 +28,27 @@ def coordconv_regressor(
 
     Args:
         l2: Float, weight of the penalty on the sum of the squared kernels.
-        pixel_scale, coordinate_scale: Floats, factors on the initial weights
-            of the image and of the coordinates in the first layer. With 1 and
-            1, He initialization as in the paper, the maximum is often at a
-            corner, whatever the image. Then no gradient reaches the white
-            pixel, and the net learns the mean location.
+        white: Float, what the white pixel is multiplied by: 255 for the image
+            as bytes, 1 in the paper. The net takes a maximum over all pixels.
+            With 1 and He initialization it is often at a corner, whatever the
+            image. Then no gradient reaches the white pixel, and the net learns
+            the mean location.
+        first_layer_scale: Float, factor on the initial kernel of the first
+            layer. 1 is He initialization, as in the paper.
         name: String, the model's name.
 
     Returns:
         A Functional `keras.Model` from `image` to `location`.
     """
     inputs = keras.Input((CANVAS_SIZE, CANVAS_SIZE, 1), name="image")
-    coordconv = CoordConv2D(8, 1, name="coordconv1", **_kernel(l2))
-    x = coordconv(inputs)
-    scales = [pixel_scale, coordinate_scale, coordinate_scale]
-    coordconv.kernel.assign(
-        coordconv.kernel * ops.reshape(scales, (1, 1, 3, 1))
-    )
+    x = layers.Rescaling(white, name="white")(inputs)
+    x = CoordConv2D(
+        8,
+        1,
+        kernel_initializer=scaled_he_normal(first_layer_scale),
+        kernel_regularizer=l2_penalty(l2),
+        name="coordconv1",
+    )(x)
     x = layers.Conv2D(8, 1, name="conv2", **_kernel(l2))(x)
     x = layers.Conv2D(8, 1, name="conv3", **_kernel(l2))(x)
     x = layers.Conv2D(8, 3, padding="same", name="conv4", **_kernel(l2))(x)

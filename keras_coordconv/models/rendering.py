@@ -7,7 +7,6 @@ logits too, `center` of shape `(batch, 4096)`, for the paper's optional loss.
 """
 
 import keras
-from keras import initializers
 from keras import layers
 from keras import ops
 
@@ -16,13 +15,15 @@ from keras_coordconv.models.blocks import apply_coordconv_stack
 from keras_coordconv.models.blocks import apply_deconv_stack
 from keras_coordconv.models.blocks import flatten_to_logits
 from keras_coordconv.models.blocks import l2_penalty
+from keras_coordconv.models.blocks import scaled_he_normal
 
 
 def coordconv_renderer(
     filter_size=1,
     width=1,
     l2=0.0,
-    initialization="he",
+    units="pixels",
+    first_layer_scale=1.0,
     center_scale=1.0,
     name="coordconv_renderer",
 ):
@@ -34,7 +35,7 @@ def coordconv_renderer(
         filter_size: Integer, height and width of the painting kernels.
         width: Integer, factor on the number of painting filters.
         l2: Float, weight of the penalty on the sum of the squared kernels.
-        initialization: String, as for `coordconv_classifier`.
+        units, first_layer_scale: As in `blocks.apply_coordconv_stack`.
         center_scale: Float, factor on the initial kernel of the first painting
             layer. Its input is a softmax over 4096 pixels, 1/4096 at the start,
             while He initialization, as in the paper (1), expects inputs of
@@ -46,7 +47,7 @@ def coordconv_renderer(
     """
     inputs = keras.Input((2,), name="location")
     center = flatten_to_logits(
-        apply_coordconv_stack(inputs, l2=l2, initialization=initialization),
+        apply_coordconv_stack(inputs, l2, units, first_layer_scale),
         name="center",
     )
     x = layers.Softmax(name="center_probabilities")(center)
@@ -58,10 +59,8 @@ def coordconv_renderer(
             filter_size,
             padding="same",
             activation=None if last else "relu",
-            kernel_initializer=initializers.VarianceScaling(
-                2.0 * (center_scale**2 if index == 1 else 1.0),
-                mode="fan_in",
-                distribution="truncated_normal",
+            kernel_initializer=scaled_he_normal(
+                center_scale if index == 1 else 1.0
             ),
             kernel_regularizer=l2_penalty(l2),
             name=f"paint{index}",

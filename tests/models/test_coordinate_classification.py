@@ -71,7 +71,7 @@ def test_coordconv_net_is_the_paper_s_in_numpy():
         [0.3 * random.normal(size=w.shape) for w in model.get_weights()]
     )
     locations = np.array([[10.0, 50.0], [59.0, 4.0]])
-    grid = numpy_coordinates((64, 64))
+    grid = numpy_coordinates((64, 64), coordinate_range="pixel")
     weights = model.get_weights()
     for location, logits in zip(
         locations, ops.convert_to_numpy(model(locations)), strict=True
@@ -87,26 +87,75 @@ def test_coordconv_net_is_the_paper_s_in_numpy():
         np.testing.assert_allclose(logits, x.ravel(), rtol=1e-4, atol=1e-3)
 
 
-def test_offsets_at_the_start_in_numpy():
-    model = coordconv_classifier(initialization="offsets")
-    kernel, bias = model.get_layer("coordconv1").get_weights()
-    x, y = 10.0, 50.0
-    grid = numpy_coordinates((64, 64))
-    features = grid @ kernel[0, 0, 2:] + [x, y] @ kernel[0, 0, :2] + bias
-    # At the pixel itself nothing, and the same along every diagonal.
-    np.testing.assert_allclose(features[50, 10], 0, atol=1e-4)
-    rows, columns = np.mgrid[:64, :64]
-    expected = (x - columns)[..., None] * kernel[0, 0, 0] + (y - rows)[
-        ..., None
-    ] * kernel[0, 0, 1]
-    np.testing.assert_allclose(features, expected, atol=1e-4)
-    # He's standard deviation for four inputs, an eighth of it.
-    assert 0.5 < np.std(kernel[0, 0, :2]) / (np.sqrt(2 / 4) / 8) < 1.5
+@pytest.mark.parametrize(
+    ("units", "location", "coordinates"),
+    [
+        ("pixels", [10.0, 50.0], "pixel"),
+        ("mixed", [10.0, 50.0], (-1, 1)),
+        ("normalized", [10 / 31.5 - 1, 50 / 31.5 - 1], (-1, 1)),
+    ],
+)
+def test_units_of_the_first_layer_in_numpy(units, location, coordinates):
+    model = coordconv_classifier(units=units)
+    first = model.get_layer("coordconv1")
+    kernel, bias = first.get_weights()
+    grid = numpy_coordinates((64, 64), coordinate_range=coordinates)
+    widened = np.concatenate(
+        [np.broadcast_to(location, (64, 64, 2)), grid], axis=-1
+    )
+    features = keras.Model(model.inputs, first.output)(np.array([[10.0, 50.0]]))
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(features)[0],
+        np.maximum(widened @ kernel[0, 0] + bias, 0),
+        rtol=1e-4,
+        atol=1e-4,
+    )
 
 
-def test_unknown_initialization():
-    with pytest.raises(ValueError, match="Received: initialization='zeros'"):
-        coordconv_classifier(initialization="zeros")
+def test_unknown_units():
+    with pytest.raises(ValueError, match="Received: units='inches'"):
+        coordconv_classifier(units="inches")
+
+
+def test_first_layer_scale():
+    kernels = []
+    for scale in (1.0, 0.1):
+        keras.utils.set_random_seed(0)
+        model = coordconv_classifier(first_layer_scale=scale)
+        kernels.append([w for w in model.get_weights() if w.ndim == 4])
+    # He's standard deviation for four inputs; the other layers are the same.
+    assert 0.8 < np.std(kernels[0][0]) / np.sqrt(2 / 4) < 1.2
+    np.testing.assert_allclose(kernels[1][0], 0.1 * kernels[0][0], rtol=1e-5)
+    for own, other in zip(kernels[0][1:], kernels[1][1:], strict=True):
+        np.testing.assert_array_equal(own, other)
+
+
+def test_weights_written_by_hand_solve_the_task():
+    # "The task is trivial arithmetic": relu(x - j), relu(j - x) and so on; the
+    # last layer adds them up. No training.
+    model = coordconv_classifier()
+    weights = [np.zeros(w.shape) for w in model.weights]
+    # Input channels x, y, i (row), j (column).
+    for unit, (plus, minus) in enumerate([(0, 3), (3, 0), (1, 2), (2, 1)]):
+        weights[0][0, 0, [plus, minus], unit] = 1, -1
+    for kernel in weights[2:8:2]:
+        kernel[0, 0, range(4), range(4)] = 1
+    weights[8][0, 0, :4] = -1
+    model.set_weights(weights)
+    model.compile(
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    locations = np.array([[x, y] for x in range(4, 60) for y in range(4, 60)])
+    pixels = locations[:, 1] * 64 + locations[:, 0]
+    chosen = slice(None, None, 5)
+    scores = model.evaluate(
+        locations[chosen].astype("float32"),
+        pixels[chosen],
+        verbose=0,
+        return_dict=True,
+    )
+    assert scores["accuracy"] == 1
 
 
 @pytest.mark.parametrize("build", [conv_classifier, coordconv_classifier])
