@@ -21,7 +21,6 @@ prints a table, and writes json and a chart. Also the peak memory is measured by
     TF_CPU_ALLOCATOR_USE_BFC=true python examples/benchmark_layers.py
 """
 
-import json
 import os
 import pathlib
 import platform
@@ -33,6 +32,7 @@ import numpy as np
 from keras import ops
 
 import keras_coordconv
+from keras_coordconv import files
 from keras_coordconv import plots
 from keras_coordconv.models import resnet
 from keras_coordconv.training import arguments
@@ -482,11 +482,13 @@ def main(argv=None):
         },
         "rows": rows,
     }
-    (output / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    files.write_json(output / "results.json", results)
     print(f"\nwritten: {output / 'results.json'}")
     on_shapes = [row for row in rows if row["mode"] not in RESNET50_MODES]
     if on_shapes:
-        plots.plot_benchmark(on_shapes).savefig(output / "chart.png", dpi=150)
+        files.write_figure(
+            output / "chart.png", plots.plot_benchmark(on_shapes)
+        )
         print(f"written: {output / 'chart.png'}")
     return results
 
