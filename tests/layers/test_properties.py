@@ -1,0 +1,253 @@
+"""In every way of running, a layer gives the numbers of plain NumPy.
+
+`hypothesis` draws what the layers are given, several layers at once, since what
+costs time is to trace, compile and export. A failure names each setting that
+failed in one line: paste it into `REMEMBERED` to try it in all ways.
+"""
+
+import hypothesis
+import keras
+import layer_settings
+import pytest
+import ways_to_run
+from hypothesis import strategies as st
+from layer_groups import Group
+from layer_settings import Setting
+from layer_settings import has_gradients
+from layer_settings import has_gradients_without_xla
+from layer_settings import runs_on_small_runtimes
+from layer_settings import runs_without_xla
+
+from keras_coordconv import fold_coordinates
+
+needs_tensorflow = pytest.mark.tensorflow_backend
+ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
+
+# What failed once, and one of each form that a layer can take inside.
+REMEMBERED = [
+    # One filter on one column.
+    Setting("CoordConv1D", {"filters": 1, "kernel_size": (3,)}, (17, 3)),
+    Setting(
+        "CoordConv2D",
+        {"filters": 1, "kernel_size": (3, 3), "padding": "same"},
+        (9, 1, 3),
+    ),
+    Setting("CoordConv2D", {"filters": 1, "kernel_size": (1, 1)}, (9, 1, 3)),
+    Setting(
+        "CoordConv2D",
+        {"filters": 1, "kernel_size": (1, 1), "use_bias": False},
+        (9, 1, 3),
+    ),
+    Setting(
+        "CoordSeparableConv1D", {"filters": 1, "kernel_size": (2,)}, (8, 3)
+    ),
+    # With the channels first, as many filters as columns.
+    Setting(
+        "CoordConv2D",
+        {
+            "filters": 32,
+            "kernel_size": (1, 1),
+            "data_format": "channels_first",
+        },
+        (16, 2, 32),
+    ),
+    Setting(
+        "CoordDepthwiseConv1D",
+        {"kernel_size": (1,), "data_format": "channels_first"},
+        (2, 3),
+    ),
+    # A large map.
+    Setting("CoordConv2D", {"filters": 2, "kernel_size": (3, 2)}, (64, 65, 2)),
+    # Twice as many filters as channels, and many of both.
+    Setting("CoordConv2D", {"filters": 33, "kernel_size": (1, 1)}, (3, 4, 16)),
+]
+
+
+def for_all_groups(check, examples, supported, **choices):
+    """Calls a check with so many groups of layers that are drawn.
+
+    Args:
+        check: Function of a `Group`.
+        examples: Integer, the number of groups.
+        supported: Function from a setting to a boolean: those to draw on the
+            TensorFlow backend.
+        choices: Further arguments of `layer_settings.settings`.
+    """
+    settings = layer_settings.settings(**choices)
+    remembered = REMEMBERED
+    if ON_TENSORFLOW:
+        settings = settings.filter(supported)
+        remembered = [*filter(supported, remembered)]
+
+    def run(batch, settings):
+        try:
+            check_group(batch, settings)
+        except AssertionError:
+            raise
+        except Exception:
+            # Which one raised it?
+            for setting in settings:
+                check_group(batch, [setting])
+            raise
+
+    def check_group(batch, settings):
+        keras.utils.clear_session(free_memory=False)
+        try:
+            check(Group(batch, settings))
+        except Exception as error:
+            error.add_note(f"batch {batch} of {settings}")
+            raise
+
+    run(2, remembered)
+    # After ten examples hypothesis draws anew only once in six times, and
+    # changes a part of what it has in the others.
+    for start in range(0, examples, 10):
+        draw = hypothesis.given(
+            st.integers(1, 3),
+            st.lists(settings, min_size=6, max_size=6, unique_by=repr),
+        )
+        limits = hypothesis.settings(
+            max_examples=min(10, examples - start),
+            deadline=None,
+            database=None,
+            report_multiple_bugs=False,
+            suppress_health_check=list(hypothesis.HealthCheck),
+            # No reduction of failures: the checks name the settings that fail,
+            # and it would take minutes.
+            phases=[hypothesis.Phase.generate],
+        )
+        hypothesis.seed(start)(limits(draw(run)))()
+
+
+def quick_and_long(quick, long):
+    """Numbers of random groups: none by default, two with `-m slow`.
+
+    By default the settings that once failed are run. Random ones still meet
+    faults of TensorFlow's, TFLite's and tf2onnx's own.
+    """
+    return pytest.mark.parametrize(
+        "examples",
+        [
+            0,
+            *(
+                pytest.param(number, marks=pytest.mark.slow)
+                for number in (quick, long)
+            ),
+        ],
+    )
+
+
+def everything(setting):
+    return True
+
+
+@quick_and_long(20, 500)
+def test_outputs(examples):
+    def check(group):
+        if ON_TENSORFLOW:
+            ways = [
+                ways_to_run.eager,
+                ways_to_run.function,
+                ways_to_run.function_of_unknown_sizes,
+                ways_to_run.predict,
+            ]
+        else:
+            ways = [ways_to_run.jit]
+        for way in ways:
+            group.check_outputs(way)
+
+    for_all_groups(check, examples, runs_without_xla)
+
+
+@pytest.mark.skipif(ON_TENSORFLOW, reason="test_outputs does it")
+@quick_and_long(2, 30)
+def test_outputs_eager(examples):
+    # Few: JAX compiles every operation by itself, for seconds a layer.
+    for_all_groups(
+        lambda group: group.check_outputs(ways_to_run.eager),
+        examples,
+        everything,
+    )
+
+
+@needs_tensorflow
+@quick_and_long(4, 100)
+def test_outputs_compiled(examples):
+    for_all_groups(
+        lambda group: group.check_outputs(ways_to_run.jit_compiled_function),
+        examples,
+        everything,
+    )
+
+
+@needs_tensorflow
+@quick_and_long(4, 100)
+def test_outputs_of_a_saved_model(examples):
+    for_all_groups(
+        lambda group: group.check_outputs(ways_to_run.saved_model),
+        examples,
+        runs_without_xla,
+    )
+
+
+@quick_and_long(4, 100)
+def test_outputs_of_the_folded_model(examples):
+    def check(group):
+        folded = fold_coordinates(group.model)
+        ways = [ways_to_run.predict]
+        if ON_TENSORFLOW:
+            ways.append(ways_to_run.saved_model)
+        for way in ways:
+            group.check_outputs(way, folded)
+
+    for_all_groups(check, examples, runs_without_xla, unknown_sizes=False)
+
+
+@needs_tensorflow
+@quick_and_long(2, 30)
+def test_outputs_of_tflite(examples):
+    for_all_groups(
+        lambda group: group.check_outputs(ways_to_run.tflite),
+        examples,
+        runs_on_small_runtimes,
+        dtypes=["float32"],
+        data_formats=["channels_last"],
+    )
+
+
+@needs_tensorflow
+@quick_and_long(2, 30)
+def test_outputs_of_onnx_runtime(examples):
+    for package in ("onnx", "tf2onnx", "onnxruntime"):
+        pytest.importorskip(package)
+    for_all_groups(
+        lambda group: group.check_outputs(ways_to_run.onnx_runtime),
+        examples,
+        runs_on_small_runtimes,
+        dtypes=["float32"],
+        data_formats=["channels_last"],
+    )
+
+
+@quick_and_long(8, 200)
+def test_gradients(examples):
+    run = (
+        ways_to_run.graph_gradients
+        if ON_TENSORFLOW
+        else ways_to_run.jit_gradients
+    )
+    for_all_groups(
+        lambda group: group.check_gradients(run),
+        examples,
+        has_gradients_without_xla,
+    )
+
+
+@needs_tensorflow
+@quick_and_long(4, 100)
+def test_gradients_compiled(examples):
+    for_all_groups(
+        lambda group: group.check_gradients(ways_to_run.jit_compiled_gradients),
+        examples,
+        has_gradients,
+    )

@@ -1,0 +1,302 @@
+"""Every layer in plain NumPy, in float64: outputs, gradients, error bounds.
+
+The bound on the rounding errors of a result is the number of roundings that it
+goes through, times the unit roundoff, times the sum of the absolute values of
+its terms. Backends add the terms in float32, also where the layer's dtype is
+half as wide, and round the sum to that dtype.
+"""
+
+import dataclasses
+import math
+import re
+
+import ml_dtypes
+import numpy as np
+from numpy_convolution import convolve
+from numpy_convolution import gradients
+from numpy_convolution import taps
+from numpy_convolution import transposed_taps
+from reference import numpy_coordinates
+
+# Roundings to the layer's dtype that a result can go through: of a coordinate,
+# of what leaves each of two convolutions, of the coordinates' part with its
+# bias, of the sum of both parts, of the activation.
+OTHER_ROUNDINGS = 8
+# Roundings to float32 of a coordinate that is computed.
+COORDINATE_ROUNDINGS = 8
+
+# The activation, its derivative as a function of what goes into the activation
+# and of what comes out, and the steepest slope of the derivative.
+ACTIVATIONS = {
+    None: (lambda z: z, lambda z, y: np.ones_like(z), 0.0),
+    "relu": (lambda z: np.maximum(z, 0), lambda z, y: z > 0, np.inf),
+    "tanh": (np.tanh, lambda z, y: 1 - y**2, 0.77),
+}
+
+
+def unit_roundoff(dtype):
+    return float(ml_dtypes.finfo(dtype).eps) / 2
+
+
+@dataclasses.dataclass
+class Bounded:
+    """A result, and how far from it a computation may be that rounds."""
+
+    value: np.ndarray
+    bound: np.ndarray
+    dtype: str
+
+
+class NumpyLayer:
+    """A layer of the package, for one setting.
+
+    Args:
+        layer: Name of its class.
+        arguments: Dictionary of its arguments.
+        shape: Tuple, shape of an input without the batch.
+    """
+
+    def __init__(self, layer, arguments, shape):
+        self.family = re.sub(r"\dD", "", layer)
+        self.arguments = arguments
+        self.channels_first = arguments.get("data_format") == "channels_first"
+        if self.channels_first:
+            shape = (*shape[1:], shape[0])
+        *self.sizes, self.channels = shape
+        self.rank = len(self.sizes)
+        self.coordinates = {
+            name: arguments[name]
+            for name in ("use_radius", "coordinate_range", "radius_center")
+            if name in arguments
+        }
+        self.widened = self.rank + arguments.get("use_radius", False)
+        self.groups = arguments.get("groups", 1)
+        self.filters = arguments.get("filters")
+        self.multiplier = arguments.get("depth_multiplier", 1)
+        self.activation = ACTIVATIONS[arguments.get("activation")]
+        policy = arguments.get("dtype", "float32")
+        self.dtype = policy.removeprefix("mixed_")
+        self.weight_dtype = "float32" if "mixed" in policy else policy
+        self.use_bias = "Conv" in self.family and arguments.get(
+            "use_bias", True
+        )
+        self.axes = self._axes() if "Conv" in self.family else []
+
+    def _axes(self):
+        def per_axis(name, default):
+            value = self.arguments.get(name, default)
+            return value if isinstance(value, tuple) else (value,) * self.rank
+
+        self.kernel_size = per_axis("kernel_size", None)
+        arguments = [
+            self.sizes,
+            self.kernel_size,
+            per_axis("strides", 1),
+            per_axis("dilation_rate", 1),
+            per_axis("padding", "valid"),
+        ]
+        if self.family == "CoordConvTranspose":
+            arguments.append(per_axis("output_padding", None))
+            return [*map(transposed_taps, *arguments)]
+        return [*map(taps, *arguments)]
+
+    def weight_shapes(self):
+        """Shapes of the weights, in the order of the Keras layer's."""
+        if "Conv" not in self.family:
+            return []
+        channels = self.channels // self.groups + self.widened
+        filters = self.filters
+        if self.family == "CoordConvTranspose":
+            shapes = [(*self.kernel_size, filters, channels)]
+        elif self.family == "CoordConv":
+            shapes = [(*self.kernel_size, channels, filters)]
+        else:
+            shapes = [(*self.kernel_size, channels, self.multiplier)]
+        if self.family == "CoordSeparableConv":
+            ones = (1,) * self.rank
+            shapes.append((*ones, channels * self.multiplier, filters))
+        elif self.family == "CoordDepthwiseConv":
+            filters = channels * self.multiplier
+        if self.use_bias:
+            shapes.append((filters,))
+        return shapes
+
+    def _to_stages(self, weights):
+        """Kernels of the convolutions that follow each other, with taps."""
+        if not weights:
+            return []
+        first = weights[0]
+        if self.family == "CoordConv":
+            first = first.reshape(*first.shape[:-1], self.groups, -1)
+        elif self.family == "CoordConvTranspose":
+            first = np.moveaxis(first, -1, -2)[..., None, :]
+        else:
+            first = first[..., None, :, :]
+        stages = [(first, self.axes)]
+        if self.family == "CoordSeparableConv":
+            identities = [taps(len(axis), 1) for axis in self.axes]
+            stages.append((weights[1][..., None, :], identities))
+        return stages
+
+    def _from_stages(self, kernels):
+        """The way back, for the gradients of the weights."""
+        if self.family == "CoordConvTranspose":
+            kernels = [np.moveaxis(kernels[0][..., 0, :], -1, -2)]
+        return [
+            kernel.reshape(shape)
+            for kernel, shape in zip(
+                kernels, self.weight_shapes(), strict=False
+            )
+        ]
+
+    def _widen(self, inputs, coordinates):
+        """Appends the coordinates: `(batch, *sizes, groups, channels)`."""
+        inputs = inputs.reshape(*inputs.shape[:-1], self.groups, -1)
+        coordinates = np.broadcast_to(
+            coordinates[..., None, :], (*inputs.shape[:-1], self.widened)
+        )
+        inputs = np.concatenate([inputs, coordinates], axis=-1)
+        return np.swapaxes(inputs, -1, -2) if self._is_depthwise else inputs
+
+    @property
+    def _is_depthwise(self):
+        return self.family in ("CoordDepthwiseConv", "CoordSeparableConv")
+
+    def _forward(self, inputs, coordinates, weights):
+        """What enters each convolution, and what leaves the last one."""
+        values = [self._widen(inputs, coordinates)]
+        for kernel, axes in self._to_stages(weights):
+            result = convolve(values[-1], kernel, axes)
+            # The groups of one convolution are no groups to the next one.
+            values.append(result.reshape(*result.shape[:-2], 1, -1))
+        result = values[-1].reshape(*values[-1].shape[:-2], -1)
+        return values, result + weights[-1] if self.use_bias else result
+
+    def _backward(self, values, weights, gradient):
+        """Gradients of the inputs and of the weights."""
+        bias = [gradient.reshape(-1, gradient.shape[-1]).sum(axis=0)]
+        kernels = []
+        stages = self._to_stages(weights)
+        for (kernel, axes), value in zip(
+            reversed(stages), reversed(values[:-1]), strict=True
+        ):
+            gradient = gradient.reshape(
+                *gradient.shape[: self.rank + 1], *kernel.shape[-2:]
+            )
+            gradient, by_kernel = gradients(value, kernel, axes, gradient)
+            kernels.append(by_kernel)
+        if self._is_depthwise:
+            gradient = np.swapaxes(gradient, -1, -2)
+        gradient = gradient.reshape(
+            *gradient.shape[: self.rank + 1], self.groups, -1
+        )[..., : -self.widened]
+        gradient = gradient.reshape(*gradient.shape[:-2], -1)
+        kernels = self._from_stages(kernels[::-1])
+        return [gradient, *kernels, *(bias if self.use_bias else [])]
+
+    def _exact_and_scale(self, inputs, weights):
+        """What `_forward` gives, and what it gives for absolute values."""
+        exact = self._forward(
+            inputs,
+            numpy_coordinates(tuple(self.sizes), **self.coordinates),
+            weights,
+        )
+        scale = self._forward(
+            abs(inputs), self._coordinate_scale(), [*map(abs, weights)]
+        )
+        return exact, scale
+
+    def _coordinate_scale(self):
+        """Sizes of the terms of which coordinates are sums."""
+        range_ = self.coordinates.get("coordinate_range", (-1.0, 1.0))
+        if range_ == "pixel":
+            ranges = [(0.0, size - 1.0) for size in self.sizes]
+        elif np.ndim(range_) == 1:
+            ranges = [range_] * self.rank
+        else:
+            ranges = range_
+        scales = [max(map(abs, pair)) for pair in ranges]
+        if self.arguments.get("use_radius"):
+            center = abs(self.arguments.get("radius_center") or 0.0)
+            scales.append(math.hypot(*(scale + center for scale in scales)))
+        return np.broadcast_to(scales, (*self.sizes, self.widened))
+
+    def _terms(self, weights):
+        """How many terms the sum of one output has."""
+        return sum(
+            math.prod(kernel.shape[:-2])
+            for kernel, _ in self._to_stages(weights)
+        )
+
+    def _relative_error(self, terms):
+        return OTHER_ROUNDINGS * unit_roundoff(self.dtype) + (
+            COORDINATE_ROUNDINGS + terms
+        ) * unit_roundoff("float32")
+
+    def outputs(self, inputs, weights):
+        """Outputs of the layer.
+
+        Args:
+            inputs: Array, exact in the layer's dtype.
+            weights: List of arrays, exact in the layer's dtype.
+
+        Returns:
+            `Bounded`.
+        """
+        (_, result), (_, scale) = self._exact_and_scale(
+            self._to_channels_last(inputs), weights
+        )
+        activation, _, _ = self.activation
+        # No activation here is steeper than 1.
+        return Bounded(
+            self._to_data_format(activation(result)),
+            self._to_data_format(
+                self._relative_error(self._terms(weights)) * scale
+            ),
+            self.dtype,
+        )
+
+    def gradients(self, inputs, weights, output_gradient):
+        """Gradients of the inputs and of the weights.
+
+        Args:
+            inputs, weights: As for `outputs`.
+            output_gradient: Array of the shape of the outputs.
+
+        Returns:
+            List of `Bounded`: of the inputs, then of each weight.
+        """
+        (values, result), (scales, scale) = self._exact_and_scale(
+            self._to_channels_last(inputs), weights
+        )
+        output_gradient = self._to_channels_last(output_gradient)
+        activation, derivative, curvature = self.activation
+        slope = derivative(result, activation(result))
+        terms = self._terms(weights)
+        bound = self._relative_error(terms) * scale
+        # Within the bound from its kink, relu has either slope.
+        slope_bound = (
+            abs(result) <= bound
+            if np.isinf(curvature)
+            else np.minimum(curvature * bound, 1)
+        )
+        # A gradient is a sum over positions, or over the filters.
+        *positions, filters = output_gradient.shape
+        error = self._relative_error(max(math.prod(positions), filters * terms))
+        exact = self._backward(values, weights, output_gradient * slope)
+        bounds = self._backward(
+            scales,
+            [*map(abs, weights)],
+            abs(output_gradient) * (slope_bound + error * abs(slope)),
+        )
+        exact[0] = self._to_data_format(exact[0])
+        bounds[0] = self._to_data_format(bounds[0])
+        dtypes = ["float32"] + [self.weight_dtype] * len(weights)
+        return [*map(Bounded, exact, bounds, dtypes)]
+
+    def _to_channels_last(self, array):
+        array = array.astype("float64")
+        return np.moveaxis(array, 1, -1) if self.channels_first else array
+
+    def _to_data_format(self, array):
+        return np.moveaxis(array, -1, 1) if self.channels_first else array
