@@ -6,7 +6,6 @@ it. The data set is generated; nothing is downloaded.
 """
 
 import numpy as np
-import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from keras_coordconv.datasets import passes
@@ -168,22 +167,7 @@ def dataset(
     ... )
     """
     examples = features(split, subset, limit_examples)
-    tensors = {name: tf.constant(array) for name, array in examples.items()}
-    count = len(examples["pixel"])
-    if shuffle_seed is None:
-        numbers = tf.data.Dataset.range(count)
-    else:
-        numbers = passes.shuffled_numbers(count, shuffle_seed, passes_done)
-    return (
-        numbers.batch(batch_size)
-        .map(
-            lambda chosen: {
-                name: tf.gather(tensor, chosen)
-                for name, tensor in tensors.items()
-            }
-        )
-        .prefetch(tf.data.AUTOTUNE)
-    )
+    return passes.batches(examples, batch_size, shuffle_seed, passes_done)
 
 
 class NotSoClevr(tfds.core.GeneratorBasedBuilder):

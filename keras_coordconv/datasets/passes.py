@@ -48,3 +48,34 @@ def shuffled_numbers(count, seed, passes_done=0):
         .flat_map(begin)
         .apply(tf.data.experimental.assert_cardinality(count))
     )
+
+
+def batches(examples, batch_size, shuffle_seed=None, passes_done=0):
+    """Batches of examples that are in memory.
+
+    Args:
+        examples: Dictionary of arrays, the examples along the first axis.
+        batch_size: Integer. The last batch may be smaller.
+        shuffle_seed: Integer, for a new order in each pass, or `None` for that
+            of the arrays.
+        passes_done: Integer, number of passes that a resumed training has done.
+
+    Returns:
+        A `tf.data.Dataset` of dictionaries as `examples`.
+    """
+    tensors = {name: tf.constant(array) for name, array in examples.items()}
+    count = len(next(iter(examples.values())))
+    if shuffle_seed is None:
+        numbers = tf.data.Dataset.range(count)
+    else:
+        numbers = shuffled_numbers(count, shuffle_seed, passes_done)
+    return (
+        numbers.batch(batch_size)
+        .map(
+            lambda chosen: {
+                name: tf.gather(tensor, chosen)
+                for name, tensor in tensors.items()
+            }
+        )
+        .prefetch(tf.data.AUTOTUNE)
+    )
