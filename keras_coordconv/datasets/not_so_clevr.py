@@ -202,7 +202,7 @@ class NotSoClevr(tfds.core.GeneratorBasedBuilder):
                 "the image of the square. Set pixels are 255."
             ),
             homepage="https://arxiv.org/abs/1807.03247",
-            citation=_CITATION,
+            citation=CITATION,
             features=tfds.features.FeaturesDict(
                 {
                     "location": tfds.features.Tensor(
@@ -256,7 +256,7 @@ def _check(name, value, allowed):
         )
 
 
-_CITATION = """\
+CITATION = """\
 @inproceedings{liu2018coordconv,
   title={An intriguing failing of convolutional neural networks and the
     {CoordConv} solution},
