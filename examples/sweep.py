@@ -7,6 +7,8 @@ runs both layers on both splits with the scripts' own defaults, and
     python examples/sweep.py rendering --grid paper
 
 the grid of the paper (days on a CPU). `all` stands for the three tasks.
+`coordinate_classification --grid units` asks what lets CoordConv extrapolate:
+the units of (x, y) and of the coordinates, or the size of the first weights.
 
 Each point is a run of the task's script in a folder of its own below
 `--workdir`, named after its settings. A sweep that was interrupted continues
@@ -104,6 +106,16 @@ GRIDS = {
             {"layer": ["conv"], **SPLITS, "epochs": [10]},
         ],
     },
+    "units": {
+        "coordinate_classification": [
+            {
+                "layer": ["coordconv"],
+                "split": ["quadrant"],
+                "units": ["mixed", "normalized", "pixels"],
+                "first-layer-scale": [0.003, 0.01, 0.03, 0.1, 0.3, 1.0],
+            }
+        ],
+    },
     # One epoch of each net, to try it out.
     "test": {
         task: [{"layer": ["coordconv", "conv"], "epochs": [1]}]
@@ -147,7 +159,7 @@ def build_parser():
 def grid_points(args):
     """All points as pairs of a task and its flags, by name."""
     for task in TASKS if args.task == "all" else [args.task]:
-        for product in GRIDS[args.grid][task]:
+        for product in GRIDS[args.grid].get(task, []):
             for values in itertools.product(*product.values()):
                 settings = dict(zip(product, values, strict=True))
                 if args.limit_examples:
