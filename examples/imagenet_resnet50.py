@@ -107,13 +107,8 @@ def build_parser():
         parser,
         learning_rate="highest rate of SGD for 256 images a step; in "
         "proportion for others",
-    )
-    training.add_argument(
-        "--schedule",
-        choices=("steps", "cosine"),
-        default="steps",
-        help="a tenth of the rate after 1/3, 2/3 and 8/9 of the epochs, or "
-        "half a cosine (default: %(default)s)",
+        schedule="steps",
+        drops="1/3, 2/3 and 8/9 of the epochs",
     )
     training.add_argument(
         "--label-smoothing",
@@ -150,16 +145,13 @@ def open_data(args):
 
 
 def build_optimizer(args, steps_per_epoch):
-    rate = args.learning_rate * args.batch_size / 256
-    total = args.epochs * steps_per_epoch
-    warmup = round(args.warmup_epochs * steps_per_epoch)
-    if args.schedule == "cosine":
-        schedule = optimizers.warmup_cosine(rate, total, warmup)
-    else:
-        boundaries = [round(part * total) for part in DROPS]
-        schedule = optimizers.WarmupSteps(rate, boundaries, warmup)
     return keras.optimizers.SGD(
-        schedule,
+        optimizers.scheduled_rate(
+            args.learning_rate * args.batch_size / 256,
+            args,
+            steps_per_epoch,
+            drops=[part * args.epochs for part in DROPS],
+        ),
         momentum=0.9,
         use_ema=args.ema_momentum > 0,
         ema_momentum=args.ema_momentum,

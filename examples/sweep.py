@@ -30,9 +30,11 @@ from keras_coordconv.training import arguments
 
 TASKS = ("coordinate_classification", "coordinate_regression", "rendering")
 SPLITS = {"split": ["uniform", "quadrant"]}
+PAPER_RATE = {"schedule": ["steps"], "warmup-epochs": [0.0]}
 DECONV = {
     "layer": ["conv"],
     **SPLITS,
+    **PAPER_RATE,
     "learning-rate": [0.001, 0.002, 0.005, 0.01, 0.02, 0.05],
     "l2": [0.0, 0.001, 0.01],
     "filter-size": [2, 3, 4],
@@ -48,6 +50,7 @@ GRIDS = {
             {
                 "layer": ["coordconv"],
                 **SPLITS,
+                **PAPER_RATE,
                 "units": ["mixed"],
                 "first-layer-scale": [1.0],
                 "learning-rate": [0.001, 0.005, 0.01],
@@ -60,6 +63,7 @@ GRIDS = {
             {
                 "layer": ["conv"],
                 **SPLITS,
+                **PAPER_RATE,
                 "learning-rate": [0.0005, 0.001, 0.01],
                 "l2": [1e-5, 1e-4, 5e-4],
                 "batch-size": [256],
@@ -68,6 +72,7 @@ GRIDS = {
             {
                 "layer": ["coordconv"],
                 **SPLITS,
+                **PAPER_RATE,
                 "white": [1.0],
                 "first-layer-scale": [1.0],
                 "learning-rate": [0.01],
@@ -81,6 +86,7 @@ GRIDS = {
             {
                 "layer": ["coordconv"],
                 **SPLITS,
+                **PAPER_RATE,
                 "units": ["mixed"],
                 "first-layer-scale": [1.0],
                 "center-scale": [1.0],
@@ -235,6 +241,12 @@ def write_table(args, points):
 def main(argv=None):
     args = build_parser().parse_args(argv)
     points = list(grid_points(args))
+    if not points:
+        raise ValueError(
+            "A grid must have points of the task. "
+            f"Received: {args.task} --grid {args.grid}, which is for "
+            f"{', '.join(GRIDS[args.grid])}."
+        )
     failed = []
     arguments.say_on_interrupt(
         "Interrupted. To go on, start the same command again."

@@ -109,12 +109,19 @@ def add_task(parser, splits):
     return group
 
 
-def add_training(parser, learning_rate="highest learning rate"):
+def add_training(
+    parser,
+    learning_rate="highest learning rate",
+    schedule="cosine",
+    drops="epochs 200, 400, 600 and 800, as in the paper",
+):
     """Adds the settings of a training with warm-up, and returns their group.
 
     Args:
         parser: From `build_parser`.
         learning_rate: String, the help of `--learning-rate`.
+        schedule: String, the default of `--schedule`.
+        drops: String, after what the schedule `"steps"` lowers the rate.
     """
     group = parser.add_argument_group("training")
     integer, number = positive_integer, not_negative_number
@@ -126,6 +133,13 @@ def add_training(parser, learning_rate="highest learning rate"):
         ("--l2", number, "weight of the penalty on the squared kernels"),
     ):
         group.add_argument(name, type=kind, help=text)
+    group.add_argument(
+        "--schedule",
+        choices=("cosine", "steps"),
+        default=schedule,
+        help="half a cosine down to zero, or a tenth of the rate after "
+        f"{drops} (default: %(default)s)",
+    )
     return group
 
 

@@ -3,27 +3,50 @@
 import keras
 from keras import ops
 
+# The epochs at which the paper's code lowers the rate of its supervised tasks.
+PAPER_DROPS = (200, 400, 600, 800)
+
 
 def paper_adam(args, steps_per_epoch):
-    """Adam with the paper's constants: warm-up, then half a cosine.
+    """Adam with the paper's constants.
 
     Args:
-        args: Flags with `learning_rate`, `epochs` and `warmup_epochs`.
+        args: Flags, those of `scheduled_rate` and `learning_rate`.
         steps_per_epoch: Integer, batches an epoch.
 
     Returns:
         A `keras.optimizers.Adam`.
     """
     return keras.optimizers.Adam(
-        warmup_cosine(
-            args.learning_rate,
-            total_steps=args.epochs * steps_per_epoch,
-            warmup_steps=round(args.warmup_epochs * steps_per_epoch),
+        scheduled_rate(
+            args.learning_rate, args, steps_per_epoch, drops=PAPER_DROPS
         ),
         beta_1=0.9,
         beta_2=0.99,
         epsilon=1e-8,
     )
+
+
+def scheduled_rate(learning_rate, args, steps_per_epoch, drops):
+    """Learning rate as the flags have it: warm-up, then a cosine or steps.
+
+    Args:
+        learning_rate: Float, the highest rate.
+        args: Flags with `schedule`, `epochs` and `warmup_epochs`.
+        steps_per_epoch: Integer, batches an epoch.
+        drops: Sequence of numbers, the epochs after which the schedule
+            `"steps"` goes on with a tenth of the rate.
+
+    Returns:
+        A `keras.optimizers.schedules.LearningRateSchedule`.
+    """
+    warmup_steps = round(args.warmup_epochs * steps_per_epoch)
+    if args.schedule == "cosine":
+        return warmup_cosine(
+            learning_rate, args.epochs * steps_per_epoch, warmup_steps
+        )
+    boundaries = [round(epoch * steps_per_epoch) for epoch in drops]
+    return WarmupSteps(learning_rate, boundaries, warmup_steps)
 
 
 def warmup_cosine(learning_rate, total_steps, warmup_steps=0):

@@ -54,9 +54,17 @@ def test_steps_without_warmup():
 
 
 def test_paper_adam():
-    args = argparse.Namespace(learning_rate=0.5, epochs=4, warmup_epochs=0.5)
+    args = argparse.Namespace(
+        learning_rate=0.5, epochs=4, warmup_epochs=0.5, schedule="cosine"
+    )
     optimizer = paper_adam(args, steps_per_epoch=10)
     rates = [float(optimizer._learning_rate(step)) for step in (0, 5, 40)]
     assert rates == pytest.approx([0.0, 0.5, 0.0], abs=1e-6)
+    args = argparse.Namespace(
+        learning_rate=0.5, epochs=1000, warmup_epochs=0.0, schedule="steps"
+    )
+    schedule = paper_adam(args, steps_per_epoch=10)._learning_rate
+    rates = [float(schedule(step)) for step in (0, 1999, 2000, 9999)]
+    assert rates == pytest.approx([0.5, 0.5, 0.05, 0.00005])
     assert (optimizer.beta_1, optimizer.beta_2) == (0.9, 0.99)
     assert optimizer.epsilon == 1e-8
