@@ -1,0 +1,84 @@
+"""Scores of runs: at their end, and over the time."""
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
+from matplotlib.ticker import NullFormatter
+
+
+def plot_scores(runs, score):
+    """Test against train, and test against time. Figures 4 and 6 of the paper.
+
+    Args:
+        runs: Dictionary from a label to a list of runs with the same settings
+            and different seeds, as from `training.history.read_run`.
+        score: String, the metric: `"accuracy"`, `"distance"` or `"iou"`.
+
+    Returns:
+        A `matplotlib.figure.Figure` with two panels: the final scores of each
+        run; and for each label the median over its runs of the test score after
+        each epoch, with the range, over the median time.
+    """
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    final, over_time = figure.subplots(1, 2)
+    unit = " [pixel]" if score == "distance" else ""
+    for index, (label, of_label) in enumerate(runs.items()):
+        color = f"C{index}"
+        final.scatter(
+            [run["metrics"][f"train_{score}"] for run in of_label],
+            [run["metrics"][f"test_{score}"] for run in of_label],
+            color=color,
+            alpha=0.7,
+            label=label,
+        )
+        seconds, scores = (
+            np.array(
+                [[row[name] for row in run["history"]] for run in of_label]
+            )
+            for name in ("seconds", f"val_{score}")
+        )
+        time = np.median(seconds, axis=0)
+        over_time.plot(
+            time,
+            np.median(scores, axis=0),
+            color=color,
+            marker="." if len(time) < 30 else None,
+            label=f"{label} ({len(of_label)} run{'s' * (len(of_label) > 1)})",
+        )
+        over_time.fill_between(
+            time, scores.min(axis=0), scores.max(axis=0), color=color, alpha=0.2
+        )
+    if score == "distance":
+        scores = [
+            run["metrics"][f"{subset}_{score}"]
+            for of_label in runs.values()
+            for run in of_label
+            for subset in ("train", "test")
+        ]
+        limits = (min(scores) / 2, 2 * max(scores))
+        final.set(xscale="log", yscale="log", xlim=limits, ylim=limits)
+        over_time.set_yscale("log")
+    else:
+        limits = (-0.05, 1.05)
+        final.set(xlim=limits, ylim=limits)
+        over_time.set_ylim(limits)
+    final.plot(limits, limits, color="gray", linewidth=0.8, zorder=0)
+    final.set(
+        title="At the end of the training",
+        xlabel=f"train {score}{unit}",
+        ylabel=f"test {score}{unit}",
+    )
+    over_time.set(
+        title="Median and range",
+        xlabel="time of training [s]",
+        ylabel=f"test {score}{unit}",
+    )
+    times = [time for line in over_time.lines for time in line.get_xdata()]
+    if max(times) > 10 * min(times):
+        over_time.set_xscale("log")
+        # The labels between the powers of ten would overlap.
+        over_time.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        over_time.xaxis.set_major_formatter("{x:g}")
+        over_time.xaxis.set_minor_formatter(NullFormatter())
+    over_time.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
+    return figure
