@@ -37,6 +37,8 @@ setup(
             "pytest-xdist>=3.5",
             "hypothesis>=6",
             "dill",
+            # Its digits stand in for MNIST.
+            "scikit-learn>=1.5",
             "tensorflow-serving-api>=2.20",
         ],
         # Warm-up files, server configuration and the gRPC client.
