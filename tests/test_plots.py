@@ -68,3 +68,25 @@ def test_labels_of_the_time_do_not_overlap(tmp_path, slower):
     assert len(boxes) >= 2
     for left, right in itertools.pairwise(boxes):
         assert left.x1 < right.x0
+
+
+def test_means_by_place():
+    answers = {"net": (np.array([3, 1, 3]), np.array([0.5, 0.25, 1.0]))}
+    (line,) = plots.plot_by_place(answers, "row", "accuracy").axes[0].lines
+    np.testing.assert_allclose(line.get_xydata(), [(1, 0.25), (3, 0.75)])
+
+
+def test_medians_over_the_scale():
+    def run(scale, accuracy):
+        weights = np.array([[0.6, -0.8]])
+        own = {"scale": scale, "accuracy": accuracy, "weights": weights}
+        return {"units": "pixels", **own}
+
+    runs = [run(0.1, 0.2), run(0.1, 0.9), run(1.0, 1.0), run(0.1, 0.8)]
+    accuracy, learned = plots.plot_units(runs).axes
+    np.testing.assert_allclose(
+        accuracy.lines[0].get_xydata(), [(0.1, 0.8), (1.0, 1.0)]
+    )
+    np.testing.assert_allclose(
+        learned.collections[0].get_offsets(), [(0.6, -0.8)] * 4
+    )

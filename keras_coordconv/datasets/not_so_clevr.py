@@ -125,10 +125,9 @@ def features(split="uniform", subset="train", limit_examples=None):
     >>> examples["location"][0], examples["pixel"][0]
     (array([4., 4.], dtype=float32), 260)
     """
-    centers = subset_locations(split, subset)
-    if limit_examples is not None and limit_examples < len(centers):
-        spread = np.linspace(0, len(centers) - 1, limit_examples)
-        centers = centers[spread.astype(int)]
+    centers = passes.spread_evenly(
+        subset_locations(split, subset), limit_examples
+    )
     location = centers.astype("float32")
     return {
         "location": location,

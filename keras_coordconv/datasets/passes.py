@@ -1,10 +1,24 @@
-"""The order of training examples: a new one in each pass over a data set.
+"""Which examples a training sees, and in which order: a new one in each pass.
 
-It depends on the seed and the number of the pass alone, so that a training that
+The order depends on the seed and the number of the pass alone: a training that
 is resumed sees the orders that would have come next.
 """
 
+import numpy as np
 import tensorflow as tf
+
+
+def spread_evenly(examples, limit_examples=None):
+    """At most so many of the examples, from the first to the last.
+
+    Args:
+        examples: Array, the examples along the first axis.
+        limit_examples: Integer, or `None` for all.
+    """
+    if limit_examples is None or limit_examples >= len(examples):
+        return examples
+    chosen = np.linspace(0, len(examples) - 1, limit_examples)
+    return examples[chosen.astype(int)]
 
 
 def order(count, seed, number):

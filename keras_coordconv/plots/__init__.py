@@ -1,19 +1,23 @@
 """Every figure of the project, a file a task; nothing else needs matplotlib."""
 
 from keras_coordconv.plots.benchmark import plot_benchmark
+from keras_coordconv.plots.probes import plot_by_place
 from keras_coordconv.plots.scores import plot_scores
 from keras_coordconv.plots.supervised_tasks import plot_locations
 from keras_coordconv.plots.supervised_tasks import plot_not_so_clevr
 from keras_coordconv.plots.supervised_tasks import plot_rendered
 from keras_coordconv.plots.supervised_tasks import plot_summed_predictions
 from keras_coordconv.plots.supervised_tasks import sum_images
+from keras_coordconv.plots.units import plot_units
 
 __all__ = [
     "plot_benchmark",
+    "plot_by_place",
     "plot_locations",
     "plot_not_so_clevr",
     "plot_rendered",
     "plot_scores",
     "plot_summed_predictions",
+    "plot_units",
     "sum_images",
 ]

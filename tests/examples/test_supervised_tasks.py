@@ -15,13 +15,6 @@ TASKS = ("coordinate_classification", "coordinate_regression", "rendering")
 SMALL = ("--limit-examples", "24", "--epochs", "2")
 
 
-def read_history(folder):
-    """Rows of a history, without the times."""
-    rows = pathlib.Path(folder, "history.csv").read_text().splitlines()
-    assert rows[0].startswith("epoch,seconds,")
-    return [row.split(",")[:1] + row.split(",")[2:] for row in rows]
-
-
 @pytest.mark.parametrize(
     ("task", "layer", "split", "flags", "parameters", "score"),
     [
@@ -115,9 +108,9 @@ def test_interrupted_and_resumed(scripts, capsys, task):
     printed = scripts.run(task, "--resume", "--workdir", "run")
     assert "Epoch 1/6" not in printed and "Epoch 6/6" in printed
     scripts.run(task, *flags, "--workdir", "whole")
-    history = read_history("run")
+    history = scripts.read_history("run")
     assert len(history) == 7
-    assert history == read_history("whole")
+    assert history == scripts.read_history("whole")
 
 
 @pytest.mark.parametrize(

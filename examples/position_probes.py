@@ -1,0 +1,223 @@
+"""Three objections to CoordConv, and an experiment for each.
+
+Zero padding already tells a convolution where it is (Islam et al., 2020,
+https://arxiv.org/abs/2001.08248; Kayhan and van Gemert, 2020,
+https://arxiv.org/abs/2003.07064).
+
+    python examples/position_probes.py
+
+reads the row out of random convolutions: with "same" padding, with "valid"
+padding, and with a CoordConv as the readout.
+
+    python examples/position_probes.py --probe side
+
+asks on which side of the canvas a patch is, by its distance from the border.
+
+    python examples/position_probes.py --probe strides --split quadrant
+
+asks for the place of a white pixel behind strided convolutions, where CoordConv
+is said to be of no help: with and without strides, and with a dense layer or a
+mean over all positions at the end.
+
+Each run trains its nets one after another in each epoch.
+"""
+
+import os
+
+# oneDNN's kernels are faster also on processors where TensorFlow leaves them
+# off; it reads this when it is imported.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+import itertools
+
+import keras
+import numpy as np
+
+from keras_coordconv import plots
+from keras_coordconv.datasets import passes
+from keras_coordconv.datasets import white_patch
+from keras_coordconv.models import position_probes
+from keras_coordconv.models.position_probes import CANVAS_SIZE
+from keras_coordconv.training import arguments
+from keras_coordconv.training import optimizers
+from keras_coordconv.training.run import Run
+
+NAME = "position_probes"
+RECIPES = {
+    "--probe row": {"epochs": 20, "learning_rate": 0.01},
+    "--probe side": {"epochs": 40, "learning_rate": 0.003},
+    "--probe strides": {
+        "epochs": 40,
+        "learning_rate": 0.003,
+        "split": "uniform",
+    },
+}
+LOSSES = {
+    "row": "mse",
+    "side": keras.losses.BinaryCrossentropy(from_logits=True),
+    "strides": "mse",
+}
+# `distance` is in pixels.
+SCORES = {"row": "distance", "side": "accuracy", "strides": "distance"}
+PLACES = {
+    "row": "row [pixel]",
+    "side": "distance of the patch's centre from the nearer side [pixel]",
+    "strides": "distance of the pixel from the nearer side [pixel]",
+}
+PATCH_SIZES = {"side": 3, "strides": 1}
+BATCH_SIZE = 16
+
+
+def build_parser():
+    parser = arguments.build_parser(__doc__)
+    group = parser.add_argument_group("data and training")
+    group.add_argument(
+        "--probe",
+        choices=("row", "side", "strides"),
+        default="row",
+        help="which experiment (default: %(default)s)",
+    )
+    group.add_argument(
+        "--split",
+        choices=white_patch.SPLITS,
+        help="test places at random or in one quarter",
+    )
+    group.add_argument(
+        "--epochs",
+        type=arguments.positive_integer,
+        help="length of the training",
+    )
+    group.add_argument(
+        "--learning-rate",
+        type=arguments.not_negative_number,
+        help="learning rate at the start, of half a cosine",
+    )
+    return parser
+
+
+def build_models(args):
+    """The nets to compare."""
+    if args.probe == "strides":
+        return [
+            position_probes.strided_regressor(layer, strides, head)
+            for head, strides, layer in itertools.product(
+                ("dense", "average"), (1, 2), ("conv", "coordconv")
+            )
+        ]
+    build = {
+        "row": position_probes.row_readout,
+        "side": position_probes.side_classifier,
+    }[args.probe]
+    return [
+        build(layer, padding)
+        for layer, padding in (
+            ("conv", "valid"),
+            ("conv", "same"),
+            ("coordconv", "same"),
+        )
+    ]
+
+
+def build_examples(args, subset, model):
+    """Arrays of `image`, of the `target`, and of the `place` in the figure."""
+    if args.probe == "row":
+        return build_noise(subset, args.limit_examples, model.output_shape[1])
+    features = white_patch.features(
+        args.split if args.probe == "strides" else "uniform",
+        subset,
+        patch_size=PATCH_SIZES[args.probe],
+        limit_examples=args.limit_examples,
+    )
+    location = features["location"]
+    middle = (CANVAS_SIZE - 1) / 2
+    return {
+        "image": features["image"],
+        "target": location[:, :1] > middle
+        if args.probe == "side"
+        else location / CANVAS_SIZE,
+        # Distance from the nearer border, left or right.
+        "place": middle - abs(location[:, :1] - middle),
+    }
+
+
+def build_noise(subset, limit_examples, size):
+    """Noise, and the row of each position in the middle of the canvas."""
+    count = limit_examples or 512
+    random = np.random.default_rng(["train", "test"].index(subset))
+    margin = (CANVAS_SIZE - size) // 2
+    rows = np.arange(margin, margin + size, dtype="float32")
+    rows = np.broadcast_to(rows[:, None, None], (count, size, size, 1))
+    shape = (count, CANVAS_SIZE, CANVAS_SIZE, 1)
+    return {
+        "image": random.uniform(size=shape).astype("float32"),
+        "target": rows / CANVAS_SIZE,
+        "place": rows,
+    }
+
+
+def score(args, model, examples):
+    """The score of each answer, as an array like `examples["place"]`."""
+    target, answer = (
+        examples["target"],
+        model.predict(examples["image"], verbose=0),
+    )
+    if args.probe == "side":
+        return (answer > 0) == target
+    return CANVAS_SIZE * np.linalg.norm(answer - target, axis=-1, keepdims=True)
+
+
+@arguments.command
+def main(argv=None):
+    args = arguments.parse(build_parser(), RECIPES, argv)
+    run = Run(NAME, args, monitor=None)
+
+    models = build_models(args)
+    examples = {
+        (model.name, subset): build_examples(args, subset, model)
+        for model in models
+        for subset in ("train", "test")
+    }
+    for model in models:
+        count = len(examples[model.name, "train"]["image"])
+        model.compile(
+            keras.optimizers.Adam(
+                optimizers.warmup_cosine(
+                    args.learning_rate,
+                    total_steps=args.epochs * -(-count // BATCH_SIZE),
+                )
+            ),
+            LOSSES[args.probe],
+        )
+    first, *others = models
+    run.track(first, **{model.name: model for model in others})
+    for epoch in run.epochs(args.epochs):
+        logs = {}
+        for model in models:
+            shuffled = passes.batches(
+                examples[model.name, "train"],
+                BATCH_SIZE,
+                shuffle_seed=args.seed,
+                passes_done=epoch - 1,
+            ).map(lambda batch: (batch["image"], batch["target"]))
+            trained = model.fit(shuffled, shuffle=False, verbose=0)
+            logs[f"{model.name}_loss"] = trained.history["loss"][0]
+        run.end_epoch(logs)
+        losses = ", ".join(f"{name} {loss:.4g}" for name, loss in logs.items())
+        print(f"epoch {epoch}/{args.epochs}: {losses}")
+
+    metrics, by_place = {}, {}
+    for model in models:
+        for subset in ("train", "test"):
+            scores = score(args, model, examples[model.name, subset])
+            name = f"{model.name}_{subset}_{SCORES[args.probe]}"
+            metrics[name] = float(scores.mean())
+        by_place[model.name] = (examples[model.name, "test"]["place"], scores)
+    run.save_figure(
+        "by_place",
+        plots.plot_by_place(by_place, PLACES[args.probe], SCORES[args.probe]),
+    )
+    return run.finish(metrics)
+
+
+if __name__ == "__main__":
+    main()

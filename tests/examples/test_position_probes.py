@@ -1,0 +1,52 @@
+import json
+import pathlib
+
+import pytest
+
+pytestmark = pytest.mark.tensorflow_backend
+SMALL = ("--limit-examples", 40, "--epochs", 2)
+
+
+@pytest.mark.parametrize(
+    ("probe", "names"),
+    [
+        ("row", {"conv_valid", "conv_same", "coordconv_same"}),
+        ("side", {"conv_valid", "conv_same", "coordconv_same"}),
+    ],
+)
+def test_small_run(scripts, probe, names):
+    import position_probes
+
+    metrics = position_probes.main(
+        [*("--probe", probe, "--workdir", "run"), *map(str, SMALL)]
+    )
+    written = json.loads(pathlib.Path("run/metrics.json").read_text())
+    assert written == metrics
+    score = position_probes.SCORES[probe]
+    assert metrics.keys() - {"seconds", "parameters"} == {
+        f"{name}_{subset}_{score}"
+        for name in names
+        for subset in ("train", "test")
+    }
+    figure = pathlib.Path("run/figures/by_place.png").read_bytes()
+    assert figure.startswith(b"\x89PNG")
+
+
+def test_killed_and_resumed(scripts):
+    flags = ("--probe", "strides", "--limit-examples", 20, "--epochs", 4)
+    process = scripts.start("position_probes", *flags, "--workdir", "run")
+    scripts.kill("run/checkpoint-2", process)
+    scripts.run("position_probes", "--resume", "--workdir", "run")
+    scripts.run("position_probes", *flags, "--workdir", "whole")
+    history = scripts.read_history("run")
+    assert len(history) == 5
+    assert history == scripts.read_history("whole")
+
+
+def test_split_is_refused_where_it_has_no_effect(scripts, capsys):
+    import position_probes
+
+    with pytest.raises(SystemExit, match="2"):
+        position_probes.main(["--split", "quadrant"])
+    message = capsys.readouterr().err
+    assert "--split quadrant, which is for --probe strides" in message
