@@ -1,0 +1,127 @@
+"""Variational autoencoder of 64x64 images, Section 6.
+
+The paper does not say what its net was. This one has the encoder and the
+decoder of its GAN's discriminator and generator, with coordinates or without.
+"""
+
+import keras
+from keras import layers
+from keras import ops
+
+from keras_coordconv.models import gan
+from keras_coordconv.models.blocks import CANVAS_SIZE
+
+LAYERS = ("coordconv", "conv")
+
+
+def encoder(layer="coordconv", latent_size=16, width=1.0, name="encoder"):
+    """From images to where they are in the latent space.
+
+    Args:
+        layer: String, `"coordconv"`, with coordinates at the first convolution,
+            or `"conv"`.
+        latent_size: Integer, how many numbers describe an image.
+        width: Float, factor on the number of filters.
+        name: String, the model's name.
+
+    Returns:
+        A Functional `keras.Model` from `image`, in [-1, 1], to `mean` and
+        `log_variance`, both of shape `(batch, latent_size)`.
+
+    Raises:
+        ValueError: if there is no such layer.
+    """
+    if layer not in LAYERS:
+        raise ValueError(
+            f"`layer` must be one of {', '.join(LAYERS)}. "
+            f"Received: layer={layer!r}"
+        )
+    image = keras.Input((CANVAS_SIZE, CANVAS_SIZE, gan.CHANNELS), name="image")
+    x = gan.apply_convolutions(
+        image, width, "first" if layer == "coordconv" else "none"
+    )
+    outputs = {
+        output: layers.Dense(latent_size, dtype="float32", name=output)(x)
+        for output in ("mean", "log_variance")
+    }
+    return keras.Model(image, outputs, name=name)
+
+
+def decoder(layer="coordconv", latent_size=16, width=1.0, name="decoder"):
+    """From the latent space to images: a generator of the GAN.
+
+    Args:
+        layer, latent_size, width, name: As for `encoder`.
+
+    Returns:
+        A Functional `keras.Model` from `latent` to `image`, in [-1, 1].
+    """
+    build = {
+        "coordconv": gan.coordconv_generator,
+        "conv": gan.conv_generator,
+    }[layer]
+    return build(latent_size, width, name=name)
+
+
+def autoencoder(encoder, decoder, kl_weight=1.0, name="autoencoder"):
+    """The model that trains both.
+
+    Args:
+        encoder, decoder: Models as from the functions of these names.
+        kl_weight: Float, weight of the divergence, see `Sampling`.
+        name: String, the model's name.
+
+    Returns:
+        A Functional `keras.Model` from `image` to `image`.
+    """
+    image = keras.Input(encoder.input.shape[1:], name="image")
+    latent = Sampling(kl_weight, dtype="float32", name="sampling")(
+        encoder(image)
+    )
+    return keras.Model(image, decoder(latent), name=name)
+
+
+@keras.saving.register_keras_serializable(package="keras_coordconv")
+class Sampling(keras.layers.Layer):
+    """Draws from normal distributions in training; else gives their means.
+
+    It adds a loss: the Kullback-Leibler divergence of these distributions from
+    the standard normal one, summed over the numbers that describe an image and
+    averaged over the images.
+
+    Args:
+        kl_weight: Float, factor on that loss.
+        seed: Integer, of the random numbers.
+
+    Input: dictionary of `mean` and `log_variance`, of shape `(batch, size)`.
+    """
+
+    def __init__(self, kl_weight=1.0, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        self.kl_weight = kl_weight
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def call(self, inputs, training=False):
+        mean, log_variance = inputs["mean"], inputs["log_variance"]
+        divergence = 0.5 * ops.sum(
+            ops.square(mean) + ops.exp(log_variance) - 1.0 - log_variance,
+            axis=-1,
+        )
+        self.add_loss(self.kl_weight * ops.mean(divergence))
+        if not training:
+            return mean
+        noise = keras.random.normal(
+            ops.shape(mean), dtype=mean.dtype, seed=self.seed_generator
+        )
+        return mean + ops.exp(0.5 * log_variance) * noise
+
+    def compute_output_shape(self, input_shape):
+        return input_shape["mean"]
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "kl_weight": self.kl_weight,
+            "seed": self.seed,
+        }
