@@ -9,7 +9,7 @@ split and 0.36 on the quadrant split; CoordConv gets up to 1.0.
 
 trains the CoordConv net of 8,074 parameters on the quadrant split.
 
-    python examples/rendering.py --filter-size 3 --center-loss 1
+    python examples/rendering.py --filter-size 3
 
 trains it with 3x3 kernels and the paper's loss on the centre.
 
@@ -50,6 +50,13 @@ RECIPES = {
         "learning_rate": 0.003,
         "warmup_epochs": 0.5,
         "l2": 0.0,
+    },
+    # The loss on the centre does what the scale of the centre does above.
+    "--layer coordconv --filter-size 3": {
+        "first_layer_scale": 0.1,
+        "center_scale": 1.0,
+        "center_loss": 1.0,
+        "epochs": 5,
     },
     "--layer conv": {
         "filter_size": 3,

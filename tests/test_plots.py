@@ -11,7 +11,8 @@ from keras_coordconv.training.history import read_run
 
 def write_run(folder, scores, final, seconds=10):
     folder.mkdir(parents=True)
-    (folder / "args.json").write_text(json.dumps({"layer": "conv"}))
+    args = {"layer": "conv", "split": "uniform"}
+    (folder / "args.json").write_text(json.dumps(args))
     (folder / "metrics.json").write_text(
         json.dumps({"train_iou": final[0], "test_iou": final[1]})
     )
@@ -39,6 +40,19 @@ def test_scores_are_drawn_where_they_are(tmp_path):
     assert {(10, 0.1), (10, 0.3), (20, 0.9), (30, 0.7)} <= {
         tuple(np.round(corner, 6)) for corner in corners
     }
+
+
+def test_a_layer_and_a_split_have_one_colour(tmp_path):
+    runs = {
+        name: [write_run(tmp_path / name, [0.1, 0.5], (0.8, 0.7))]
+        for name in ("wide", "narrow")
+    }
+    runs["narrow"][0]["args"]["layer"] = "coordconv"
+    runs["wider"] = runs["wide"]
+    _, over_time = plots.plot_scores(runs, "iou").axes
+    wide, narrow, wider = over_time.lines
+    assert wide.get_color() == wider.get_color() != narrow.get_color()
+    assert wide.get_linestyle() != wider.get_linestyle()
 
 
 def test_sum_of_images():

@@ -1,9 +1,26 @@
 """Scores of runs: at their end, and over the time."""
 
+import collections
+
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 from matplotlib.ticker import NullFormatter
+
+# A layer and a split have the same colour in every figure; settings that differ
+# in something else have their own line and marker.
+COLORS = {
+    ("coordconv", "quadrant"): "tab:blue",
+    ("coordconv", "uniform"): "tab:green",
+    ("conv", "quadrant"): "tab:red",
+    ("conv", "uniform"): "tab:orange",
+}
+STYLES = [
+    {"marker": "o", "linestyle": "-"},
+    {"marker": "s", "linestyle": "--"},
+    {"marker": "^", "linestyle": ":"},
+    {"marker": "D", "linestyle": "-."},
+]
 
 
 def plot_scores(runs, score):
@@ -22,14 +39,18 @@ def plot_scores(runs, score):
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     final, over_time = figure.subplots(1, 2)
     unit = " [pixel]" if score == "distance" else ""
-    for index, (label, of_label) in enumerate(runs.items()):
-        color = f"C{index}"
+    drawn = collections.Counter()
+    for label, of_label in runs.items():
+        args = of_label[0]["args"]
+        color = COLORS[args["layer"], args["split"]]
+        style = STYLES[drawn[color] % len(STYLES)]
+        drawn[color] += 1
         final.scatter(
             [run["metrics"][f"train_{score}"] for run in of_label],
             [run["metrics"][f"test_{score}"] for run in of_label],
             color=color,
+            marker=style["marker"],
             alpha=0.7,
-            label=label,
         )
         seconds, scores = (
             np.array(
@@ -42,7 +63,9 @@ def plot_scores(runs, score):
             time,
             np.median(scores, axis=0),
             color=color,
-            marker="." if len(time) < 30 else None,
+            linestyle=style["linestyle"],
+            marker=style["marker"] if len(time) < 30 else None,
+            markersize=4,
             label=f"{label} ({len(of_label)} run{'s' * (len(of_label) > 1)})",
         )
         over_time.fill_between(
