@@ -47,7 +47,7 @@ RECIPES = {
     "--probe row": {"epochs": 20, "learning_rate": 0.01},
     "--probe side": {"epochs": 40, "learning_rate": 0.003},
     "--probe strides": {
-        "epochs": 40,
+        "epochs": 20,
         "learning_rate": 0.003,
         "split": "uniform",
     },
