@@ -44,7 +44,7 @@ from keras_coordconv.training.run import Run
 
 NAME = "position_probes"
 RECIPES = {
-    "--probe row": {"epochs": 20, "learning_rate": 0.01},
+    "--probe row": {"epochs": 40, "learning_rate": 0.01},
     "--probe side": {"epochs": 40, "learning_rate": 0.003},
     "--probe strides": {
         "epochs": 20,
@@ -211,6 +211,12 @@ def main(argv=None):
             scores = score(args, model, examples[model.name, subset])
             name = f"{model.name}_{subset}_{SCORES[args.probe]}"
             metrics[name] = float(scores.mean())
+            if args.probe == "row":
+                # The part of the rows' variance that the readout explains.
+                rows = examples[model.name, subset]["place"]
+                metrics[f"{model.name}_{subset}_r2"] = float(
+                    1 - np.mean(scores**2) / np.var(rows)
+                )
         by_place[model.name] = (examples[model.name, "test"]["place"], scores)
     run.save_figure(
         "by_place",

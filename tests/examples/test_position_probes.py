@@ -22,12 +22,15 @@ def test_small_run(scripts, probe, names):
     )
     written = json.loads(pathlib.Path("run/metrics.json").read_text())
     assert written == metrics
-    score = position_probes.SCORES[probe]
+    scores = {"row": ("distance", "r2"), "side": ("accuracy",)}[probe]
     assert metrics.keys() - {"seconds", "parameters"} == {
         f"{name}_{subset}_{score}"
         for name in names
         for subset in ("train", "test")
+        for score in scores
     }
+    # A row that is always answered with the mean has 0.
+    assert all(metrics[name] < 1 for name in metrics if name.endswith("r2"))
     figure = pathlib.Path("run/figures/by_place.png").read_bytes()
     assert figure.startswith(b"\x89PNG")
 
