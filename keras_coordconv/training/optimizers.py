@@ -1,4 +1,4 @@
-"""The paper's optimizer, and learning rates over the steps of a training."""
+"""Optimizers of the experiments, and learning rates over the steps."""
 
 import keras
 from keras import ops
@@ -111,3 +111,20 @@ class WarmupSteps(keras.optimizers.schedules.LearningRateSchedule):
             "boundaries": self.boundaries,
             "warmup_steps": self.warmup_steps,
         }
+
+
+@keras.saving.register_keras_serializable(package="keras_coordconv")
+class RMSpropFromOnes(keras.optimizers.RMSprop):
+    """RMSprop whose mean of squared gradients begins at one, not at zero.
+
+    With zeros, the first steps are as long as the learning rate allows,
+    whatever the gradients. A2C is known to be sensitive to that, and its
+    published results are with ones.
+    """
+
+    def build(self, variables):
+        if self.built:
+            return
+        super().build(variables)
+        for velocity in self._velocities:
+            velocity.assign(ops.ones(velocity.shape))

@@ -4,8 +4,11 @@ import argparse
 import math
 
 import keras
+import numpy as np
 import pytest
+from keras import ops
 
+from keras_coordconv.training.optimizers import RMSpropFromOnes
 from keras_coordconv.training.optimizers import WarmupSteps
 from keras_coordconv.training.optimizers import paper_adam
 from keras_coordconv.training.optimizers import warmup_cosine
@@ -68,3 +71,26 @@ def test_paper_adam():
     assert rates == pytest.approx([0.5, 0.5, 0.05, 0.00005])
     assert (optimizer.beta_1, optimizer.beta_2) == (0.9, 0.99)
     assert optimizer.epsilon == 1e-8
+
+
+def test_rmsprop_from_ones():
+    variables = [keras.Variable([3.0, -1.0]), keras.Variable([[2.0]])]
+    optimizer = RMSpropFromOnes(0.1, rho=0.9, epsilon=0.01, global_clipnorm=0.5)
+    optimizer.build(variables)
+    values, squares = [3.0, -1.0, 2.0], np.ones(3)
+    for gradients in ([0.1, 0.2, 0.0], [3.0, 0.0, -4.0]):
+        first, second = np.split(np.array(gradients, "float32"), [2])
+        optimizer.apply([first, second.reshape(1, 1)])
+        # The second gradient has the norm 5, and is cut to 0.5.
+        clipped = np.array(gradients) * min(1, 0.5 / np.linalg.norm(gradients))
+        squares = 0.9 * squares + 0.1 * clipped**2
+        values = values - 0.1 * clipped / np.sqrt(squares + 0.01)
+    found = [
+        *ops.convert_to_numpy(variables[0]),
+        ops.convert_to_numpy(variables[1]).item(),
+    ]
+    np.testing.assert_allclose(found, values, rtol=1e-6)
+    assert isinstance(
+        keras.optimizers.deserialize(keras.optimizers.serialize(optimizer)),
+        RMSpropFromOnes,
+    )
