@@ -10,6 +10,7 @@ ROOT = pathlib.Path(__file__).parent
 VERSION = re.search(
     r'__version__ = "(.+)"', (ROOT / "keras_coordconv/__init__.py").read_text()
 )[1]
+ATARI = ["ale-py>=0.12", "gymnasium>=1.1"]
 
 setup(
     name="coordconv-keras",
@@ -40,7 +41,10 @@ setup(
             # Its digits stand in for MNIST.
             "scikit-learn>=1.5",
             "tensorflow-serving-api>=2.20",
+            *ATARI,
         ],
+        # Games to learn from; ale-py brings the Atari games themselves.
+        "atari": ATARI,
         # Warm-up files, server configuration and the gRPC client.
         "serving": ["tensorflow-serving-api>=2.20"],
         "jax": ["jax>=0.6"],

@@ -99,7 +99,7 @@ def image_actor_critic(
 
 
 def vector_actor_critic(
-    action_count, observation_size, name="vector_actor_critic"
+    action_count, observation_shape, name="vector_actor_critic"
 ):
     """Two small dense nets, for observations that are a few numbers.
 
@@ -107,13 +107,21 @@ def vector_actor_critic(
 
     Args:
         action_count: Integer, how many actions there are.
-        observation_size: Integer, how many numbers an observation has.
+        observation_shape: A tuple of one integer, how many numbers there are.
         name: String, the model's name.
 
     Returns:
         A Functional `keras.Model`.
+
+    Raises:
+        ValueError: if observations have another shape.
     """
-    observation = keras.Input((observation_size,), name="observation")
+    if len(observation_shape) != 1:
+        raise ValueError(
+            "The observations of a dense net must be vectors. "
+            f"Received: observation_shape={observation_shape}"
+        )
+    observation = keras.Input(observation_shape, name="observation")
     outputs = {}
     for output, size, gain in (
         ("policy", action_count, 0.01),

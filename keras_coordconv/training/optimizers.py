@@ -122,9 +122,11 @@ class RMSpropFromOnes(keras.optimizers.RMSprop):
     published results are with ones.
     """
 
-    def build(self, variables):
-        if self.built:
-            return
-        super().build(variables)
-        for velocity in self._velocities:
-            velocity.assign(ops.ones(velocity.shape))
+    def add_optimizer_variables(
+        self, trainable_variables, name, initializer="zeros"
+    ):
+        if name == "velocity":
+            initializer = "ones"
+        return super().add_optimizer_variables(
+            trainable_variables, name, initializer
+        )

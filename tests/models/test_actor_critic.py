@@ -78,7 +78,7 @@ def test_half_precision_inside():
 
 
 def test_vector_actor_critic():
-    model = actor_critic.vector_actor_critic(2, 4)
+    model = actor_critic.vector_actor_critic(2, (4,))
     # Two trunks of 4 to 64 to 64, and the heads.
     assert model.count_params() == 2 * (5 * 64 + 65 * 64) + 65 * 2 + 65
     answers = model.predict_on_batch(np.ones((3, 4), "float32"))
@@ -108,3 +108,5 @@ def test_serving_outputs():
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         actor_critic.image_actor_critic(6, **arguments)
+    with pytest.raises(ValueError, match="must be vectors"):
+        actor_critic.vector_actor_critic(6, (84, 84, 4))
