@@ -21,6 +21,7 @@ from keras_coordconv.layers import CoordinateChannel3D
 from keras_coordconv.layers import CoordSeparableConv1D
 from keras_coordconv.layers import CoordSeparableConv2D
 from keras_coordconv.other_implementations import load_coordconv_kernel
+from keras_coordconv.ranges import strided_ranges
 
 __version__ = "0.1.0"
 
@@ -42,4 +43,5 @@ __all__ = [
     "coordinate_grid",
     "fold_coordinates",
     "load_coordconv_kernel",
+    "strided_ranges",
 ]

@@ -108,7 +108,7 @@ def fold_coordinates(model):
     coordinates and its bias add at each position, at the model's input size.
     One that is shared by inputs of several sizes becomes one pair a size, the
     kernel in each. Depthwise CoordConvs, which give the coordinates channels of
-    their own, stay as they are.
+    their own, stay as they are, and so do layers that get ranges as inputs.
 
     Args:
         model: Functional or Sequential `keras.Model`, built for inputs of known
@@ -130,7 +130,11 @@ def fold_coordinates(model):
     >>> export_for_serving(folded, "saved_models/my_model")
     """
     check_graph(model)
-    chosen = [layer for layer in all_layers(model) if type(layer) in _PLAIN]
+    chosen = [
+        layer
+        for layer in all_layers(model)
+        if type(layer) in _PLAIN and not layer._takes_ranges
+    ]
     _check_any(model, chosen, "a CoordConv to fold")
     replaced = {}
 

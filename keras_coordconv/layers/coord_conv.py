@@ -15,10 +15,12 @@ from keras_coordconv.layers.coordinate_convolution import CoordinateConvolution
 class BaseCoordConv(CoordinateConvolution):
     """Makes a CoordConv of `keras.layers.Conv`, for any rank."""
 
-    def _before_activation(self, inputs):
-        return self.convolution_op(inputs, self.kernel)
+    def _before_activation(self, inputs, ranges):
+        if ranges is None:
+            return self.convolution_op(inputs, self.kernel)
+        return self.convolution_op(inputs, self.kernel, ranges)
 
-    def convolution_op(self, inputs, kernel):
+    def convolution_op(self, inputs, kernel, ranges=None):
         """Convolution with the coordinates, bias included.
 
         A subclass may override it to compute the kernel, as with Keras's
@@ -28,16 +30,18 @@ class BaseCoordConv(CoordinateConvolution):
             inputs: Tensor, the layer's own input, without coordinates.
             kernel: Tensor of shape `(*kernel_size, channels // groups +
                 coordinate_channels, filters)`.
+            ranges: Tensor of shape `(batch, rank, 2)`, or `None` for the
+                layer's own `coordinate_range`.
 
         Returns:
             Tensor, the layer's output before its activation.
         """
         if not self._appending_is_cheaper():
             return self._sum_of_terms(
-                inputs, *self._split_kernel(kernel, axis=-2)
+                inputs, ranges, *self._split_kernel(kernel, axis=-2)
             )
         inputs = self._append_channels(
-            inputs, self._coordinates(self._spatial_shape(inputs))
+            inputs, self._coordinates(self._spatial_shape(inputs), ranges)
         )
         return self._add_bias(self._convolve(inputs, kernel, self.data_format))
 
@@ -50,7 +54,7 @@ class BaseCoordConv(CoordinateConvolution):
         slow: TensorFlow copies them pixel by pixel.
         (examples/results/benchmark_layers has the measurement.)
         """
-        channels = self.input_spec.axes[self._channel_axis]
+        channels = self.kernel.shape[-2] - self._coordinate_channels
         return (
             not self._training
             and self.groups == 1
@@ -71,7 +75,7 @@ class BaseCoordConv(CoordinateConvolution):
             return super()._position_bias(spatial_shape, coordinate_weights)
         weights = ops.reshape(coordinate_weights, (-1, self.filters))
         coordinates = self._coordinates(
-            spatial_shape, keras.utils.standardize_dtype(weights.dtype)
+            spatial_shape, dtype=keras.utils.standardize_dtype(weights.dtype)
         )
         met = coordinates[
             (slice(None), *(slice(None, None, step) for step in self.strides))
@@ -213,6 +217,10 @@ class CoordConv1D(BaseCoordConv, keras.layers.Conv1D):
     - If `data_format="channels_first"`:
         A 3D tensor with shape: `(batch_size, channels, steps)`
 
+    Or a list of that tensor and of ranges of shape `(batch_size, 1, 2)`: for
+    each example, the coordinates of the first and of the last position of each
+    axis. They take the place of `coordinate_range`.
+
     Output shape:
 
     - If `data_format="channels_last"`:
@@ -270,6 +278,10 @@ class CoordConv2D(BaseCoordConv, keras.layers.Conv2D):
         A 4D tensor with shape: `(batch_size, height, width, channels)`
     - If `data_format="channels_first"`:
         A 4D tensor with shape: `(batch_size, channels, height, width)`
+
+    Or a list of that tensor and of ranges of shape `(batch_size, 2, 2)`: for
+    each example, the coordinates of the first and of the last position of each
+    axis. They take the place of `coordinate_range`.
 
     Output shape:
 
@@ -330,6 +342,10 @@ class CoordConv3D(BaseCoordConv, keras.layers.Conv3D):
         A 5D tensor with shape: `(batch_size, dim1, dim2, dim3, channels)`
     - If `data_format="channels_first"`:
         A 5D tensor with shape: `(batch_size, channels, dim1, dim2, dim3)`
+
+    Or a list of that tensor and of ranges of shape `(batch_size, 3, 2)`: for
+    each example, the coordinates of the first and of the last position of each
+    axis. They take the place of `coordinate_range`.
 
     Output shape:
 

@@ -53,6 +53,10 @@ class CoordConv1DTranspose(
     - If `data_format="channels_first"`:
         A 3D tensor with shape: `(batch_size, channels, steps)`
 
+    Or a list of that tensor and of ranges of shape `(batch_size, 1, 2)`: for
+    each example, the coordinates of the first and of the last position of each
+    axis. They take the place of `coordinate_range`.
+
     Output shape:
 
     - If `data_format="channels_last"`:
@@ -107,6 +111,10 @@ class CoordConv2DTranspose(
     - If `data_format="channels_first"`:
         A 4D tensor with shape: `(batch_size, channels, height, width)`
 
+    Or a list of that tensor and of ranges of shape `(batch_size, 2, 2)`: for
+    each example, the coordinates of the first and of the last position of each
+    axis. They take the place of `coordinate_range`.
+
     Output shape:
 
     - If `data_format="channels_last"`:
@@ -160,6 +168,10 @@ class CoordConv3DTranspose(
         A 5D tensor with shape: `(batch_size, dim1, dim2, dim3, channels)`
     - If `data_format="channels_first"`:
         A 5D tensor with shape: `(batch_size, channels, dim1, dim2, dim3)`
+
+    Or a list of that tensor and of ranges of shape `(batch_size, 3, 2)`: for
+    each example, the coordinates of the first and of the last position of each
+    axis. They take the place of `coordinate_range`.
 
     Output shape:
 

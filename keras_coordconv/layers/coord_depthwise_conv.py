@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_coordconv.layers.coordinate_convolution import CoordinateConvolution
+from keras_coordconv.layers.coordinate_layer import own_shape
 
 
 class BaseCoordDepthwiseConv(CoordinateConvolution):
@@ -13,14 +14,18 @@ class BaseCoordDepthwiseConv(CoordinateConvolution):
     own, computed once and repeated over the batch.
     """
 
-    def _before_activation(self, inputs):
+    def _before_activation(self, inputs, ranges):
         weights, coordinate_weights = self._split_weights()
+        spatial_shape = self._spatial_shape(inputs)
+        if ranges is None:
+            position = self._coordinate_term(spatial_shape, coordinate_weights)
+        else:
+            position = self._term_of_ranges(
+                spatial_shape, ranges, coordinate_weights
+            )
         return self._add_bias(
             self._append_channels(
-                self._convolve(inputs, weights, self.data_format),
-                self._coordinate_term(
-                    self._spatial_shape(inputs), coordinate_weights
-                ),
+                self._convolve(inputs, weights, self.data_format), position
             )
         )
 
@@ -38,7 +43,9 @@ class BaseCoordDepthwiseConv(CoordinateConvolution):
         )
 
     def compute_output_shape(self, input_shape):
-        return super().compute_output_shape(self._widened_shape(input_shape))
+        return super().compute_output_shape(
+            self._widened_shape(own_shape(input_shape))
+        )
 
 
 @keras.saving.register_keras_serializable(package="keras_coordconv")
@@ -69,6 +76,10 @@ class CoordDepthwiseConv1D(
         A 3D tensor with shape: `(batch_size, steps, channels)`
     - If `data_format="channels_first"`:
         A 3D tensor with shape: `(batch_size, channels, steps)`
+
+    Or a list of that tensor and of ranges of shape `(batch_size, 1, 2)`: for
+    each example, the coordinates of the first and of the last position of each
+    axis. They take the place of `coordinate_range`.
 
     Output shape:
 
@@ -122,6 +133,10 @@ class CoordDepthwiseConv2D(
         A 4D tensor with shape: `(batch_size, height, width, channels)`
     - If `data_format="channels_first"`:
         A 4D tensor with shape: `(batch_size, channels, height, width)`
+
+    Or a list of that tensor and of ranges of shape `(batch_size, 2, 2)`: for
+    each example, the coordinates of the first and of the last position of each
+    axis. They take the place of `coordinate_range`.
 
     Output shape:
 

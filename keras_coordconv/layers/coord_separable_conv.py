@@ -56,6 +56,10 @@ class CoordSeparableConv1D(
     - If `data_format="channels_first"`:
         A 3D tensor with shape: `(batch_size, channels, steps)`
 
+    Or a list of that tensor and of ranges of shape `(batch_size, 1, 2)`: for
+    each example, the coordinates of the first and of the last position of each
+    axis. They take the place of `coordinate_range`.
+
     Output shape:
 
     - If `data_format="channels_last"`:
@@ -109,6 +113,10 @@ class CoordSeparableConv2D(
         A 4D tensor with shape: `(batch_size, height, width, channels)`
     - If `data_format="channels_first"`:
         A 4D tensor with shape: `(batch_size, channels, height, width)`
+
+    Or a list of that tensor and of ranges of shape `(batch_size, 2, 2)`: for
+    each example, the coordinates of the first and of the last position of each
+    axis. They take the place of `coordinate_range`.
 
     Output shape:
 

@@ -1,10 +1,10 @@
 """Layers that append the coordinates to their input as channels."""
 
 import keras
-from keras import ops
 
 from keras_coordconv.coordinates import DEFAULT_RANGE
 from keras_coordconv.layers.coordinate_layer import CoordinateLayer
+from keras_coordconv.layers.coordinate_layer import own_shape
 
 
 class BaseCoordinateChannel(CoordinateLayer, keras.layers.Layer):
@@ -31,20 +31,20 @@ class BaseCoordinateChannel(CoordinateLayer, keras.layers.Layer):
 
     def build(self, input_shape):
         self.input_spec = self._input_spec_for(
-            self._input_channels(input_shape)
+            input_shape, self._input_channels(own_shape(input_shape))
         )
         self.built = True
 
     def call(self, inputs):
-        inputs = ops.cast(inputs, self.compute_dtype)
+        inputs, ranges = self._separate(inputs)
         return self._append_channels(
-            inputs, self._coordinates(self._spatial_shape(inputs))
+            inputs, self._coordinates(self._spatial_shape(inputs), ranges)
         )
 
     def compute_output_shape(self, input_shape):
-        output_shape = list(input_shape)
+        output_shape = list(own_shape(input_shape))
         output_shape[self._channel_axis] = (
-            self._input_channels(input_shape) + self._coordinate_channels
+            self._input_channels(output_shape) + self._coordinate_channels
         )
         return tuple(output_shape)
 
@@ -84,6 +84,10 @@ class CoordinateChannel1D(BaseCoordinateChannel):
         A 3D tensor with shape: `(batch_size, steps, channels)`
     - If `data_format="channels_first"`:
         A 3D tensor with shape: `(batch_size, channels, steps)`
+
+    Or a list of that tensor and of ranges of shape `(batch_size, 1, 2)`: for
+    each example, the coordinates of the first and of the last position of each
+    axis. They take the place of `coordinate_range`.
 
     Output shape:
 
@@ -135,6 +139,10 @@ class CoordinateChannel2D(BaseCoordinateChannel):
     - If `data_format="channels_first"`:
         A 4D tensor with shape: `(batch_size, channels, height, width)`
 
+    Or a list of that tensor and of ranges of shape `(batch_size, 2, 2)`: for
+    each example, the coordinates of the first and of the last position of each
+    axis. They take the place of `coordinate_range`.
+
     Output shape:
 
     As the input's, with `channels + 2` channels (`+ 3` with the radius), in
@@ -184,6 +192,10 @@ class CoordinateChannel3D(BaseCoordinateChannel):
         A 5D tensor with shape: `(batch_size, dim1, dim2, dim3, channels)`
     - If `data_format="channels_first"`:
         A 5D tensor with shape: `(batch_size, channels, dim1, dim2, dim3)`
+
+    Or a list of that tensor and of ranges of shape `(batch_size, 3, 2)`: for
+    each example, the coordinates of the first and of the last position of each
+    axis. They take the place of `coordinate_range`.
 
     Output shape:
 

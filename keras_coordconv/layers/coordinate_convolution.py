@@ -5,6 +5,9 @@ from keras import ops
 
 from keras_coordconv.layers.addition import add
 from keras_coordconv.layers.coordinate_layer import CoordinateLayer
+from keras_coordconv.layers.coordinate_layer import own_shape
+from keras_coordconv.ranges import coordinate_basis
+from keras_coordconv.ranges import range_coefficients
 
 
 class CoordinateConvolution(CoordinateLayer):
@@ -19,6 +22,8 @@ class CoordinateConvolution(CoordinateLayer):
     and since the coordinates `p` are the same for the whole batch, the second
     term is one small convolution over a batch of one. The bias goes into that
     small term, so that one addition of the size of the output does for both.
+    With ranges that differ by example, it is a sum of a few terms that are the
+    same for the batch.
 
     A family says how its weights divide into those of the input and those of
     the coordinates (`_split_weights`), and how either convolves (`_convolve`).
@@ -28,15 +33,16 @@ class CoordinateConvolution(CoordinateLayer):
     _training = False
 
     def build(self, input_shape):
-        channels = self._input_channels(input_shape)
+        own_input_shape = own_shape(input_shape)
+        channels = self._input_channels(own_input_shape)
         if channels % self.groups != 0:
             raise ValueError(
                 "The number of input channels must be evenly divisible by "
                 f"the number of groups. Received: groups={self.groups} and "
-                f"input_shape={tuple(input_shape)}"
+                f"input_shape={own_input_shape}"
             )
-        super().build(self._widened_shape(input_shape))
-        self.input_spec = self._input_spec_for(channels)
+        super().build(self._widened_shape(own_input_shape))
+        self.input_spec = self._input_spec_for(input_shape, channels)
 
     def _widened_shape(self, input_shape):
         """Shape of the input with the coordinates that every group sees."""
@@ -47,14 +53,14 @@ class CoordinateConvolution(CoordinateLayer):
     def call(self, inputs, training=None):
         # Chooses between two forms of the same computation, never a value.
         self._training = bool(training)
-        outputs = self._before_activation(ops.cast(inputs, self.compute_dtype))
+        outputs = self._before_activation(*self._separate(inputs))
         if self.activation is not None:
             return self.activation(outputs)
         return outputs
 
-    def _before_activation(self, inputs):
+    def _before_activation(self, inputs, ranges):
         """The layer's output before its activation, bias included."""
-        return self._sum_of_terms(inputs, *self._split_weights())
+        return self._sum_of_terms(inputs, ranges, *self._split_weights())
 
     def _split_weights(self):
         """The weights of the input, and those of the coordinates.
@@ -82,14 +88,17 @@ class CoordinateConvolution(CoordinateLayer):
         # make a gradient of the size of the kernel.
         return ops.split(kernel, [channels], axis=axis)
 
-    def _sum_of_terms(self, inputs, weights, coordinate_weights):
+    def _sum_of_terms(self, inputs, ranges, weights, coordinate_weights):
         """Sum of the inputs' convolution and the coordinates', with bias."""
-        return add(
-            self._convolve(inputs, weights, self.data_format),
-            self._position_bias(
-                self._spatial_shape(inputs), coordinate_weights
-            ),
-        )
+        outputs = self._convolve(inputs, weights, self.data_format)
+        spatial_shape = self._spatial_shape(inputs)
+        if ranges is None:
+            return add(
+                outputs, self._position_bias(spatial_shape, coordinate_weights)
+            )
+        # TensorFlow can fuse the bias with the convolution.
+        term = self._term_of_ranges(spatial_shape, ranges, coordinate_weights)
+        return add(self._add_bias(outputs), self._to_data_format(term))
 
     def _position_bias(self, spatial_shape, coordinate_weights):
         """What coordinates and bias add to each output, batch axis of 1."""
@@ -98,11 +107,28 @@ class CoordinateConvolution(CoordinateLayer):
 
     def _coordinate_term(self, spatial_shape, coordinate_weights):
         """The coordinates' convolution, channels last, batch axis of 1."""
-        weight = keras.tree.flatten(coordinate_weights)[0]
         coordinates = self._coordinates(
-            spatial_shape, keras.utils.standardize_dtype(weight.dtype)
+            spatial_shape, dtype=_dtype_of(coordinate_weights)
         )
         return self._convolve(coordinates, coordinate_weights, "channels_last")
+
+    def _term_of_ranges(self, spatial_shape, ranges, coordinate_weights):
+        """The coordinates' convolution for each example, channels last.
+
+        The coordinates of each example are a sum of the same grids: those are
+        convolved once, and added up for each example. The radius is not.
+        """
+        dtype = _dtype_of(coordinate_weights)
+        if self.use_radius:
+            grids = self._coordinates(spatial_shape, ranges, dtype)
+            return self._convolve(grids, coordinate_weights, "channels_last")
+        terms = self._convolve(
+            ops.cast(coordinate_basis(spatial_shape), dtype),
+            coordinate_weights,
+            "channels_last",
+        )
+        coefficients = ops.cast(range_coefficients(ranges), terms.dtype)
+        return ops.tensordot(coefficients, terms, axes=1)
 
     def _add_bias(self, outputs):
         """Adds the bias, if there is one, to a tensor in the data format."""
@@ -112,3 +138,7 @@ class CoordinateConvolution(CoordinateLayer):
             # Here Keras's sum is right, and TensorFlow can fuse it.
             return ops.add(outputs, self.bias)
         return add(outputs, ops.reshape(self.bias, (-1, *[1] * self.rank)))
+
+
+def _dtype_of(weights):
+    return keras.utils.standardize_dtype(keras.tree.flatten(weights)[0].dtype)

@@ -9,6 +9,8 @@ from keras_coordconv.coordinates import coordinate_grid
 from keras_coordconv.coordinates import standardize_coordinate_range
 from keras_coordconv.coordinates import standardize_radius_center
 from keras_coordconv.layers.signature import CombinedSignature
+from keras_coordconv.ranges import check_ranges
+from keras_coordconv.ranges import coordinate_grids
 
 COORDINATE_ARGUMENTS = ("use_radius", "coordinate_range", "radius_center")
 
@@ -19,6 +21,9 @@ class CoordinateLayer:
     It goes before a `keras.layers.Layer` that has the attributes `rank` and
     `data_format`. The arguments of that layer keep their order;
     `COORDINATE_ARGUMENTS` come after them, by keyword only.
+
+    The layer's input is a tensor, or a list of that tensor and of the ranges of
+    the coordinates, which then differ by example: `(batch, rank, 2)`.
     """
 
     __signature__ = CombinedSignature(COORDINATE_ARGUMENTS)
@@ -37,7 +42,8 @@ class CoordinateLayer:
             coordinate_range, self.rank
         )
         self.radius_center = standardize_radius_center(radius_center)
-        self.input_spec = keras.InputSpec(ndim=self.rank + 2)
+        # Known when the layer is built: an input alone, or with ranges.
+        self.input_spec = None
 
     @property
     def _coordinate_channels(self):
@@ -45,11 +51,19 @@ class CoordinateLayer:
         return coordinate_channels(self.rank, self.use_radius)
 
     @property
+    def _takes_ranges(self):
+        """Whether the layer is built for ranges beside its input."""
+        return isinstance(self.input_spec, list)
+
+    @property
     def _channel_axis(self):
         return -1 if self.data_format == "channels_last" else 1
 
     def _input_channels(self, input_shape):
         """Number of channels of the layer's own input.
+
+        Args:
+            input_shape: Shape of the input, without that of ranges.
 
         Raises:
             ValueError: if the shape has the wrong rank or no channel count.
@@ -70,11 +84,27 @@ class CoordinateLayer:
             )
         return channels
 
-    def _input_spec_for(self, channels):
+    def _input_spec_for(self, input_shape, channels):
         """Input specification of a layer built for so many channels."""
-        return keras.InputSpec(
+        spec = keras.InputSpec(
             ndim=self.rank + 2, axes={self._channel_axis: channels}
         )
+        if _has_ranges(input_shape):
+            return [spec, keras.InputSpec()]  # `check_ranges` says more.
+        return spec
+
+    def _separate(self, inputs):
+        """The input in the compute dtype, and the ranges or `None`.
+
+        Raises:
+            ValueError: if the ranges cannot be those of the input.
+        """
+        ranges = None
+        if isinstance(inputs, (list, tuple)):
+            inputs, ranges = inputs
+            ranges = ops.cast(ranges, "float32")
+            check_ranges(ranges, inputs.shape[0], self._spatial_shape(inputs))
+        return ops.cast(inputs, self.compute_dtype), ranges
 
     def _spatial_shape(self, inputs):
         """Sizes of the spatial axes: integers, or scalars where unknown."""
@@ -83,13 +113,19 @@ class CoordinateLayer:
             return shape[1:-1]
         return shape[2:]
 
-    def _coordinates(self, spatial_shape, dtype=None):
-        """Coordinates of one input, `(1, *spatial_shape, channels)`."""
+    def _coordinates(self, spatial_shape, ranges=None, dtype=None):
+        """Coordinates, `(1, *spatial_shape, channels)`; a batch with ranges."""
+        dtype = dtype or self.compute_dtype
+        if ranges is not None:
+            grids = coordinate_grids(
+                spatial_shape, ranges, self.use_radius, self.radius_center
+            )
+            return ops.cast(grids, dtype)
         grid = coordinate_grid(
             spatial_shape,
             use_radius=self.use_radius,
             coordinate_range=self.coordinate_range,
-            dtype=dtype or self.compute_dtype,
+            dtype=dtype,
             radius_center=self.radius_center,
         )
         return ops.expand_dims(grid, 0)
@@ -101,17 +137,21 @@ class CoordinateLayer:
         return position
 
     def _append_channels(self, tensor, position):
-        """Appends what is the same for the whole batch to each example.
+        """Appends channels that depend on the position.
 
         Args:
             tensor: Tensor in the layer's data format.
-            position: Tensor with the channels last and a batch axis of 1.
+            position: Tensor with the channels last, and a batch axis of 1 where
+                it is the same for the whole batch.
         """
         position = self._to_data_format(position)
         position = ops.broadcast_to(
             position, (ops.shape(tensor)[0], *ops.shape(position)[1:])
         )
         return ops.concatenate([tensor, position], axis=self._channel_axis)
+
+    def compute_output_shape(self, input_shape):
+        return super().compute_output_shape(own_shape(input_shape))
 
     def get_config(self):
         config = super().get_config()
@@ -123,3 +163,12 @@ class CoordinateLayer:
             }
         )
         return config
+
+
+def own_shape(input_shape):
+    """Shape of a layer's own input, without that of ranges beside it."""
+    return tuple(input_shape[0] if _has_ranges(input_shape) else input_shape)
+
+
+def _has_ranges(input_shape):
+    return isinstance(input_shape[0], (list, tuple))

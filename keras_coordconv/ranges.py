@@ -1,0 +1,179 @@
+"""Coordinates that differ by example: ranges of the axes as an input.
+
+`ranges` has the shape `(batch, rank, 2)`: for each example the coordinates of
+the first and of the last position of each axis, in any units.
+"""
+
+import numbers
+
+import numpy as np
+from keras import ops
+
+from keras_coordconv.coordinates import coordinate_grid
+
+
+def coordinate_basis(spatial_shape):
+    """Grids of which every coordinate grid of this size is a sum.
+
+    The coordinate of an axis is linear in its range `(first, last)`: half of
+    `last - first` times a grid from -1 to 1 along the axis, plus half of
+    `first + last` times ones. `range_coefficients` gives these factors.
+
+    Args:
+        spatial_shape: As for `coordinate_grid`.
+
+    Returns:
+        Float32 tensor of shape `(2 * rank, *spatial_shape, rank)`: for each
+        axis the grid along it, then for each axis ones, in the channel of the
+        axis, with zeros in the others.
+    """
+    rank = len(spatial_shape)
+    grid = coordinate_grid(spatial_shape)
+    channels = np.eye(rank, dtype="float32").reshape((rank, *[1] * rank, rank))
+    return ops.concatenate([grid * channels, ops.ones_like(grid) * channels])
+
+
+def range_coefficients(ranges):
+    """What each example's ranges take of each grid of `coordinate_basis`.
+
+    Args:
+        ranges: Tensor of shape `(batch, rank, 2)`, the coordinates of the first
+            and of the last position of each axis.
+
+    Returns:
+        Tensor of shape `(batch, 2 * rank)`.
+    """
+    first, last = ranges[..., 0], ranges[..., 1]
+    return ops.concatenate([(last - first) / 2, (first + last) / 2], axis=1)
+
+
+def coordinate_grids(
+    spatial_shape, ranges, use_radius=False, radius_center=None
+):
+    """Coordinates of every position, for ranges that differ by example.
+
+    Args:
+        spatial_shape, use_radius: As for `coordinate_grid`.
+        ranges: Float32 tensor of shape `(batch, rank, 2)`, the coordinates of
+            the first and of the last position of each axis.
+        radius_center: As for `coordinate_grid`. Defaults to the middle of each
+            example's ranges.
+
+    Returns:
+        Float32 tensor of shape `(batch, *spatial_shape, channels)`.
+    """
+    rank = len(spatial_shape)
+    own_axes = (-1, *[1] * rank, rank)
+    half, middle = (
+        ops.reshape(part, own_axes)
+        for part in ops.split(range_coefficients(ranges), 2, axis=1)
+    )
+    offsets = half * coordinate_grid(spatial_shape)
+    if not use_radius:
+        return offsets + middle
+    if radius_center is None:
+        from_center = offsets
+    else:
+        from_center = offsets + (middle - radius_center)
+    squares = ops.sum(ops.square(from_center), axis=-1, keepdims=True)
+    return ops.concatenate([offsets + middle, ops.sqrt(squares)], axis=-1)
+
+
+def strided_ranges(
+    ranges, size, kernel_size, strides=1, padding="valid", dilation_rate=1
+):
+    """Ranges of the outputs of a convolution or pooling, from its inputs'.
+
+    The coordinate of an output is that of the centre of what it sees. A layer
+    that comes later gets the same coordinates of the world with these ranges.
+
+    Args:
+        ranges: Array or tensor of shape `(batch, rank, 2)`, the coordinates of
+            the first and of the last input position of each axis.
+        size: Tuple of integers, the size of each axis of the input.
+        kernel_size, strides, dilation_rate: Integer or tuple of integers, one
+            an axis, as of the layer.
+        padding: String, `"valid"` or `"same"`.
+
+    Returns:
+        Tensor like `ranges`.
+
+    Raises:
+        ValueError: if `padding` is neither, or if a kernel is larger than the
+            input with `"valid"`.
+
+    Example:
+
+    >>> ranges = np.array([[[0.0, 7.0]]])
+    >>> keras_coordconv.strided_ranges(ranges, (8,), 2, strides=2)
+    [[[0.5, 6.5]]]
+    """
+    rank = len(size)
+    factors = np.zeros((rank, 2), "float32")
+    arguments = [
+        (value,) * rank if isinstance(value, numbers.Integral) else value
+        for value in (kernel_size, strides, dilation_rate)
+    ]
+    for axis, (n, kernel, stride, dilation) in enumerate(
+        zip(size, *arguments, strict=True)
+    ):
+        extent = (kernel - 1) * dilation + 1
+        if padding == "same":
+            outputs = -(-n // stride)
+            padded = max((outputs - 1) * stride + extent - n, 0) // 2
+        elif padding == "valid" and extent <= n:
+            outputs = (n - extent) // stride + 1
+            padded = 0
+        else:
+            raise ValueError(
+                '`padding` must be "same", or "valid" with kernels that are '
+                f"within the input. Received: padding={padding!r} with a "
+                f"kernel over {extent} of {n} positions"
+            )
+        first = (extent - 1) / 2 - padded
+        last = first + (outputs - 1) * stride
+        # The only position of an axis has the middle of the range.
+        factors[axis] = np.array([first, last]) / (n - 1) if n > 1 else 0.5
+    ranges = ops.convert_to_tensor(ranges)
+    first, last = ranges[..., :1], ranges[..., 1:]
+    return first + (last - first) * ops.convert_to_tensor(factors, ranges.dtype)
+
+
+def check_ranges(ranges, batch, spatial_shape):
+    """Checks the ranges of the examples, as far as they are known.
+
+    Args:
+        ranges: Tensor that should have the shape `(batch, rank, 2)`.
+        batch: Integer, or `None` or a tensor where it is not known.
+        spatial_shape: Sequence of integers, or tensors where not known.
+
+    Raises:
+        ValueError: if the shape is another one; outside of a graph also if a
+            bound is not finite, or if both bounds of an axis longer than 1 are
+            the same.
+    """
+    rank = len(spatial_shape)
+    shape = tuple(ranges.shape)
+    if (
+        len(shape) != 3
+        or shape[1:] != (rank, 2)
+        or (isinstance(batch, int) and shape[0] not in (None, batch))
+    ):
+        raise ValueError(
+            "The ranges must have the shape (batch, axes, 2): of each example "
+            "the coordinates of the first and of the last position of each "
+            f"axis. Received: ranges of shape {shape} for a batch of {batch} "
+            f"with {rank} spatial {'axis' if rank == 1 else 'axes'}"
+        )
+    try:
+        values = np.asarray(ranges)
+    except Exception:
+        return  # In a graph there are no values.
+    longer = [isinstance(n, int) and n > 1 for n in spatial_shape]
+    if not np.isfinite(values).all() or np.any(
+        (values[..., 0] == values[..., 1]) & longer
+    ):
+        raise ValueError(
+            "The ranges must be finite, with different coordinates at the two "
+            f"ends of an axis. Received: ranges={values.tolist()}"
+        )

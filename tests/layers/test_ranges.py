@@ -1,0 +1,265 @@
+"""Layers whose coordinates come with each example, as ranges."""
+
+import random
+
+import keras
+import numpy as np
+import pytest
+from layer_settings import Setting
+from numpy_layers import NumpyLayer
+
+import keras_coordconv
+
+# Name, arguments, input shape without the batch.
+LAYERS = [
+    ("CoordinateChannel1D", {}, (6, 2)),
+    ("CoordinateChannel2D", {"use_radius": True}, (5, 6, 2)),
+    ("CoordinateChannel3D", {"data_format": "channels_first"}, (2, 3, 4, 5)),
+    (
+        "CoordConv1D",
+        {"filters": 1, "kernel_size": (3,), "padding": "causal"},
+        (6, 2),
+    ),
+    (
+        "CoordConv2D",
+        {
+            "filters": 4,
+            "kernel_size": (3, 2),
+            "strides": (2, 1),
+            "padding": "same",
+            "groups": 2,
+            "activation": "relu",
+        },
+        (7, 6, 4),
+    ),
+    # Twice as many channels out as in: the coordinates are appended.
+    ("CoordConv2D", {"filters": 32, "kernel_size": (1, 1)}, (3, 4, 16)),
+    (
+        "CoordConv2D",
+        {
+            "filters": 3,
+            "kernel_size": (3, 3),
+            "use_radius": True,
+            "radius_center": 0.5,
+            "dtype": "bfloat16",
+        },
+        (5, 6, 2),
+    ),
+    # One row, and a map as large as those that have a form of their own.
+    ("CoordConv2D", {"filters": 2, "kernel_size": (1, 3)}, (1, 6, 2)),
+    ("CoordConv2D", {"filters": 2, "kernel_size": (3, 3)}, (64, 65, 1)),
+    ("CoordConv3D", {"filters": 3, "kernel_size": (2, 2, 2)}, (3, 4, 5, 2)),
+    (
+        "CoordConv2DTranspose",
+        {"filters": 3, "kernel_size": (3, 3), "strides": (2, 2)},
+        (5, 6, 2),
+    ),
+    (
+        "CoordDepthwiseConv2D",
+        {"kernel_size": (3, 3), "depth_multiplier": 2, "use_radius": True},
+        (5, 6, 2),
+    ),
+    ("CoordDepthwiseConv1D", {"kernel_size": (2,)}, (5, 3)),
+    (
+        "CoordSeparableConv2D",
+        {"filters": 3, "kernel_size": (3, 3), "padding": "same"},
+        (5, 6, 2),
+    ),
+]
+CROPPED = (
+    "CoordConv1D",
+    "CoordConv2D",
+    "CoordConv3D",
+    "CoordDepthwiseConv2D",
+    "CoordSeparableConv2D",
+)
+every_layer = pytest.mark.parametrize(
+    ("name", "arguments", "shape"),
+    LAYERS,
+    ids=[f"{name}-{index}" for index, (name, _, _) in enumerate(LAYERS)],
+)
+
+
+def random_values(shape, seed, dtype="float32"):
+    """Normal random numbers that the dtype represents exactly."""
+    values = np.random.default_rng(seed).normal(size=shape)
+    exact = keras.ops.cast(values.astype("float32"), dtype)
+    return keras.ops.convert_to_numpy(keras.ops.cast(exact, "float32"))
+
+
+def random_ranges(rank, batch=3, seed=0):
+    quarters = np.random.default_rng(seed).choice(33, (batch, rank, 2))
+    quarters[..., 1] += quarters[..., 0] == quarters[..., 1]
+    return (quarters - 16).astype("float32") / 4
+
+
+def build(name, arguments, shape, unknown_sizes=False):
+    """A layer with random weights, and a model with its ranges as an input."""
+    setting = Setting(name, arguments, shape)
+    dtype = arguments.get("dtype", "float32")
+    layer = getattr(keras_coordconv, name)(**arguments)
+    if unknown_sizes:
+        channel_axis = 0 if setting.channels_first else -1
+        shape = [None] * len(shape)
+        shape[channel_axis] = setting.channels
+    images = keras.Input(shape, name="images")
+    ranges = keras.Input((setting.rank, 2), name="ranges")
+    model = keras.Model([images, ranges], layer([images, ranges]))
+    layer.set_weights(
+        [
+            random_values(weight.shape, seed, dtype)
+            for seed, weight in enumerate(layer.weights)
+        ]
+    )
+    return layer, model
+
+
+def expected_outputs(name, arguments, layer, images, ranges):
+    """Each example by itself, in NumPy."""
+    outputs = []
+    for image, own in zip(images, ranges, strict=True):
+        pairs = tuple(tuple(map(float, pair)) for pair in own)
+        reference = NumpyLayer(
+            name, {**arguments, "coordinate_range": pairs}, image.shape
+        )
+        outputs.append(reference.outputs(image[None], layer.get_weights()))
+    return outputs
+
+
+def check(results, outputs):
+    results = keras.ops.convert_to_numpy(keras.ops.cast(results, "float32"))
+    for result, expected in zip(results, outputs, strict=True):
+        errors = abs(result - expected.value[0])
+        assert (errors <= expected.bound[0]).all()
+
+
+@every_layer
+@pytest.mark.parametrize("unknown_sizes", [False, True])
+def test_each_example_has_its_own_coordinates(
+    name, arguments, shape, unknown_sizes
+):
+    layer, model = build(name, arguments, shape, unknown_sizes)
+    images = random_values((3, *shape), 7, arguments.get("dtype", "float32"))
+    ranges = random_ranges(layer.rank)
+    outputs = expected_outputs(name, arguments, layer, images, ranges)
+    check(model.predict([images, ranges], verbose=0), outputs)
+    check(layer([images, ranges]), outputs)
+    assert model.compute_output_shape([(3, *shape), (3, layer.rank, 2)]) == (
+        3,
+        *outputs[0].value.shape[1:],
+    )
+
+
+@every_layer
+def test_equal_ranges_are_the_coordinate_range(name, arguments, shape):
+    layer, model = build(name, arguments, shape)
+    plain = type(layer).from_config(layer.get_config())
+    plain.build((None, *shape))
+    plain.set_weights(layer.get_weights())
+    images = random_values((2, *shape), 7)
+    ranges = np.broadcast_to([-1.0, 1.0], (2, layer.rank, 2))
+    tolerance = 0.05 if "dtype" in arguments else 2e-5
+    np.testing.assert_allclose(
+        *(
+            keras.ops.convert_to_numpy(keras.ops.cast(outputs, "float32"))
+            for outputs in (model([images, ranges]), plain(images))
+        ),
+        rtol=tolerance,
+        atol=tolerance,
+    )
+
+
+def test_the_crop_of_the_outputs_is_the_output_of_the_crop():
+    """Coordinates of the whole, with "valid" padding, at random settings."""
+    draw = random.Random(0)
+    for _ in range(40):
+        name = draw.choice(CROPPED)
+        rank = Setting(name, {}, ()).rank
+        dilated = draw.random() < 0.5
+        step = draw.choice([1, 2, 3])
+        kernel_size = tuple(draw.choice([1, 2, 3]) for _ in range(rank))
+        arguments = {
+            "kernel_size": kernel_size,
+            "dilation_rate" if dilated else "strides": step,
+        }
+        if "Depthwise" not in name:
+            arguments["filters"] = draw.choice([1, 3])
+        sizes = np.array([draw.randint(9, 12) for _ in range(rank)])
+        extent = (np.array(kernel_size) - 1) * (step if dilated else 1) + 1
+        stride = 1 if dilated else step
+        # The crop begins where an output does, and has at least one.
+        begin = [draw.randint(0, most) for most in (sizes - extent) // stride]
+        inside = []
+        for axis, first in enumerate(begin):
+            most = sizes[axis] - stride * first
+            size = draw.randint(extent[axis], most)
+            inside.append(slice(stride * first, stride * first + size))
+        image = random_values((*sizes, 2), 3)
+        crop = image[tuple(inside)]
+        layer, model = build(name, arguments, crop.shape)
+        ranges = [[s.start, max(s.stop - 1, s.start)] for s in inside]
+        whole = NumpyLayer(
+            name, {**arguments, "coordinate_range": "pixel"}, image.shape
+        ).outputs(image[None], layer.get_weights())
+        result = model.predict(
+            [crop[None], np.array([ranges], "float32")], verbose=0
+        )[0]
+        cut = tuple(
+            slice(b, b + n)
+            for b, n in zip(begin, result.shape[:-1], strict=True)
+        )
+        errors = abs(result - whole.value[0][cut])
+        assert (errors <= whole.bound[0][cut]).all(), (name, arguments, inside)
+
+
+def test_saved_and_loaded(tmp_path):
+    _, model = build(*LAYERS[4])
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    inputs = [random_values((2, 7, 6, 4), 0), random_ranges(2, batch=2)]
+    np.testing.assert_allclose(
+        loaded.predict(inputs, verbose=0), model.predict(inputs, verbose=0)
+    )
+    clone = keras.models.clone_model(model)
+    assert clone.output_shape == model.output_shape
+
+
+@pytest.mark.tensorflow_backend
+def test_ranges_are_a_named_input_of_the_export(tmp_path):
+    import tensorflow as tf
+
+    _, model = build(*LAYERS[4])
+    model.export(tmp_path / "exported", verbose=False)
+    served = tf.saved_model.load(str(tmp_path / "exported"))
+    inputs = [random_values((2, 7, 6, 4), 0), random_ranges(2, batch=2)]
+    signature = served.signatures["serving_default"]
+    assert set(signature.structured_input_signature[1]) == {"images", "ranges"}
+    (outputs,) = signature(
+        images=tf.constant(inputs[0]), ranges=tf.constant(inputs[1])
+    ).values()
+    np.testing.assert_allclose(
+        outputs, model.predict(inputs, verbose=0), rtol=1e-5, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("ranges", "message"),
+    [
+        (np.zeros((2, 3, 2)), "Received: ranges of shape (2, 3, 2)"),
+        (np.zeros((2, 2)), "Received: ranges of shape (2, 2)"),
+        (np.ones((3, 2, 2)), "for a batch of 2 with 2 spatial axes"),
+        (np.full((2, 2, 2), np.nan), "Received: ranges=[[[nan, nan]"),
+        (np.full((2, 2, 2), 1.0), "with different coordinates at the two ends"),
+    ],
+)
+def test_bad_ranges(ranges, message):
+    layer = keras_coordconv.CoordConv2D(3, 1)
+    with pytest.raises(ValueError) as error:
+        layer([np.zeros((2, 4, 4, 1)), ranges.astype("float32")])
+    assert message in str(error.value)
+
+
+def test_an_axis_of_one_position_may_have_one_coordinate():
+    layer = keras_coordconv.CoordinateChannel2D()
+    outputs = layer([np.zeros((1, 1, 2, 1)), np.array([[[3.0, 3], [0, 4]]])])
+    np.testing.assert_allclose(outputs[0, 0, :, 1:], [[3, 0], [3, 4]])
