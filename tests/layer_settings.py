@@ -127,12 +127,13 @@ def has_gradients(setting):
 
 def has_gradients_without_xla(setting):
     """Whether a CPU computes them without compiling."""
-    if setting.is_bfloat16 and setting.gap > 0:
+    if setting.is_bfloat16 and (
         # The gradient of a strided 1x1 kernel writes beyond its memory.
+        setting.gap > 0
+        # Where a kernel meets nothing but padding, it is left undefined.
+        or "padding" in setting.arguments
+    ):
         return False
-    if setting.is_bfloat16 and setting.is_depthwise:
-        # Where the kernel meets nothing but padding, it is left undefined.
-        return "padding" not in setting.arguments and runs_without_xla(setting)
     if setting.layer == "CoordConv3DTranspose" and _takes_other_inputs(setting):
         return False
     return runs_without_xla(setting)
@@ -142,6 +143,12 @@ def runs_on_small_runtimes(setting):
     """Whether TFLite and ONNX have all that Keras makes of the setting."""
     if "Transpose" in setting.layer and setting.gap > 0:
         # The converter to ONNX pads by less than nothing.
+        return False
+    if setting.arguments.get("padding") == "same" and setting.gap > 0:
+        # TFLite begins at another input.
+        return False
+    if setting.rank == 3 and "dilation_rate" in setting.arguments:
+        # TFLite has no such convolution.
         return False
     return (
         runs_without_xla(setting)
