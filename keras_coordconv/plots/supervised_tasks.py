@@ -79,12 +79,15 @@ def plot_summed_predictions(truths, predictions):
     )
     axes = figure.subplots(len(truths), len(columns), squeeze=False)
     for row, name in zip(axes, truths, strict=True):
-        brightest = max(sums[name].max() for sums in columns.values())
+        # What is above the truth is as bright as the truth's brightest pixel.
+        brightest = truths[name].max()
         for axis, (column, sums) in zip(row, columns.items(), strict=True):
             image = show_canvas(
                 axis, sums[name], f"{name}: {column}", vmax=brightest
             )
-        figure.colorbar(image, ax=list(row), shrink=0.8, label="sum")
+        figure.colorbar(
+            image, ax=list(row), shrink=0.8, label="sum", extend="max"
+        )
     return figure
 
 

@@ -52,7 +52,7 @@ def plot_units(runs):
         learned[place].scatter(
             *np.concatenate([run["weights"] for run in of_units]).T,
             color=color,
-            alpha=0.15,
+            alpha=0.25,
             s=14,
             linewidths=0,
         )
