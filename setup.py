@@ -38,6 +38,7 @@ setup(
             "pytest-xdist>=3.5",
             "hypothesis>=6",
             "dill",
+            "pycocotools>=2.0.8",
             # Its digits stand in for MNIST.
             "scikit-learn>=1.5",
             "tensorflow-serving-api>=2.20",

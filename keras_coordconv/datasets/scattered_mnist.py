@@ -1,6 +1,6 @@
 """Scattered MNIST: images of five digits, and the box around each of them.
 
-Section 6 of the paper (object detection). A digit is cropped to its ink,
+Section 5 of the paper (object detection). A digit is cropped to its ink,
 stretched to a random height and width, and put on a canvas of 120x120 pixels,
 of which the middle 64x64 are the image. Images with all five centres inside are
 kept; boxes may reach over the edge.
@@ -11,7 +11,6 @@ bottom, right, in pixels from the image's upper left corner.
 
 import numpy as np
 
-from keras_coordconv.datasets import passes
 from keras_coordconv.models.blocks import CANVAS_SIZE
 
 EXAMPLES = {"train": 9000, "test": 1000}
@@ -161,28 +160,6 @@ def draw_digits(digits, boxes):
     columns = _resize_matrices(ink.any(axis=-2), boxes[..., 1], boxes[..., 3])
     drawn = rows @ (digits / np.float32(255)) @ columns.swapaxes(-1, -2)
     return np.minimum(drawn.sum(axis=1), 1)[..., None]
-
-
-def dataset(
-    digits,
-    subset="train",
-    batch_size=16,
-    limit_examples=None,
-    seed=0,
-    shuffle_seed=None,
-    passes_done=0,
-):
-    """Batches of one subset, from which a task picks input and target.
-
-    Args:
-        digits, subset, limit_examples, seed: As for `features`.
-        batch_size, shuffle_seed, passes_done: As for `passes.batches`.
-
-    Returns:
-        A `tf.data.Dataset` of dictionaries as from `features`.
-    """
-    examples = features(digits, subset, limit_examples, seed)
-    return passes.batches(examples, batch_size, shuffle_seed, passes_done)
 
 
 def _resize_matrices(has_ink, low, high):

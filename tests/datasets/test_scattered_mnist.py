@@ -146,19 +146,6 @@ def test_boxes_are_in_the_format_of_keras():
         assert image[covered].max() > 0 and image[~covered].max() == 0
 
 
-def test_batches():
-    batches = scattered_mnist.dataset(
-        fake_digits(), "train", batch_size=4, limit_examples=10, shuffle_seed=3
-    )
-    boxes = [np.concatenate([b["boxes"] for b in batches]) for _ in range(2)]
-    ordered = scattered_mnist.features(fake_digits(), "train", 10)["boxes"]
-    assert (boxes[0] != boxes[1]).any()
-    for once in boxes:
-        np.testing.assert_array_equal(
-            np.sort(once.ravel()), np.sort(ordered.ravel())
-        )
-
-
 def test_stand_in():
     pytest.importorskip("sklearn")
     train, test = map(scattered_mnist.load_stand_in, ("train", "test"))
