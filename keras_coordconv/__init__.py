@@ -21,7 +21,10 @@ from keras_coordconv.layers import CoordinateChannel3D
 from keras_coordconv.layers import CoordSeparableConv1D
 from keras_coordconv.layers import CoordSeparableConv2D
 from keras_coordconv.other_implementations import load_coordconv_kernel
+from keras_coordconv.ranges import flipped_ranges
+from keras_coordconv.ranges import resized_ranges
 from keras_coordconv.ranges import strided_ranges
+from keras_coordconv.ranges import window_ranges
 
 __version__ = "0.1.0"
 
@@ -41,7 +44,10 @@ __all__ = [
     "CoordinateChannel3D",
     "convert_to_coordconv",
     "coordinate_grid",
+    "flipped_ranges",
     "fold_coordinates",
     "load_coordconv_kernel",
+    "resized_ranges",
     "strided_ranges",
+    "window_ranges",
 ]

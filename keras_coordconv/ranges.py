@@ -79,6 +79,79 @@ def coordinate_grids(
     return ops.concatenate([offsets + middle, ops.sqrt(squares)], axis=-1)
 
 
+def window_ranges(ranges, size, begin, window):
+    """Ranges of windows into images: crops, tiles, patches of a volume.
+
+    Args:
+        ranges: Array or tensor of shape `(batch, rank, 2)`, the coordinates of
+            the first and of the last position of each axis of the whole.
+        size: Tuple of integers, the size of each axis of the whole.
+        begin: Integer array or tensor of shape `(rank,)` or `(batch, rank)`,
+            the first position of the window on each axis. It may be outside.
+        window: Tuple of integers, the size of each axis of the window.
+
+    Returns:
+        Tensor like `ranges`, of what the windows hold.
+
+    Example: the two halves of a map from 40 to 60 degrees north
+
+    >>> whole = np.array([[[60.0, 40.0]]])
+    >>> keras_coordconv.window_ranges(whole, (11,), [0], (5,))
+    [[[60., 52.]]]
+    >>> keras_coordconv.window_ranges(whole, (11,), [6], (5,))
+    [[[48., 40.]]]
+    """
+    first = ops.cast(begin, "float32")
+    last = first + np.array(window, "float32") - 1
+    return _ranges_at(ranges, size, first, last)
+
+
+def flipped_ranges(ranges, axes):
+    """Ranges of images that are flipped along some axes.
+
+    Args:
+        ranges: Array or tensor of shape `(batch, rank, 2)`.
+        axes: Integer or tuple of integers, the spatial axes, from 0 on.
+
+    Returns:
+        Tensor like `ranges`.
+
+    Example:
+
+    >>> keras_coordconv.flipped_ranges(np.array([[[0.0, 5.0], [1, 2]]]), 1)
+    [[[0., 5.], [2., 1.]]]
+    """
+    axes = (axes,) if isinstance(axes, numbers.Integral) else axes
+    ranges = ops.convert_to_tensor(ranges)
+    is_flipped = np.zeros((ranges.shape[1], 1), "bool")
+    is_flipped[list(axes)] = True
+    return ops.where(is_flipped, ops.flip(ranges, axis=-1), ranges)
+
+
+def resized_ranges(ranges, size, new_size):
+    """Ranges of images after they are resized, as `keras.ops.image.resize`.
+
+    The old and the new image cover the same area; their first and last pixels
+    have other centres, as the pixels have another size.
+
+    Args:
+        ranges: Array or tensor of shape `(batch, rank, 2)`.
+        size: Tuple of integers, the size of each axis before.
+        new_size: Tuple of integers, the size of each axis after.
+
+    Returns:
+        Tensor like `ranges`.
+
+    Example:
+
+    >>> keras_coordconv.resized_ranges(np.array([[[0.0, 7.0]]]), (8,), (4,))
+    [[[0.5, 6.5]]]
+    """
+    pixels = np.array(size, "float32") / np.array(new_size, "float32")
+    first = pixels / 2 - 0.5
+    return _ranges_at(ranges, size, first, np.array(size) - 1 - first)
+
+
 def strided_ranges(
     ranges, size, kernel_size, strides=1, padding="valid", dilation_rate=1
 ):
@@ -108,10 +181,9 @@ def strided_ranges(
     >>> keras_coordconv.strided_ranges(ranges, (8,), 2, strides=2)
     [[[0.5, 6.5]]]
     """
-    rank = len(size)
-    factors = np.zeros((rank, 2), "float32")
+    first, last = np.zeros((2, len(size)), "float32")
     arguments = [
-        (value,) * rank if isinstance(value, numbers.Integral) else value
+        (value,) * len(size) if isinstance(value, numbers.Integral) else value
         for value in (kernel_size, strides, dilation_rate)
     ]
     for axis, (n, kernel, stride, dilation) in enumerate(
@@ -130,13 +202,9 @@ def strided_ranges(
                 f"within the input. Received: padding={padding!r} with a "
                 f"kernel over {extent} of {n} positions"
             )
-        first = (extent - 1) / 2 - padded
-        last = first + (outputs - 1) * stride
-        # The only position of an axis has the middle of the range.
-        factors[axis] = np.array([first, last]) / (n - 1) if n > 1 else 0.5
-    ranges = ops.convert_to_tensor(ranges)
-    first, last = ranges[..., :1], ranges[..., 1:]
-    return first + (last - first) * ops.convert_to_tensor(factors, ranges.dtype)
+        first[axis] = (extent - 1) / 2 - padded
+        last[axis] = first[axis] + (outputs - 1) * stride
+    return _ranges_at(ranges, size, first, last)
 
 
 def check_ranges(ranges, batch, spatial_shape):
@@ -177,3 +245,23 @@ def check_ranges(ranges, batch, spatial_shape):
             "The ranges must be finite, with different coordinates at the two "
             f"ends of an axis. Received: ranges={values.tolist()}"
         )
+
+
+def _ranges_at(ranges, size, first, last):
+    """Coordinates at two positions of each axis, which may be fractions.
+
+    The only position of an axis has the middle of its range, and so has all
+    that is outside of it.
+    """
+    size = np.array(size, "float32")
+    ranges = ops.cast(ranges, "float32")
+    low, high = ranges[..., 0], ranges[..., 1]
+    positions = [
+        ops.where(
+            size > 1,
+            ops.cast(place, "float32") / np.maximum(size - 1, 1),
+            0.5,
+        )
+        for place in (first, last)
+    ]
+    return ops.stack([low + (high - low) * at for at in positions], axis=-1)

@@ -1,4 +1,4 @@
-"""Ranges of what leaves a convolution or pooling."""
+"""Ranges of parts of images, and of what leaves a convolution or pooling."""
 
 import random
 
@@ -8,7 +8,22 @@ import pytest
 from keras import ops
 from reference import numpy_coordinates
 
+from keras_coordconv import flipped_ranges
+from keras_coordconv import resized_ranges
 from keras_coordconv import strided_ranges
+from keras_coordconv import window_ranges
+
+RANGES = np.array([[[3.0, -2.0], [0.0, 1.0]], [[5.0, 7.0], [-1.0, 4.0]]])
+
+
+def grids(size, ranges):
+    """Coordinates of each example, in NumPy."""
+    return np.stack(
+        [
+            numpy_coordinates(size, coordinate_range=pairs)
+            for pairs in np.asarray(ranges, "float64").tolist()
+        ]
+    )
 
 
 def test_the_mean_of_what_is_seen():
@@ -67,9 +82,40 @@ def test_the_centre_of_the_kernel(size, kernel_size, strides, dilation):
         assert {*np.flatnonzero(seen[:, output])} == expected
 
 
+@pytest.mark.parametrize("begin", [(1, 4), [(0, 0), (2, 3)]])
+def test_a_window_has_the_coordinates_of_the_whole(begin):
+    whole = grids((6, 9), RANGES)
+    found = window_ranges(RANGES, (6, 9), begin, (4, 5))
+    for example, (i, j) in enumerate(np.broadcast_to(begin, (2, 2))):
+        np.testing.assert_allclose(
+            grids((4, 5), found)[example],
+            whole[example, i : i + 4, j : j + 5],
+            atol=1e-6,
+        )
+
+
+@pytest.mark.parametrize("axes", [0, 1, (0, 1)])
+def test_a_flipped_image_has_flipped_coordinates(axes):
+    expected = np.flip(grids((6, 9), RANGES), np.atleast_1d(axes) + 1)
+    found = flipped_ranges(RANGES, axes)
+    np.testing.assert_allclose(grids((6, 9), found), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("new_size", [(3, 3), (12, 18), (5, 13)])
+def test_a_resized_image_has_resized_coordinates(new_size):
+    whole = grids((6, 9), RANGES).astype("float32")
+    resized = ops.convert_to_numpy(ops.image.resize(whole, new_size))
+    found = grids(new_size, resized_ranges(RANGES, (6, 9), new_size))
+    # At the border there is nothing to interpolate with.
+    inside = np.abs(found - resized)[:, 1:-1, 1:-1]
+    assert inside.size and inside.max() < 1e-5
+
+
 def test_one_position():
     found = strided_ranges(np.array([[[2.0, 4.0], [0.0, 1.0]]]), (1, 2), 1)
     np.testing.assert_allclose(found, [[[3, 3], [0, 1]]])
+    found = window_ranges(np.array([[[2.0, 4.0]]]), (1,), [0], (1,))
+    np.testing.assert_allclose(found, [[[3, 3]]])
 
 
 def test_bad_arguments():
