@@ -263,3 +263,21 @@ def test_an_axis_of_one_position_may_have_one_coordinate():
     layer = keras_coordconv.CoordinateChannel2D()
     outputs = layer([np.zeros((1, 1, 2, 1)), np.array([[[3.0, 3], [0, 4]]])])
     np.testing.assert_allclose(outputs[0, 0, :, 1:], [[3, 0], [3, 4]])
+
+
+def test_folding_leaves_what_differs_by_example():
+    images, ranges = keras.Input((6, 5, 2)), keras.Input((2, 2))
+    x = keras_coordconv.CoordConv2D(3, 2, name="folded")(images)
+    x = keras_coordconv.CoordConv2D(4, 2, name="kept")([x, ranges])
+    model = keras.Model([images, ranges], x)
+    folded = keras_coordconv.fold_coordinates(model)
+    assert isinstance(folded.get_layer("folded"), keras.Sequential)
+    kept = folded.get_layer("kept")
+    assert isinstance(kept, keras_coordconv.CoordConv2D)
+    inputs = [random_values((2, 6, 5, 2), 0), random_ranges(2, batch=2)]
+    np.testing.assert_allclose(
+        folded.predict(inputs, verbose=0),
+        model.predict(inputs, verbose=0),
+        rtol=1e-5,
+        atol=1e-5,
+    )
