@@ -104,3 +104,41 @@ def test_medians_over_the_scale():
     np.testing.assert_allclose(
         learned.collections[0].get_offsets(), [(0.6, -0.8)] * 4
     )
+
+
+def test_returns_of_games():
+    def run(game, layer, returns):
+        history = [
+            {"steps": 80 * (i + 1)}
+            | ({} if value is None else {"return": value})
+            for i, value in enumerate(returns)
+        ]
+        return {"args": {"game": game, "layer": layer}, "history": history}
+
+    runs = [
+        run("Pong", "conv", [None, 1.0, 3.0]),
+        # It goes on: as much of it is drawn as of the other one.
+        run("Pong", "conv", [None, 2.0, 7.0, 9.0]),
+        run("Pong", "coordconv", [4.0, 5.0]),
+        run("Qbert", "conv", [6.0]),
+    ]
+    pong, qbert = plots.plot_returns(runs).axes
+    assert (pong.get_title(), qbert.get_title()) == ("Pong", "Qbert")
+    lines = {line.get_label(): line for line in pong.lines}
+    assert set(lines) == {"conv (2 runs)", "coordconv (1 run)"}
+    conv = lines["conv (2 runs)"]
+    np.testing.assert_allclose(conv.get_xdata(), [80, 160, 240])
+    np.testing.assert_allclose(conv.get_ydata()[1:], [1.5, 5.0])
+    assert np.ma.is_masked(conv.get_ydata()[0])
+    # CoordConv is drawn first.
+    assert conv.get_color() != lines["coordconv (1 run)"].get_color()
+    corners = pong.collections[1].get_paths()[0].vertices
+    assert (240, 7) in {tuple(corner) for corner in corners}
+
+
+def test_intervals():
+    intervals = {"conv": (0.2, 0.1, 0.4), "coordconv": (0.3, 0.2, 0.5)}
+    (axis,) = plots.plot_intervals(intervals, "score").axes
+    assert axis.get_xlabel() == "score"
+    np.testing.assert_allclose(axis.lines[0].get_xdata(), [0.1, 0.4])
+    np.testing.assert_allclose(axis.lines[1].get_xdata(), [0.2])

@@ -2,6 +2,8 @@
 
 from keras_coordconv.plots.benchmark import plot_benchmark
 from keras_coordconv.plots.probes import plot_by_place
+from keras_coordconv.plots.returns import plot_intervals
+from keras_coordconv.plots.returns import plot_returns
 from keras_coordconv.plots.scores import plot_scores
 from keras_coordconv.plots.supervised_tasks import plot_locations
 from keras_coordconv.plots.supervised_tasks import plot_not_so_clevr
@@ -13,9 +15,11 @@ from keras_coordconv.plots.units import plot_units
 __all__ = [
     "plot_benchmark",
     "plot_by_place",
+    "plot_intervals",
     "plot_locations",
     "plot_not_so_clevr",
     "plot_rendered",
+    "plot_returns",
     "plot_scores",
     "plot_summed_predictions",
     "plot_units",

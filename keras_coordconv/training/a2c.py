@@ -18,6 +18,7 @@ from keras import ops
 RECORDED_STEPS = 2000
 
 
+@keras.saving.register_keras_serializable(package="keras_coordconv")
 def entropy(targets, logits):
     """Entropy of the policy in nats, of shape `(batch,)`; `targets` are unused.
 

@@ -1,0 +1,281 @@
+"""Atari games: an actor-critic with CoordConv, or without.
+
+Figure 8 of the CoordConv paper (https://arxiv.org/abs/1807.03247). Its claim:
+with CoordConv, A2C learns six of nine games better, two as well and one
+slightly worse. Which games, for how long and where the layer is, the paper does
+not say. Here it is the first convolution of the usual net.
+
+    pip install '.[atari]'
+    python examples/atari_a2c.py --game Seaquest
+
+trains on Seaquest, and plays 30 games at the end. Any environment of Gymnasium
+with a number of actions can be learned, too:
+
+    python examples/atari_a2c.py --game CartPole-v1 --layer dense
+
+Environments cannot be saved. So each epoch begins with new games, which depend
+on --seed and the epoch alone: a run that is resumed plays those that would have
+come next. Games that are not over at the end of an epoch are not counted.
+"""
+
+import os
+
+# oneDNN's kernels are faster also on processors where TensorFlow leaves them
+# off; it reads this when it is imported.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+import csv
+
+import keras
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from keras_coordconv import files
+from keras_coordconv import plots
+from keras_coordconv.models import actor_critic
+from keras_coordconv.training import a2c
+from keras_coordconv.training import arguments
+from keras_coordconv.training import history
+from keras_coordconv.training.environments import make_environments
+from keras_coordconv.training.optimizers import RMSpropFromOnes
+from keras_coordconv.training.run import Run
+
+NAME = "atari_a2c"
+ATARI = {
+    "epochs": 10,
+    "steps_per_epoch": 1250,
+    "learning_rate": 0.0007,
+    "entropy_weight": 0.01,
+}
+RECIPES = {
+    "--layer coordconv": ATARI,
+    "--layer conv": ATARI,
+    "--layer dense": {
+        "epochs": 10,
+        "steps_per_epoch": 500,
+        "learning_rate": 0.002,
+        "entropy_weight": 0.0,
+    },
+}
+# As A2C is usually run: 16 environments, 5 steps of each in a batch.
+ENVIRONMENTS = 16
+ROLLOUT_STEPS = 5
+STEPS_PER_BATCH = ENVIRONMENTS * ROLLOUT_STEPS
+DISCOUNT = 0.99
+VALUE_WEIGHT = 0.5
+# The mean return in training is that of the last games.
+GAMES_IN_MEAN = 100
+
+
+def build_parser():
+    parser = arguments.build_parser(__doc__)
+    game = parser.add_argument_group("game and model")
+    game.add_argument(
+        "--game",
+        default="Seaquest",
+        help="of Atari, as SpaceInvaders, or an environment of Gymnasium "
+        "(default: %(default)s)",
+    )
+    game.add_argument(
+        "--layer",
+        choices=(*actor_critic.LAYERS, "dense"),
+        default="coordconv",
+        help="first layer of the net; dense is for observations that are no "
+        "images (default: %(default)s)",
+    )
+    training = parser.add_argument_group("training")
+    training.add_argument(
+        "--epochs",
+        type=arguments.positive_integer,
+        help="length of the training; each has --steps-per-epoch batches of "
+        f"{STEPS_PER_BATCH} steps of the game",
+    )
+    training.add_argument(
+        "--learning-rate",
+        type=arguments.not_negative_number,
+        help="learning rate at the start, from where it falls in a line to 0",
+    )
+    training.add_argument(
+        "--entropy-weight",
+        type=arguments.not_negative_number,
+        help="weight of the policy's entropy in the loss",
+    )
+    training.add_argument(
+        "--test-games",
+        type=arguments.positive_integer,
+        default=30,
+        help="games to play after the training (default: %(default)s)",
+    )
+    return parser
+
+
+def check_flags(args, environments):
+    if args.limit_examples:
+        raise ValueError(
+            "A flag without effect must be left out. "
+            f"Received: --limit-examples {args.limit_examples}."
+        )
+    shape = environments.observation_shape
+    if (args.layer == "dense") != (len(shape) == 1):
+        raise ValueError(
+            "--layer dense is for observations that are vectors, coordconv and "
+            f"conv for images. Received: --layer {args.layer} --game "
+            f"{args.game}, with observations of shape {shape}."
+        )
+
+
+def build_model(args, environments):
+    shape = environments.observation_shape
+    if args.layer == "dense":
+        return actor_critic.vector_actor_critic(
+            environments.action_count, shape
+        )
+    return actor_critic.image_actor_critic(
+        environments.action_count, shape, args.layer
+    )
+
+
+@arguments.command
+def main(argv=None):
+    args = arguments.parse(build_parser(), RECIPES, argv)
+    environments = make_environments(args.game, ENVIRONMENTS)
+    check_flags(args, environments)
+    run = Run(NAME, args, monitor=None)
+
+    model = build_model(args, environments)
+    model.summary()
+    model.compile(
+        RMSpropFromOnes(
+            keras.optimizers.schedules.PolynomialDecay(
+                args.learning_rate,
+                decay_steps=args.epochs * args.steps_per_epoch,
+                end_learning_rate=0.0,
+            ),
+            rho=0.99,
+            epsilon=1e-5,
+            global_clipnorm=0.5,
+        ),
+        {"policy": a2c.PolicyLoss(args.entropy_weight), "value": "mse"},
+        loss_weights={"policy": 1.0, "value": VALUE_WEIGHT},
+        metrics={"policy": a2c.entropy},
+    )
+    run.track(model)
+    games = read_games(run)
+    rollouts = a2c.Rollouts(environments, ROLLOUT_STEPS, DISCOUNT)
+    for epoch in run.epochs(args.epochs):
+        logs = train_epoch(args, epoch, model, rollouts, games)
+        files.write_table(run.path / "games.csv", games)
+        run.end_epoch(logs)
+        shown = ", ".join(f"{name} {x:.4g}" for name, x in logs.items())
+        print(f"epoch {epoch}/{args.epochs}: {shown}")
+
+    best = run.best_model()
+    scores, first_game = a2c.play_games(
+        best, make_environments(args.game, args.test_games), seed=[args.seed, 0]
+    )
+    frames = run.history[-1]["steps"] * environments.frames_per_step
+    metrics = {
+        "train_return": run.history[-1].get("return"),
+        "test_return": float(scores.mean()),
+        "test_return_deviation": float(scores.std()),
+        "frames": frames,
+        "frames_per_second": frames / run.seconds,
+    }
+    print("scores of the test games:", *(f"{score:g}" for score in scores))
+    run.save_figure(
+        "returns",
+        plots.plot_returns([{"args": vars(args), "history": run.history}]),
+    )
+    if args.layer != "dense":
+        write_animation(run, environments, first_game)
+    if args.export_dir:
+        export(best, args, metrics)
+    return run.finish(metrics)
+
+
+def train_epoch(args, epoch, model, rollouts, games):
+    """Trains for an epoch, and adds the games that are over to `games`.
+
+    Returns:
+        Dictionary of the steps so far, the mean return of the last games, and
+        the means of the losses.
+    """
+    frames_per_step = rollouts.environments.frames_per_step
+    steps = args.steps_per_epoch * STEPS_PER_BATCH
+    before = [game["return"] for game in games[-GAMES_IN_MEAN:]]
+    batches = []
+    rollouts.reset(seed=[args.seed, epoch])
+    with tqdm(
+        desc=f"epoch {epoch}/{args.epochs}",
+        total=steps * frames_per_step,
+        unit="frame",
+        unit_scale=True,
+        mininterval=1,
+    ) as bar:
+        for _ in range(args.steps_per_epoch):
+            batch = rollouts.collect(model)
+            batches.append(model.train_on_batch(*batch, return_dict=True))
+            returns = before + [score for _, score in rollouts.scores]
+            logs = {"steps": epoch * steps}
+            if returns:
+                logs["return"] = np.mean(returns[-GAMES_IN_MEAN:])
+            bar.set_postfix(logs | batches[-1], refresh=False)
+            bar.update(STEPS_PER_BATCH * frames_per_step)
+    games += [
+        {"epoch": epoch, "steps": (epoch - 1) * steps + at, "return": score}
+        for at, score in rollouts.scores
+    ]
+    for name in batches[0]:
+        logs[name] = np.mean([batch[name] for batch in batches])
+    return history.plain_names(logs)
+
+
+def read_games(run):
+    """The games of the epochs that are done, as in games.csv."""
+    path = run.path / "games.csv"
+    if not run.epochs_done or not path.exists():
+        return []
+    with path.open(newline="") as file:
+        games = [
+            {
+                "epoch": int(row["epoch"]),
+                "steps": int(row["steps"]),
+                "return": float(row["return"]),
+            }
+            for row in csv.DictReader(file)
+        ]
+    return [game for game in games if game["epoch"] <= run.epochs_done]
+
+
+def write_animation(run, environments, game):
+    """Writes a game to figures/game.gif, as fast as it is played."""
+    images = []
+    for observation in game:
+        image = Image.fromarray(environments.newest_image(observation))
+        images.append(image.resize((2 * image.width, 2 * image.height)))
+    with files.written_whole(run.path / "figures" / "game.gif") as path:
+        images[0].save(
+            path,
+            save_all=True,
+            append_images=images[1:],
+            duration=1000 * environments.frames_per_step / 60,
+            loop=0,
+        )
+
+
+def export(model, args, metrics):
+    # TensorFlow only, as --export-dir says.
+    from keras_coordconv.serving import export_for_serving
+
+    exported = export_for_serving(
+        model,
+        args.export_dir,
+        outputs=actor_critic.serving_outputs,
+        card={"task": NAME, **vars(args), "metrics": metrics},
+    )
+    print(f"exported: {exported}")
+
+
+if __name__ == "__main__":
+    main()
