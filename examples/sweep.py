@@ -118,7 +118,7 @@ GRIDS = {
                 "layer": ["coordconv"],
                 "split": ["quadrant"],
                 "units": ["mixed", "normalized", "pixels"],
-                "first-layer-scale": [0.003, 0.01, 0.03, 0.1, 0.3, 1.0],
+                "first-layer-scale": [0.003, 0.01, 0.1, 0.3, 1.0],
             }
         ],
     },
