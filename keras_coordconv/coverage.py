@@ -42,7 +42,7 @@ def find_centers(images):
     array([22., 40.])
     """
     return {
-        name: np.array([_center(image, color) for image in images])
+        name: _centers(np.asarray(images), color)
         for name, color in COLORS.items()
     }
 
@@ -62,7 +62,7 @@ def entropy(points, low, high):
     """
     counts, *_ = np.histogram2d(*np.transpose(points), _BINS, [[low, high]] * 2)
     parts = counts[counts > 0] / len(points)
-    return float(-np.sum(parts * np.log(parts)))
+    return float(np.sum(parts * np.log(1 / parts)))
 
 
 def precision_and_recall(real, generated):
@@ -113,14 +113,19 @@ def coverage(images, real_images):
     }
 
 
-def _center(image, color):
-    distances = np.linalg.norm(image - np.float32(color), axis=-1)
-    pixels = np.argwhere(distances < COLOR_DISTANCE)[:, ::-1]
-    if len(pixels) >= LEAST_PIXELS:
-        center = pixels.mean(axis=0)
-        if np.sum((pixels - center) ** 2) <= len(pixels) * MOST_SPREAD**2:
-            return center
-    return np.full(2, np.nan)
+def _centers(images, color):
+    distances = np.linalg.norm(images - np.float32(color), axis=-1)
+    pixels = distances < COLOR_DISTANCE
+    count = np.maximum(pixels.sum(axis=(1, 2)), 1)
+    centers, spread = [], 0.0
+    for axis in (1, 2):  # x, then y.
+        along = pixels.sum(axis=axis)
+        index = np.arange(along.shape[1])
+        mean = along @ index / count
+        spread = spread + along @ index**2 / count - mean**2
+        centers.append(mean)
+    is_object = (count >= LEAST_PIXELS) & (spread <= MOST_SPREAD**2)
+    return np.where(is_object[:, None], np.stack(centers, axis=-1), np.nan)
 
 
 def _both_centers(images):

@@ -5,7 +5,10 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from keras_coordconv import coverage
 from keras_coordconv import plots
+from keras_coordconv.datasets import sort_of_clevr
+from keras_coordconv.plots import generators
 from keras_coordconv.training.history import read_run
 
 
@@ -142,3 +145,34 @@ def test_intervals():
     assert axis.get_xlabel() == "score"
     np.testing.assert_allclose(axis.lines[0].get_xdata(), [0.1, 0.4])
     np.testing.assert_allclose(axis.lines[1].get_xdata(), [0.2])
+
+
+def test_images_side_by_side():
+    images = np.array([10, 20, 30], "uint8")[:, None, None, None]
+    images = np.tile(images, (1, 2, 3, 3))
+    sheet = generators.tile_images(images, columns=2, gap=1, gray=0)
+    expected = [
+        [10, 10, 10, 0, 20, 20, 20],
+        [10, 10, 10, 0, 20, 20, 20],
+        [0] * 7,
+        [30, 30, 30, 0, 0, 0, 0],
+        [30, 30, 30, 0, 0, 0, 0],
+    ]
+    for channel in range(3):
+        assert sheet[..., channel].tolist() == expected
+
+
+def test_coverage_is_drawn_where_it_is():
+    examples = sort_of_clevr.features("test", 30)
+    figure = plots.plot_coverage({"data": examples["image"]})
+    samples, places, differences, average = figure.axes
+    found = coverage.find_centers(examples["image"])
+    for points, color in zip(places.collections, ("red", "blue"), strict=True):
+        np.testing.assert_array_equal(points.get_offsets(), found[color])
+    np.testing.assert_array_equal(
+        differences.collections[0].get_offsets(), found["red"] - found["blue"]
+    )
+    np.testing.assert_allclose(
+        average.images[0].get_array(), examples["image"].mean(axis=0), atol=1
+    )
+    assert samples.images[0].get_array().shape == (5 * 66 - 2, 5 * 66 - 2, 3)

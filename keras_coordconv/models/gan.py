@@ -6,11 +6,13 @@ logit of its being real. Two models train them, each one of the two:
 
     generator = gan.coordconv_generator()
     discriminator = gan.discriminator(coordinates="first")
-    to_discriminate = gan.discriminator_trainer(generator, discriminator)
-    to_generate = gan.generator_trainer(generator, discriminator)
+    models = generator, discriminator
+    train_discriminator = gan.discriminator_trainer(*models, optimizer)
+    train_generator = gan.generator_trainer(*models, another_optimizer)
 """
 
 import keras
+import numpy as np
 from keras import initializers
 from keras import layers
 
@@ -154,35 +156,61 @@ def apply_convolutions(x, width=1.0, coordinates="none"):
     return layers.Flatten(name="flatten")(x)
 
 
-def discriminator_trainer(generator, discriminator):
+def discriminator_trainer(generator, discriminator, optimizer):
     """Model that trains the discriminator, and leaves the generator as it is.
 
     Args:
         generator, discriminator: Models of this module.
+        optimizer: Keras optimizer, of this model alone.
 
     Returns:
-        `keras.Model` from `image`, real ones, and `latent`, to the logits
-        `real` of these images and `generated` of those made from `latent`.
+        Compiled `keras.Model` from `image`, real ones, and `latent`, to the
+        logits `real` of these images and `generated` of those made from
+        `latent`. Its losses are sigmoid cross-entropies.
     """
     inputs = {"image": discriminator.input, "latent": generator.input}
     outputs = {
         "real": discriminator(inputs["image"]),
         "generated": discriminator(generator(inputs["latent"])["image"]),
     }
-    return PartTrainer(inputs, outputs, part=discriminator)
+    model = PartTrainer(inputs, outputs, part=discriminator)
+    model.compile(optimizer, dict.fromkeys(outputs, _sigmoid_loss()))
+    return model
 
 
-def generator_trainer(generator, discriminator):
+def generator_trainer(generator, discriminator, optimizer):
     """Model that trains the generator, and leaves the discriminator as it is.
 
     Args:
-        generator, discriminator: Models of this module.
+        generator, discriminator, optimizer: As for `discriminator_trainer`.
 
     Returns:
-        `keras.Model` from `latent` to the logit of the image made from it.
+        Compiled `keras.Model` from `latent` to the logit of the image made from
+        it.
     """
     logit = discriminator(generator(generator.input)["image"])
-    return PartTrainer(generator.input, logit, part=generator)
+    model = PartTrainer(generator.input, logit, part=generator)
+    model.compile(optimizer, _sigmoid_loss())
+    return model
+
+
+def draw(generator, latent):
+    """Images that a generator makes.
+
+    Args:
+        generator: Model of this module.
+        latent: Float array of shape `(images, latent_size)`.
+
+    Returns:
+        uint8 array of shape `(images, 64, 64, 3)`.
+    """
+    images = generator.predict(latent, verbose=0)["image"]
+    return np.round(127.5 * (images + 1.0)).astype("uint8")
+
+
+def serving_outputs(outputs):
+    """Outputs of the served generator: `image`, in [0, 1]."""
+    return {"image": (outputs["image"] + 1.0) / 2.0}
 
 
 class PartTrainer(keras.Model):
@@ -215,6 +243,10 @@ class PartTrainer(keras.Model):
     @property
     def non_trainable_weights(self):
         return _without(self.weights, self.trainable_weights)
+
+
+def _sigmoid_loss():
+    return keras.losses.BinaryCrossentropy(from_logits=True)
 
 
 def _without(variables, others):

@@ -1,6 +1,8 @@
 """Every figure of the project, a file a task; nothing else needs matplotlib."""
 
 from keras_coordconv.plots.benchmark import plot_benchmark
+from keras_coordconv.plots.generators import plot_coverage
+from keras_coordconv.plots.generators import plot_images
 from keras_coordconv.plots.probes import plot_by_place
 from keras_coordconv.plots.returns import plot_intervals
 from keras_coordconv.plots.returns import plot_returns
@@ -15,6 +17,8 @@ from keras_coordconv.plots.units import plot_units
 __all__ = [
     "plot_benchmark",
     "plot_by_place",
+    "plot_coverage",
+    "plot_images",
     "plot_intervals",
     "plot_locations",
     "plot_not_so_clevr",

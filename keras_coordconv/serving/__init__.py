@@ -10,6 +10,7 @@ import importlib
 _MODULES = {
     "Signature": "signatures",
     "encoded_image_signature": "signatures",
+    "with_png": "signatures",
     "export_for_serving": "export",
     "ServingClient": "client",
     "ServingError": "client",

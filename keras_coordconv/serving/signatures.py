@@ -16,7 +16,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from keras_coordconv.serving.client import signature_table
 
 TOP = 5
-# The input of encoded images.
+# The input or output of encoded images.
 IMAGES = "image_bytes"
 
 
@@ -274,6 +274,25 @@ def with_labels(outputs, labels):
         return answer
 
     return labelled
+
+
+def with_png(outputs):
+    """Adds `image_bytes`, PNG files of the images that a model answers.
+
+    Args:
+        outputs: Function from what the model returns to a dictionary with
+            `image`, in [0, 1], of shape `(batch, height, width, 1 or 3)`.
+
+    Returns:
+        Function like `outputs`.
+    """
+
+    def encoded(results):
+        answer = outputs(results)
+        pixels = tf.saturate_cast(tf.round(255 * answer["image"]), tf.uint8)
+        return {**answer, IMAGES: tf.io.encode_png(pixels)}
+
+    return encoded
 
 
 def _names(structure, names):

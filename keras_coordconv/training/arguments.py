@@ -143,6 +143,40 @@ def add_training(
     return group
 
 
+def add_generator(parser):
+    """Adds the settings of models that make images, and returns their groups.
+
+    Args:
+        parser: From `build_parser`.
+
+    Returns:
+        Pair of argument groups, of data and model and of training.
+    """
+    model = parser.add_argument_group("data and model")
+    model.add_argument(
+        "--preset",
+        choices=("small", "paper"),
+        default="small",
+        help="narrow nets for a CPU, or the paper's (default: %(default)s)",
+    )
+    model.add_argument(
+        "--layer",
+        choices=("coordconv", "conv"),
+        default="coordconv",
+        help="which nets to train (default: %(default)s)",
+    )
+    training = parser.add_argument_group("training")
+    for group, name, kind, text in (
+        (model, "--latent-size", positive_integer, "numbers for an image"),
+        (model, "--width", not_negative_number, "factor on the filters"),
+        (training, "--epochs", positive_integer, "length of the training"),
+        (training, "--batch-size", positive_integer, "images a step"),
+        (training, "--learning-rate", not_negative_number, "rate of Adam"),
+    ):
+        group.add_argument(name, type=kind, help=text)
+    return model, training
+
+
 def parse(parser, recipes, argv=None):
     """Parses the flags; a recipe has the defaults of what is not given.
 

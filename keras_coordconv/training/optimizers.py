@@ -8,7 +8,7 @@ PAPER_DROPS = (200, 400, 600, 800)
 
 
 def paper_adam(args, steps_per_epoch):
-    """Adam with the paper's constants.
+    """Adam with the paper's constants, at a rate that the flags say.
 
     Args:
         args: Flags, those of `scheduled_rate` and `learning_rate`.
@@ -17,13 +17,21 @@ def paper_adam(args, steps_per_epoch):
     Returns:
         A `keras.optimizers.Adam`.
     """
-    return keras.optimizers.Adam(
+    return adam(
         scheduled_rate(
             args.learning_rate, args, steps_per_epoch, drops=PAPER_DROPS
-        ),
-        beta_1=0.9,
-        beta_2=0.99,
-        epsilon=1e-8,
+        )
+    )
+
+
+def adam(learning_rate):
+    """Adam with the paper's constants.
+
+    Args:
+        learning_rate: Float, or a schedule.
+    """
+    return keras.optimizers.Adam(
+        learning_rate, beta_1=0.9, beta_2=0.99, epsilon=1e-8
     )
 
 

@@ -155,7 +155,7 @@ class Run:
         seconds = round(time.perf_counter() - self._start, 2)
         row = {"epoch": epoch, "seconds": seconds}
         row |= {name: float(value) for name, value in logs.items()}
-        self._check_finite(row)
+        self.check_finite(row)
         if self._is_best(row):
             model = self._models["model"]
             with (
@@ -176,6 +176,24 @@ class Run:
             self._tensorboard.on_epoch_end(epoch - 1, dict(logs))
         for path in previous.values():
             shutil.rmtree(path)
+
+    def check_finite(self, logs):
+        """Checks that a training has not diverged. `end_epoch` does so, too.
+
+        Args:
+            logs: Dictionary of numbers by name, of the epoch that is running.
+
+        Raises:
+            ValueError: if a number is not finite.
+        """
+        for name, value in logs.items():
+            if not math.isfinite(value):
+                raise ValueError(
+                    "The numbers of a training must be finite. Received: "
+                    f"{name}={value} in epoch {self.epochs_done + 1}. The "
+                    f"state after epoch {self.epochs_done} is in {self.path}. "
+                    "Try a lower learning rate."
+                )
 
     def fit(self, model, data, epochs, callbacks=(), **fit_arguments):
         """Trains a compiled model with `model.fit`, as one run.
@@ -308,16 +326,6 @@ class Run:
         for name, model in self._models.items():
             with self._scope():
                 model.load_weights(checkpoint / f"{name}.weights.h5")
-
-    def _check_finite(self, row):
-        for name, value in row.items():
-            if not math.isfinite(value):
-                raise ValueError(
-                    "The numbers of a training must be finite. "
-                    f"Received: {name}={value} in epoch {row['epoch']}. The "
-                    f"state after epoch {self.epochs_done} is in {self.path}. "
-                    "Try a lower learning rate."
-                )
 
     def _is_best(self, row):
         if self.monitor is None:

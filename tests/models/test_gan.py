@@ -1,4 +1,3 @@
-import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -105,11 +104,9 @@ def moved(before, model):
 def test_each_trainer_moves_its_own_part():
     generator = gan.conv_generator(6, width=1 / 16)
     discriminator = gan.discriminator(1 / 16, "first")
-    loss = keras.losses.BinaryCrossentropy(from_logits=True)
-    to_discriminate = gan.discriminator_trainer(generator, discriminator)
-    to_discriminate.compile("sgd", {"real": loss, "generated": loss})
-    to_generate = gan.generator_trainer(generator, discriminator)
-    to_generate.compile("sgd", loss)
+    models = generator, discriminator
+    to_discriminate = gan.discriminator_trainer(*models, "sgd")
+    to_generate = gan.generator_trainer(*models, "sgd")
     ones, zeros = np.ones((4, 1)), np.zeros((4, 1))
     for _ in range(2):
         before = values(generator), values(discriminator)
@@ -150,7 +147,7 @@ def test_each_trainer_moves_its_own_part():
 def test_trainers_share_the_variables():
     generator = gan.coordconv_generator(6, width=1 / 64)
     discriminator = gan.discriminator(1 / 64)
-    trainer = gan.generator_trainer(generator, discriminator)
+    trainer = gan.generator_trainer(generator, discriminator, "sgd")
     assert count_trainable(trainer) == count_trainable(generator)
     ids = {id(v) for v in generator.variables + discriminator.variables}
     found = trainer.trainable_variables + trainer.non_trainable_variables

@@ -18,6 +18,7 @@ from keras_coordconv.serving import Signature
 from keras_coordconv.serving import check
 from keras_coordconv.serving import encoded_image_signature
 from keras_coordconv.serving import export_for_serving
+from keras_coordconv.serving import with_png
 from keras_coordconv.serving.signatures import read_signatures
 from keras_coordconv.serving.signatures import tensor_signature
 
@@ -427,6 +428,24 @@ def test_encoded_images_need_an_image_model():
 
 
 @pytest.mark.usefixtures("asked_here")
+def test_answers_as_png_files(tmp_path):
+    inputs = keras.Input((8, 8, 3), name="pixels")
+    model = keras.Model(inputs, keras.layers.Rescaling(0.5)(inputs))
+    outputs = with_png(lambda image: {"image": image})
+    path = export_for_serving(model, tmp_path / "png", outputs=outputs)
+    pixels = np.random.default_rng(0).uniform(0, 2.2, (3, 8, 8, 3))
+    (answer,) = check.ask(path, [("tensor", {"pixels": np.float32(pixels)})])
+    assert set(answer) == {"image", "image_bytes"}
+    np.testing.assert_allclose(answer["image"], pixels / 2, rtol=1e-6)
+    for file, right in zip(answer["image_bytes"], pixels, strict=True):
+        image = Image.open(io.BytesIO(file))
+        assert image.format == "PNG"
+        found = np.asarray(image).astype(float)
+        np.testing.assert_allclose(
+            found, np.minimum(255 * right / 2, 255), atol=0.51
+        )
+
+
 def test_labels_are_looked_up_in_the_graph(tmp_path):
     import tensorflow as tf
 

@@ -1,0 +1,54 @@
+"""An epoch of training a generator against a discriminator, in turn."""
+
+import keras
+import numpy as np
+
+
+def train_epoch(
+    discriminator_trainer, generator_trainer, images, random, generator_steps=2
+):
+    """Trains both models on each batch: one step, then a number of steps.
+
+    It ends early where a loss is not finite any more.
+
+    Args:
+        discriminator_trainer: Compiled `keras.Model` from `image` and `latent`
+            to the logits `real` and `generated`.
+        generator_trainer: Compiled `keras.Model` from `latent` to a logit.
+        images: `tf.data.Dataset` of batches of images in [-1, 1].
+        random: `numpy` random generator, of the latents: uniform in [-1, 1].
+        generator_steps: Integer, steps of the generator a batch.
+
+    Returns:
+        Dictionary of `discriminator_loss` and `generator_loss`, the means over
+        the epoch.
+    """
+
+    def draw_latent():
+        shape = (count, *generator_trainer.input_shape[1:])
+        return random.uniform(-1, 1, shape).astype("float32")
+
+    discriminator_trainer.reset_metrics()
+    generator_trainer.reset_metrics()
+    batches = int(images.cardinality())  # Negative if it is not known.
+    progress = keras.utils.Progbar(
+        batches if batches > 0 else None,
+        stateful_metrics=["discriminator_loss", "generator_loss"],
+    )
+    logs = {}
+    for batch in images.as_numpy_iterator():
+        count = len(batch)
+        is_real, is_generated = np.ones((count, 1)), np.zeros((count, 1))
+        logs["discriminator_loss"] = discriminator_trainer.train_on_batch(
+            {"image": batch, "latent": draw_latent()},
+            {"real": is_real, "generated": is_generated},
+            return_dict=True,
+        )["loss"]
+        for _ in range(generator_steps):
+            logs["generator_loss"] = generator_trainer.train_on_batch(
+                draw_latent(), is_real, return_dict=True
+            )["loss"]
+        progress.add(1, logs.items())
+        if not np.isfinite(list(logs.values())).all():
+            break
+    return {name: float(value) for name, value in logs.items()}
