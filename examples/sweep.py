@@ -6,9 +6,10 @@ runs both layers on both splits with the scripts' own defaults, and
 
     python examples/sweep.py rendering --grid paper
 
-the grid of the paper (days on a CPU). `all` stands for the three tasks.
+the grid of the paper (days on a CPU). `all` stands for all tasks of the grid.
 `coordinate_classification --grid units` asks what lets CoordConv extrapolate:
 the units of (x, y) and of the coordinates, or the size of the first weights.
+`object_detection --grid detection` asks where a detector needs coordinates.
 
 Each point is a run of the task's script in a folder of its own below
 `--workdir`, named after its settings. A sweep that was interrupted continues
@@ -28,7 +29,8 @@ from tqdm import tqdm
 from keras_coordconv import files
 from keras_coordconv.training import arguments
 
-TASKS = ("coordinate_classification", "coordinate_regression", "rendering")
+SUPERVISED = ("coordinate_classification", "coordinate_regression", "rendering")
+TASKS = (*SUPERVISED, "object_detection")
 SPLITS = {"split": ["uniform", "quadrant"]}
 PAPER_RATE = {"schedule": ["steps"], "warmup-epochs": [0.0]}
 DECONV = {
@@ -41,6 +43,17 @@ DECONV = {
     "width": [1, 2, 3],
     "batch-size": [16, 32],
     "epochs": [1000],
+}
+# Settings in the printed table, next to all scores.
+SHOWN = (
+    *("layer", "split", "filter-size", "width"),
+    *("anchors", "coordinates", "seed"),
+)
+ANCHORS = {"anchors": ["grid", "scrambled"]}
+ONE_EPOCH = {
+    "epochs": [1],
+    "learning-rate": [0.03],
+    "dtype-policy": ["mixed_bfloat16"],
 }
 # Section "Grids" of the paper's settings; each grid is a list of products.
 GRIDS = {
@@ -122,10 +135,23 @@ GRIDS = {
             }
         ],
     },
+    # One epoch of the paper's detector (MNIST must be in the default folder of
+    # TensorFlow Datasets): both layers with both orders of the anchors, and
+    # coordinates at one place alone.
+    "detection": {
+        "object_detection": [
+            {"layer": ["conv", "coordconv"], **ANCHORS, **ONE_EPOCH},
+            {
+                "layer": ["coordconv"],
+                "coordinates": ["image", "features", "boxes"],
+                **ONE_EPOCH,
+            },
+        ],
+    },
     # One epoch of each net, to try it out.
     "test": {
         task: [{"layer": ["coordconv", "conv"], "epochs": [1]}]
-        for task in TASKS
+        for task in SUPERVISED
     },
 }
 
@@ -220,14 +246,12 @@ def write_table(args, points):
     files.write_table(table, rows)
     for row in rows:
         settings = " ".join(
-            f"{name} {row[name]}"
-            for name in ("layer", "split", "filter-size", "width", "seed")
-            if name in row
+            f"{name} {row[name]}" for name in SHOWN if name in row
         )
         scores = "  ".join(
             f"{name} {row[name]:.4g}"
             for name in row
-            if name.endswith(("_accuracy", "_distance", "_iou"))
+            if name.endswith(("_accuracy", "_distance", "_iou", "_ap"))
             and name.startswith(("train", "test"))
         )
         print(

@@ -176,3 +176,21 @@ def test_coverage_is_drawn_where_it_is():
         average.images[0].get_array(), examples["image"].mean(axis=0), atol=1
     )
     assert samples.images[0].get_array().shape == (5 * 66 - 2, 5 * 66 - 2, 3)
+
+
+def test_detections_are_drawn_where_they_are():
+    images = np.zeros((4, 64, 64, 1))
+    truths = np.tile([10.0, 20, 30, 45], (4, 1, 1))
+    boxes = np.tile([[0.0, 0, 8, 16], [1, 2, 3, 4]], (4, 1, 1))
+    scores = np.tile([0.9, 0.4], (4, 1))
+    figure = plots.plot_detections(images, truths, boxes, scores)
+    for panel in figure.axes[:4]:
+        # Of the two boxes one has a score that is high enough. The first pixel
+        # begins half a pixel before 0.
+        true, found = panel.patches
+        assert true.get_bbox().bounds == (19.5, 9.5, 25, 20)
+        assert found.get_bbox().bounds == (-0.5, -0.5, 16, 8)
+        (score,) = panel.texts
+        assert score.get_text() == "0.90"
+    assert len(figure.axes) == 6
+    assert not any(panel.patches for panel in figure.axes[4:])

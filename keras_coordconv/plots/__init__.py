@@ -1,6 +1,7 @@
 """Every figure of the project, a file a task; nothing else needs matplotlib."""
 
 from keras_coordconv.plots.benchmark import plot_benchmark
+from keras_coordconv.plots.detections import plot_detections
 from keras_coordconv.plots.generators import plot_coverage
 from keras_coordconv.plots.generators import plot_images
 from keras_coordconv.plots.probes import plot_by_place
@@ -18,6 +19,7 @@ __all__ = [
     "plot_benchmark",
     "plot_by_place",
     "plot_coverage",
+    "plot_detections",
     "plot_images",
     "plot_intervals",
     "plot_locations",
