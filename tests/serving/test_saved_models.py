@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from keras_coordconv import detection_metrics
 from keras_coordconv.datasets import not_so_clevr
+from keras_coordconv.datasets import scattered_mnist
 from keras_coordconv.models import coordinate_classification
+from keras_coordconv.models import region_proposal
 from keras_coordconv.models import rendering
 from keras_coordconv.serving import ServingClient
 from keras_coordconv.serving import check
@@ -23,6 +26,9 @@ OUTPUTS = {
     "coordinate_classification": coordinate_classification.serving_outputs,
     "coordinate_regression": lambda location: {"location": location},
     "rendering": rendering.serving_outputs,
+    "scattered_mnist_detector": lambda outputs: region_proposal.KeepBestBoxes(
+        iou_threshold=0.5
+    )(outputs["score"]),
 }
 
 
@@ -72,6 +78,8 @@ def test_equal_to_the_keras_model(name, ask, double):
         locations = random.choice(not_so_clevr.locations(), size)
         if name == "coordinate_regression":
             inputs = {"image": not_so_clevr.draw_centers(locations)}
+        elif name == "scattered_mnist_detector":
+            inputs = {"image": not_so_clevr.draw_squares(locations)}
         else:
             inputs = {"location": locations.astype("float32")}
         (array,) = inputs.values()
@@ -162,3 +170,19 @@ def test_rendering_is_right_everywhere():
         np.testing.assert_array_equal(
             found["image"] > 0.5, not_so_clevr.draw_squares(centers) > 0.5
         )
+
+
+def test_detector_finds_digits_of_another_hand():
+    pytest.importorskip("sklearn")
+    import tensorflow as tf
+
+    digits = scattered_mnist.load_stand_in("test")
+    examples = scattered_mnist.features(digits, "test", limit_examples=100)
+    model = tf.saved_model.load(str(FOLDER / "scattered_mnist_detector/1"))
+    found = model.signatures["tensor"](image=tf.constant(examples["image"]))
+    precision = detection_metrics.average_precision(
+        found["boxes"].numpy(),
+        found["scores"].numpy(),
+        np.clip(examples["boxes"], 0, 64),
+    )
+    assert precision["ap50"] > 0.5
