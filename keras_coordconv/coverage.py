@@ -113,6 +113,29 @@ def coverage(images, real_images):
     }
 
 
+def jumps(lines, farthest=4.0):
+    """How often the objects jump, where images change little by little.
+
+    Args:
+        lines: uint8 array of shape `(lines, images, 64, 64, 3)`: each line
+            goes from one image to another one.
+        farthest: Float. An object jumps where its centre moves by more pixels
+            from one image to the next, or where it appears or vanishes. An
+            object that goes straight across the canvas in 32 images moves by
+            2 pixels each time.
+
+    Returns:
+        Float, the jumps of both objects in a line, averaged over the lines.
+    """
+    count = 0
+    for centers in map(find_centers, lines):
+        for points in centers.values():
+            moved = np.linalg.norm(np.diff(points, axis=0), axis=-1)
+            there = np.isfinite(points[:, 0])
+            count += np.sum(moved > farthest) + np.sum(np.diff(there))
+    return float(count / len(lines))
+
+
 def _centers(images, color):
     distances = np.linalg.norm(images - np.float32(color), axis=-1)
     pixels = distances < COLOR_DISTANCE

@@ -4,6 +4,7 @@ from keras_coordconv.plots.benchmark import plot_benchmark
 from keras_coordconv.plots.detections import plot_detections
 from keras_coordconv.plots.generators import plot_coverage
 from keras_coordconv.plots.generators import plot_images
+from keras_coordconv.plots.generators import plot_lines
 from keras_coordconv.plots.probes import plot_by_place
 from keras_coordconv.plots.returns import plot_intervals
 from keras_coordconv.plots.returns import plot_returns
@@ -22,6 +23,7 @@ __all__ = [
     "plot_detections",
     "plot_images",
     "plot_intervals",
+    "plot_lines",
     "plot_locations",
     "plot_not_so_clevr",
     "plot_rendered",

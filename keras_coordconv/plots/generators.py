@@ -51,6 +51,33 @@ def tile_images(images, columns, gap=2, gray=160):
     return grid.reshape(-1, columns * width, channels)[:-gap, :-gap]
 
 
+def plot_lines(lines, shown=12):
+    """Images that change little by little, a line in each row.
+
+    Args:
+        lines: Dictionary from a name to a uint8 array of shape `(lines, images,
+            height, width, 3)`.
+        shown: Integer, how many images of a line to draw, evenly spread.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+    """
+    sheets = {}
+    for name, images in lines.items():
+        chosen = np.linspace(0, images.shape[1] - 1, shown).round().astype(int)
+        images = images[:, chosen]
+        sheets[name] = tile_images(images.reshape(-1, *images.shape[2:]), shown)
+    ratios = [len(sheet) for sheet in sheets.values()]
+    figure = Figure(figsize=(9, sum(ratios) / 85), layout="constrained")
+    axes = figure.subplots(len(sheets), 1, squeeze=False, height_ratios=ratios)[
+        :, 0
+    ]
+    for axis, (name, sheet) in zip(axes, sheets.items(), strict=True):
+        axis.imshow(sheet)
+        axis.set(ylabel=name, xticks=(), yticks=())
+    return figure
+
+
 def plot_coverage(generators):
     """Samples, centres, their differences and the average. Figure 7.
 

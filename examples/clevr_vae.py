@@ -1,0 +1,169 @@
+"""Sort-of-Clevr VAE: smooth ways from one image to another one.
+
+Section 6 of the CoordConv paper (https://arxiv.org/abs/1807.03247). Its claim:
+between the codes of two images, a VAE with CoordConv moves the objects, where
+one without lets them fade and appear. The paper prints no number and no
+architecture; this one has the nets of the GAN.
+
+    python examples/clevr_vae.py
+    python examples/clevr_vae.py --layer conv
+
+train narrow nets on few images; `--preset paper` trains wide ones on all.
+"""
+
+import os
+
+# oneDNN's kernels are faster also on processors where TensorFlow leaves them
+# off; it reads this when it is imported.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+import keras
+import numpy as np
+
+from keras_coordconv import plots
+from keras_coordconv.coverage import coverage
+from keras_coordconv.coverage import jumps
+from keras_coordconv.datasets import sort_of_clevr
+from keras_coordconv.models import gan
+from keras_coordconv.models import vae
+from keras_coordconv.training import arguments
+from keras_coordconv.training import optimizers
+from keras_coordconv.training.run import Run
+
+NAME = "clevr_vae"
+RECIPES = {
+    "--preset small": {
+        "latent_size": 8,
+        "width": 0.125,
+        "kl_weight": 0.0001,
+        "epochs": 10,
+        "batch_size": 16,
+        "learning_rate": 0.002,
+        "dtype_policy": "mixed_bfloat16",
+        "limit_examples": 4000,
+    },
+    "--preset paper": {
+        "latent_size": 8,
+        "width": 1.0,
+        "kl_weight": 0.0001,
+        "epochs": 50,
+        "batch_size": 16,
+        "learning_rate": 0.0005,
+        "dtype_policy": "float32",
+        "limit_examples": None,
+    },
+}
+SAMPLES = 1000
+# Lines from one test image to another one, and images on each.
+LINES, STEPS = 50, 32
+SHOWN = 6
+
+
+def build_parser():
+    parser = arguments.build_parser(__doc__)
+    _, training = arguments.add_generator(parser)
+    training.add_argument(
+        "--kl-weight",
+        type=arguments.not_negative_number,
+        help="weight of the divergence of the codes from a normal "
+        "distribution, beside the mean squared error of the pixels",
+    )
+    return parser
+
+
+def build_dataset(args, subset, batch_size, **order):
+    return (
+        sort_of_clevr.dataset(subset, batch_size, args.limit_examples, **order)
+        .map(lambda example: example["image"])
+        .map(keras.layers.Rescaling(2 / 255, -1, dtype="float32"))
+        .map(lambda image: (image, {"image": image}))
+    )
+
+
+def interpolate(encoder, decoder, images):
+    """Images on straight lines between the codes of images.
+
+    Args:
+        encoder, decoder: Models of `models.vae`.
+        images: uint8 array of shape `(2 * lines, 64, 64, 3)`: the ends.
+
+    Returns:
+        uint8 array of shape `(lines, 32, 64, 64, 3)`.
+    """
+    codes = encoder.predict(images / 127.5 - 1, verbose=0)["mean"]
+    ends = codes.reshape(-1, 2, 1, codes.shape[-1])
+    parts = np.linspace(0, 1, STEPS)[:, None]
+    latent = (1 - parts) * ends[:, 0] + parts * ends[:, 1]
+    drawn = gan.draw(decoder, latent.reshape(-1, codes.shape[-1]))
+    return drawn.reshape(-1, STEPS, *images.shape[1:])
+
+
+@arguments.command
+def main(argv=None):
+    args = arguments.parse(build_parser(), RECIPES, argv)
+    run = Run(NAME, args, monitor="val_loss")
+
+    shuffled = build_dataset(
+        args,
+        "train",
+        args.batch_size,
+        shuffle_seed=args.seed,
+        passes_done=run.epochs_done,
+    ).take(args.steps_per_epoch or -1)
+    data = {s: build_dataset(args, s, 64) for s in ("train", "test")}
+
+    model = vae.autoencoder(
+        vae.encoder(args.layer, args.latent_size, args.width),
+        vae.decoder(args.layer, args.latent_size, args.width),
+        args.kl_weight,
+    )
+    model.summary(expand_nested=True)
+    model.compile(
+        optimizers.adam(args.learning_rate),
+        {"image": keras.losses.MeanSquaredError()},
+    )
+    run.fit(model, shuffled, args.epochs, validation_data=data["test"])
+
+    best = run.best_model()
+    encoder, decoder = best.get_layer("encoder"), best.get_layer("decoder")
+    real = sort_of_clevr.features("test", SAMPLES)["image"]
+    lines = interpolate(encoder, decoder, real[: 2 * LINES])
+    # Codes of images have a normal distribution.
+    shape = (SAMPLES, args.latent_size)
+    drawn = gan.draw(
+        decoder, np.random.default_rng(args.seed).normal(size=shape)
+    )
+    metrics = {
+        **run.evaluate(best, **data),
+        "jumps": jumps(lines),
+        **coverage(drawn, real),
+    }
+    run.save_figure("lines", plots.plot_lines({args.layer: lines[:SHOWN]}))
+    run.save_figure(
+        "coverage", plots.plot_coverage({"data": real, args.layer: drawn})
+    )
+    if args.export_dir:
+        export(decoder, args, metrics)
+    return run.finish(metrics)
+
+
+def export(decoder, args, metrics):
+    # TensorFlow only, as --export-dir says.
+    from keras_coordconv.serving import export_for_serving
+    from keras_coordconv.serving import with_png
+
+    # In half precision, no two graphs round alike.
+    keras.config.set_dtype_policy("float32")
+    served = vae.decoder(args.layer, args.latent_size, args.width)
+    served.set_weights(decoder.get_weights())
+    exported = export_for_serving(
+        served,
+        args.export_dir,
+        outputs=with_png(gan.serving_outputs),
+        card={"task": NAME, **vars(args), "metrics": metrics},
+    )
+    print(f"exported: {exported}")
+
+
+if __name__ == "__main__":
+    main()
