@@ -29,6 +29,7 @@ setup(
         "importlib_resources",
         "numpy>=2.0",
         "matplotlib>=3.9",
+        "pillow",
         "tqdm",
     ],
     extras_require={
@@ -38,6 +39,7 @@ setup(
             "pytest-xdist>=3.5",
             "hypothesis>=6",
             "dill",
+            "lmdb",
             "pycocotools>=2.0.8",
             # Its digits stand in for MNIST.
             "scikit-learn>=1.5",
@@ -52,5 +54,7 @@ setup(
         # For `model.export(path, format="onnx")` and the tests of exports.
         "onnx": ["onnx", "tf2onnx", "onnxruntime", "openvino"],
         "tensorboard": ["tensorboard"],
+        # LSUN as its authors pack it.
+        "lsun": ["lmdb"],
     },
 )

@@ -300,7 +300,7 @@ def _list_images(folder):
         # Bytes: names need not be UTF-8.
         for entry in sorted(os.scandir(os.fsencode(folder)), key=_name):
             if entry.is_dir() and not entry.name.startswith(b"."):
-                images = list(_images_below(entry.path))
+                images = list(images_below(entry.path))
                 if images:
                     name = entry.name.decode("utf-8", "replace")
                     found.setdefault(name, []).extend(images)
@@ -320,7 +320,7 @@ def _list_images(folder):
     return list(found), np.array(paths, object), labels.astype("int64")
 
 
-def _images_below(folder):
+def images_below(folder):
     """Paths of the images in a folder and its folders, links followed."""
 
     def fail(error):

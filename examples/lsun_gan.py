@@ -1,0 +1,177 @@
+"""LSUN GAN: a DCGAN of bedrooms, with CoordConv or without.
+
+Section 6 of the CoordConv paper (https://arxiv.org/abs/1807.03247). It shows
+samples alone, no number and no setting. Here each convolution of both nets of a
+DCGAN is a CoordConv, or none is.
+
+    python examples/lsun_gan.py --preset paper --data-dir FOLDER
+
+trains the nets with CoordConv; `--layer conv` those without. FOLDER has
+bedroom_train_lmdb.zip, or that file unpacked, or any images.
+
+    python examples/lsun_gan.py --stand-in
+
+tries narrow nets on ten drawn shapes, which need no download.
+"""
+
+import argparse
+import os
+
+# oneDNN's kernels are faster also on processors where TensorFlow leaves them
+# off; it reads this when it is imported.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+import keras
+import numpy as np
+
+from keras_coordconv import plots
+from keras_coordconv.datasets import image_decoding
+from keras_coordconv.datasets import lsun
+from keras_coordconv.datasets import stand_in
+from keras_coordconv.models import gan
+from keras_coordconv.training import adversarial
+from keras_coordconv.training import arguments
+from keras_coordconv.training.run import Run
+
+NAME = "lsun_gan"
+NO_DATA = (
+    "LSUN is not here: {reason}\n"
+    "  1. put bedroom_train_lmdb.zip (43 GB, https://www.yf.io/p/lsun) into a "
+    "FOLDER, or have a FOLDER of other images\n"
+    "  2. python examples/lsun_gan.py --data-dir FOLDER\n"
+    "  3. or try it without: python examples/lsun_gan.py --stand-in"
+)
+RECIPES = {
+    "--preset small": {
+        "latent_size": 100,
+        "width": 0.25,
+        "epochs": 10,
+        "batch_size": 64,
+        "learning_rate": 0.0002,
+        "dtype_policy": "mixed_bfloat16",
+        "limit_examples": 10_000,
+    },
+    "--preset paper": {
+        "latent_size": 100,
+        "width": 1.0,
+        "epochs": 10,
+        "batch_size": 64,
+        "learning_rate": 0.0002,
+        "dtype_policy": "float32",
+        "limit_examples": None,
+    },
+}
+SAMPLES = 64
+
+
+def build_parser():
+    parser = arguments.build_parser(__doc__)
+    data, _ = arguments.add_generator(parser)
+    data.add_argument("--data-dir", help="folder of LSUN or of other images")
+    data.add_argument(
+        "--stand-in",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="train on ten drawn shapes, written to runs/stand_in",
+    )
+    return parser
+
+
+def open_data(args):
+    """The images of the flags."""
+    if args.stand_in:
+        print("Stand-in: ten drawn shapes, not LSUN.")
+        return lsun.open_images(stand_in.write_stand_in("runs/stand_in"))
+    if args.data_dir is None:
+        raise ValueError(NO_DATA.format(reason="no --data-dir"))
+    try:
+        return lsun.open_images(args.data_dir)
+    except ValueError as error:
+        raise ValueError(NO_DATA.format(reason=error)) from error
+
+
+@arguments.command
+def main(argv=None):
+    args = arguments.parse(build_parser(), RECIPES, argv)
+    encoded = open_data(args)
+    run = Run(NAME, args, monitor=None)
+
+    images = (
+        lsun.dataset(
+            encoded,
+            args.batch_size,
+            args.limit_examples,
+            shuffle_seed=args.seed,
+            passes_done=run.epochs_done,
+        )
+        .take(args.steps_per_epoch or -1)
+        .map(keras.layers.Rescaling(2 / 255, -1, dtype="float32"))
+    )
+
+    coordinates = "all" if args.layer == "coordconv" else "none"
+    generator = gan.conv_generator(args.latent_size, args.width, coordinates)
+    discriminator = gan.discriminator(args.width, coordinates)
+    generator.summary()
+    discriminator.summary()
+    train_discriminator = gan.discriminator_trainer(
+        generator, discriminator, build_optimizer(args)
+    )
+    train_generator = gan.generator_trainer(
+        generator, discriminator, build_optimizer(args)
+    )
+    run.track(
+        generator,
+        generator_trainer=train_generator,
+        discriminator_trainer=train_discriminator,
+    )
+
+    # The same ones in every epoch, to see how their images change.
+    shape = (SAMPLES, args.latent_size)
+    latent = np.random.default_rng(args.seed).uniform(-1, 1, shape)
+    for epoch in run.epochs(args.epochs):
+        print(f"Epoch {epoch}/{args.epochs}")
+        random = np.random.default_rng([args.seed, epoch])
+        with image_decoding.plain_errors():
+            logs = adversarial.train_epoch(
+                train_discriminator, train_generator, images, random
+            )
+        run.check_finite(logs)
+        drawn = gan.draw(generator, latent)
+        run.save_figure(f"samples_{epoch:03d}", plots.plot_images(drawn))
+        run.end_epoch(logs)
+
+    losses = {n: x for n, x in run.history[-1].items() if n.endswith("loss")}
+    if args.export_dir:
+        export(run.best_model(), args, losses)
+    return run.finish(losses)
+
+
+def build_optimizer(args):
+    """Adam as DCGAN has it."""
+    return keras.optimizers.Adam(args.learning_rate, beta_1=0.5)
+
+
+def export(model, args, metrics):
+    # TensorFlow only, as --export-dir says.
+    from keras_coordconv.serving import export_for_serving
+    from keras_coordconv.serving import with_png
+
+    # In half precision, no two graphs round alike.
+    keras.config.set_dtype_policy("float32")
+    served = gan.conv_generator(
+        args.latent_size,
+        args.width,
+        "all" if args.layer == "coordconv" else "none",
+    )
+    served.set_weights(model.get_weights())
+    exported = export_for_serving(
+        served,
+        args.export_dir,
+        outputs=with_png(gan.serving_outputs),
+        card={"task": NAME, **vars(args), "metrics": metrics},
+    )
+    print(f"exported: {exported}")
+
+
+if __name__ == "__main__":
+    main()
