@@ -21,13 +21,10 @@ writes it to table.csv.
 import itertools
 import json
 import pathlib
-import subprocess
-import sys
-
-from tqdm import tqdm
 
 from keras_coordconv import files
 from keras_coordconv.training import arguments
+from keras_coordconv.training import sweeps
 
 SUPERVISED = ("coordinate_classification", "coordinate_regression", "rendering")
 TASKS = (*SUPERVISED, "object_detection")
@@ -205,38 +202,12 @@ def point_folder(args, task, settings):
     return pathlib.Path(args.workdir) / task / name
 
 
-def is_done(args, task, settings):
-    return (point_folder(args, task, settings) / "metrics.json").exists()
-
-
-def run_point(folder, task, settings):
-    """Runs a task's script in its folder, or resumes it.
-
-    Returns:
-        Tuple of the exit status and the path of what it printed.
-    """
-    script = pathlib.Path(__file__).with_name(f"{task}.py")
-    flags = [f"--{name}={value}" for name, value in settings.items()]
-    if (folder / "args.json").exists():
-        flags.append("--resume")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    log = folder.with_name(f"{folder.name}.log")
-    with log.open("w") as output:
-        process = subprocess.run(
-            [sys.executable, script, f"--workdir={folder}", *flags],
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
-    return process.returncode, log
-
-
 def write_table(args, points):
     """Prints and writes the results of the points that are done."""
     rows = []
     for task, settings in points:
-        if is_done(args, task, settings):
-            folder = point_folder(args, task, settings)
+        folder = point_folder(args, task, settings)
+        if sweeps.is_done(folder):
             results = json.loads((folder / "metrics.json").read_text())
             rows.append({"task": task, **settings, **results})
     if not rows:
@@ -271,29 +242,23 @@ def main(argv=None):
             f"Received: {args.task} --grid {args.grid}, which is for "
             f"{', '.join(GRIDS[args.grid])}."
         )
-    failed = []
     arguments.say_on_interrupt(
         "Interrupted. To go on, start the same command again."
     )
+    failed = []
     if not args.table:
-        todo = [
-            (task, settings)
-            for task, settings in points
-            if not is_done(args, task, settings)
-        ]
-        print(f"{len(points)} points, {len(points) - len(todo)} of them done")
-        # tqdm shows the time left.
-        for task, settings in tqdm(todo, unit="point"):
-            folder = point_folder(args, task, settings)
-            status, log = run_point(folder, task, settings)
-            if status:
-                failed.append(log)
-    rows = write_table(args, points)
-    if failed:
-        raise ValueError(
-            f"All points must end well. Received: {len(failed)} that did not, "
-            f"the first of them {failed[0]}. Start the sweep again to continue."
+        failed = sweeps.run_points(
+            [
+                (
+                    pathlib.Path(__file__).with_name(f"{task}.py"),
+                    point_folder(args, task, settings),
+                    settings,
+                )
+                for task, settings in points
+            ]
         )
+    rows = write_table(args, points)
+    sweeps.check_all_ended(failed)
     return rows
 
 

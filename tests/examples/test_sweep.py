@@ -9,6 +9,7 @@ import pytest
 import sweep
 
 from keras_coordconv.training import arguments
+from keras_coordconv.training import sweeps
 
 pytestmark = pytest.mark.tensorflow_backend
 
@@ -42,7 +43,7 @@ def test_interrupted_and_continued(scripts):
 
 
 def test_other_points_go_on_where_one_fails(scripts, monkeypatch, capsys):
-    def run_point(folder, task, settings):
+    def run_point(script, folder, settings):
         if settings["layer"] == "coordconv":
             return 1, folder.with_suffix(".log")
         folder.mkdir(parents=True)
@@ -50,7 +51,7 @@ def test_other_points_go_on_where_one_fails(scripts, monkeypatch, capsys):
         (folder / "metrics.json").write_text(metrics)
         return 0, None
 
-    monkeypatch.setattr(sweep, "run_point", run_point)
+    monkeypatch.setattr(sweeps, "run_point", run_point)
     with pytest.raises(SystemExit, match="2"):
         sweep.main(SMALL)
     (row,) = read_table()

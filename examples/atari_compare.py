@@ -1,0 +1,173 @@
+"""Figure 8 of the CoordConv paper: Atari games with and without CoordConv.
+
+    python examples/atari_compare.py --games Seaquest Qbert --seeds 0 1 2
+
+runs atari_a2c.py on each game with both layers and these seeds, one run after
+another, each in a folder of its own below --workdir. A comparison that was
+interrupted continues where it was when it is started again.
+
+It draws, from the runs that are done,
+
+    returns.png          a panel a game: the mean return of the last 100 games
+                         in training, mean over the seeds, with their range
+    test_scores.png      the test games' human-normalized scores of all games
+                         and seeds: interquartile mean, with an interval of
+                         95 % by the stratified bootstrap
+
+and writes table.csv. The paper does not say which nine games it took: the
+default ones are a choice of this project.
+"""
+
+import itertools
+import pathlib
+
+import numpy as np
+
+from keras_coordconv import files
+from keras_coordconv import game_scores
+from keras_coordconv import plots
+from keras_coordconv.models import actor_critic
+from keras_coordconv.training import arguments
+from keras_coordconv.training import history
+from keras_coordconv.training import sweeps
+
+
+def build_parser():
+    parser = arguments.Parser(__doc__)
+    parser.add_argument(
+        "--games",
+        nargs="+",
+        default=list(game_scores.RANDOM_AND_HUMAN),
+        help="default: %(default)s",
+    )
+    parser.add_argument(
+        "--layers",
+        nargs="+",
+        choices=actor_critic.LAYERS,
+        default=list(actor_critic.LAYERS),
+        help="default: %(default)s",
+    )
+    parser.add_argument(
+        "--seeds", nargs="+", type=int, default=[0, 1, 2], help="default: 0 1 2"
+    )
+    for flag in ("--epochs", "--steps-per-epoch", "--test-games"):
+        parser.add_argument(
+            flag,
+            type=arguments.positive_integer,
+            help="of each run (default: that of atari_a2c.py)",
+        )
+    parser.add_argument(
+        "--workdir",
+        default="runs/atari_compare",
+        help="folder of the runs' folders (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--draw", action="store_true", help="run nothing, draw what is done"
+    )
+    return parser
+
+
+def list_runs(args):
+    """Settings of all runs, dictionaries by flag."""
+    given = {
+        flag: value
+        for flag, value in (
+            ("epochs", args.epochs),
+            ("steps-per-epoch", args.steps_per_epoch),
+            ("test-games", args.test_games),
+        )
+        if value
+    }
+    # All games with one seed come before the next seed.
+    return [
+        {"game": game, "layer": layer, "seed": seed, **given}
+        for seed, game, layer in itertools.product(
+            args.seeds, args.games, args.layers
+        )
+    ]
+
+
+@arguments.command
+def main(argv=None):
+    args = build_parser().parse_args(argv)
+    workdir = pathlib.Path(args.workdir)
+    script = pathlib.Path(__file__).with_name("atari_a2c.py")
+    points = [
+        (
+            script,
+            workdir / "_".join(f"{k}={v}" for k, v in settings.items()),
+            settings,
+        )
+        for settings in list_runs(args)
+    ]
+    arguments.say_on_interrupt(
+        "Interrupted. To go on, start the same command again."
+    )
+    failed = [] if args.draw else sweeps.run_points(points)
+    runs = [
+        history.read_run(folder)
+        for _, folder, _ in points
+        if sweeps.is_done(folder)
+    ]
+    if runs:
+        write_results(workdir, runs)
+    sweeps.check_all_ended(failed)
+    return runs
+
+
+def write_results(workdir, runs):
+    rows = [
+        {name: run["args"][name] for name in ("game", "layer", "seed")}
+        | run["metrics"]
+        for run in runs
+    ]
+    files.write_table(workdir / "table.csv", rows)
+    files.write_figure(workdir / "returns.png", plots.plot_returns(runs))
+    written = ["table.csv", "returns.png"]
+    intervals = {}
+    for layer in actor_critic.LAYERS:
+        scores = normalized_scores(rows, layer)
+        if scores:
+            mean = game_scores.interquartile_mean(np.concatenate(scores))
+            interval = game_scores.bootstrap_interval(scores)
+            intervals[layer] = (mean, *interval)
+    if intervals:
+        figure = plots.plot_intervals(
+            intervals, "interquartile mean of human-normalized scores"
+        )
+        files.write_figure(workdir / "test_scores.png", figure)
+        written.append("test_scores.png")
+    for row in rows:
+        print(
+            f"{row['game']:15s} {row['layer']:10s} seed {row['seed']} "
+            f"test return {row['test_return']:8.1f} after {row['frames']} "
+            f"frames, {row['frames_per_second']:.0f} frames/s"
+        )
+    for layer, (mean, low, high) in intervals.items():
+        print(
+            f"all games       {layer:10s} interquartile mean {mean:.4f}, "
+            f"95 % interval {low:.4f} to {high:.4f}"
+        )
+    for name in written:
+        print(f"written: {workdir / name}")
+
+
+def normalized_scores(rows, layer):
+    """Human-normalized test returns of a layer: a list of them for each game.
+
+    Games of which no human score is known are left out.
+    """
+    by_game = {}
+    for row in rows:
+        if row["layer"] == layer and row["game"] in (
+            game_scores.RANDOM_AND_HUMAN
+        ):
+            score = game_scores.human_normalized(
+                row["game"], row["test_return"]
+            )
+            by_game.setdefault(row["game"], []).append(score)
+    return list(by_game.values())
+
+
+if __name__ == "__main__":
+    main()
