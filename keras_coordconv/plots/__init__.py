@@ -14,11 +14,13 @@ from keras_coordconv.plots.supervised_tasks import plot_not_so_clevr
 from keras_coordconv.plots.supervised_tasks import plot_rendered
 from keras_coordconv.plots.supervised_tasks import plot_summed_predictions
 from keras_coordconv.plots.supervised_tasks import sum_images
+from keras_coordconv.plots.tiles import plot_classes
 from keras_coordconv.plots.units import plot_units
 
 __all__ = [
     "plot_benchmark",
     "plot_by_place",
+    "plot_classes",
     "plot_coverage",
     "plot_detections",
     "plot_images",

@@ -1,0 +1,44 @@
+import pathlib
+
+import numpy as np
+import pytest
+
+from keras_coordconv.models import tiles as models
+
+pytestmark = pytest.mark.tensorflow_backend
+SMALL = ("--limit-examples", "24", "--epochs", "2")
+
+
+def test_tiles_are_the_whole_with_the_coordinates_of_the_world(scripts):
+    import tiles
+
+    for frame, seamless in (("world", True), ("tensor", False)):
+        metrics = tiles.main([*SMALL, "--frame", frame, "--workdir", frame])
+        assert (metrics["tiles_largest_difference"] < 1e-4) == seamless
+        for place in ("whole", "tiles"):
+            assert 0 <= metrics[f"{place}_accuracy"] <= 1
+        figure = pathlib.Path(frame, "figures/classes.png").read_bytes()
+        assert figure.startswith(b"\x89PNG")
+
+
+def test_killed_and_resumed(scripts):
+    flags = ("--limit-examples", 24, "--epochs", 4)
+    process = scripts.start("tiles", *flags, "--workdir", "run")
+    scripts.kill("run/checkpoint-2", process)
+    scripts.run("tiles", "--resume", "--workdir", "run")
+    scripts.run("tiles", *flags, "--workdir", "whole")
+    assert scripts.read_history("run") == scripts.read_history("whole")
+
+
+def test_what_the_segmenter_sees():
+    model = models.place_segmenter()
+    image = np.zeros((1, 12, 14, 1))
+    ranges = np.array([[[0.0, 1.0], [0, 1]]])
+    logits = model.predict({"image": image, "ranges": ranges}, verbose=0)
+    assert logits.shape == (1, 8, 10, 3)
+    image[0, 6, 7] = 1
+    changed = model.predict({"image": image, "ranges": ranges}, verbose=0)
+    # Within two pixels: (6, 7) is the output (4, 5).
+    rows, columns = np.nonzero(abs(changed - logits).max(axis=(0, 3)) > 1e-6)
+    assert rows.min() >= 2 and rows.max() <= 6
+    assert columns.min() >= 3 and columns.max() <= 7
