@@ -1,0 +1,247 @@
+"""Benchmark: frames a second of A2C, and where its time goes.
+
+    pip install '.[atari]' torch stable-baselines3
+    python examples/benchmark_atari.py --game Seaquest
+
+trains the same net with the same settings in the same environments with this
+project, with a convolution and with CoordConv, and with stable-baselines3 on
+PyTorch. They take turns, so that what else the machine does hits all alike.
+Reported are medians, and the median of the ratios to stable-baselines3 in the
+same turn. Without that package, this project alone is measured.
+"""
+
+import os
+
+# oneDNN's kernels are faster also on processors where TensorFlow leaves them
+# off; it reads this when it is imported.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+import importlib.util
+import pathlib
+import time
+
+import numpy as np
+
+from keras_coordconv import files
+from keras_coordconv.models import actor_critic
+from keras_coordconv.training import a2c
+from keras_coordconv.training import arguments
+from keras_coordconv.training.environments import make_environments
+from keras_coordconv.training.optimizers import RMSpropFromOnes
+
+BASELINE = "stable-baselines3"
+LEARNING_RATE = 0.0007
+ENVIRONMENTS = 16
+ROLLOUT_STEPS = 5
+
+
+class Stopwatch:
+    """Measures how long an object's methods take.
+
+    Args:
+        watched: Object whose methods are called through this one.
+    """
+
+    def __init__(self, watched):
+        self._watched = watched
+        self.seconds = {}
+
+    def __getattr__(self, name):
+        attribute = getattr(self._watched, name)
+        if not callable(attribute):
+            return attribute
+
+        def timed(*arguments, **options):
+            start = time.perf_counter()
+            result = attribute(*arguments, **options)
+            spent = time.perf_counter() - start
+            self.seconds[name] = self.seconds.get(name, 0) + spent
+            return result
+
+        return timed
+
+
+class Ours:
+    """A2C of this project.
+
+    Args:
+        game: String.
+        layer: String, `"conv"` or `"coordconv"`.
+    """
+
+    def __init__(self, game, layer):
+        self.environments = Stopwatch(make_environments(game, ENVIRONMENTS))
+        model = actor_critic.image_actor_critic(
+            self.environments.action_count,
+            self.environments.observation_shape,
+            layer,
+        )
+        model.compile(
+            RMSpropFromOnes(
+                LEARNING_RATE, rho=0.99, epsilon=1e-5, global_clipnorm=0.5
+            ),
+            {"policy": a2c.PolicyLoss(), "value": "mse"},
+            loss_weights={"policy": 1.0, "value": 0.5},
+            metrics={"policy": a2c.entropy},
+        )
+        self.model = Stopwatch(model)
+        self.rollouts = a2c.Rollouts(self.environments, ROLLOUT_STEPS)
+        self.rollouts.reset(seed=0)
+
+    def train(self, batches):
+        self.environments.seconds.clear()
+        self.model.seconds.clear()
+        for _ in range(batches):
+            batch = self.rollouts.collect(self.model)
+            self.model.train_on_batch(*batch, return_dict=True)
+
+    def parts(self):
+        """Seconds of the last `train` in each part of it."""
+        return {
+            "environments": self.environments.seconds["step"],
+            "policy": self.model.seconds["predict_on_batch"],
+            "update": self.model.seconds["train_on_batch"],
+        }
+
+
+class StableBaselines3:
+    """A2C of stable-baselines3, in environments of this project."""
+
+    def __init__(self, game):
+        import gymnasium
+        from stable_baselines3 import A2C
+        from stable_baselines3.common.sb2_compat.rmsprop_tf_like import (
+            RMSpropTFLike,
+        )
+        from stable_baselines3.common.vec_env import VecEnv
+
+        class VectorEnvironment(VecEnv):
+            def __init__(self, environments):
+                self.environments = environments
+                super().__init__(
+                    environments.count,
+                    gymnasium.spaces.Box(
+                        0, 255, environments.observation_shape, np.uint8
+                    ),
+                    gymnasium.spaces.Discrete(environments.action_count),
+                )
+
+            def reset(self):
+                return self.environments.reset(seed=0)
+
+            def step_async(self, actions):
+                self.played = self.environments.step(actions)
+
+            def step_wait(self):
+                played = self.played
+                ends = played.terminated | played.truncated
+                nothing = [{} for _ in ends]
+                return played.observations, played.rewards, ends, nothing
+
+            def get_attr(self, attr_name, indices=None):
+                return [None] * self.num_envs
+
+            def set_attr(self, attr_name, value, indices=None):
+                raise NotImplementedError
+
+            def env_method(self, method_name, *arguments, **options):
+                raise NotImplementedError
+
+            def env_is_wrapped(self, wrapper_class, indices=None):
+                return [False] * self.num_envs
+
+            def close(self):
+                pass
+
+        self.learner = A2C(
+            "CnnPolicy",
+            VectorEnvironment(make_environments(game, ENVIRONMENTS)),
+            learning_rate=LEARNING_RATE,
+            n_steps=ROLLOUT_STEPS,
+            ent_coef=0.01,
+            seed=0,
+            device="cpu",
+            policy_kwargs={
+                "optimizer_class": RMSpropTFLike,
+                "optimizer_kwargs": {"alpha": 0.99, "eps": 1e-5},
+            },
+        )
+
+    def train(self, batches):
+        self.learner.learn(
+            batches * ENVIRONMENTS * ROLLOUT_STEPS,
+            log_interval=10**9,
+            reset_num_timesteps=False,  # Else it begins new games.
+        )
+
+
+def build_parser():
+    parser = arguments.Parser(__doc__)
+    parser.add_argument(
+        "--game", default="Seaquest", help="of Atari (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--batches",
+        type=arguments.positive_integer,
+        default=50,
+        help=f"of {ENVIRONMENTS * ROLLOUT_STEPS} steps, trained in a turn "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--turns",
+        type=arguments.positive_integer,
+        default=9,
+        help="how often each is measured (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--output",
+        default="runs/benchmark_atari",
+        help="folder for results.json (default: %(default)s)",
+    )
+    return parser
+
+
+@arguments.command
+def main(argv=None):
+    args = build_parser().parse_args(argv)
+    learners = {layer: Ours(args.game, layer) for layer in actor_critic.LAYERS}
+    if importlib.util.find_spec("stable_baselines3"):
+        learners[BASELINE] = StableBaselines3(args.game)
+    for learner in learners.values():
+        learner.train(2)  # The first calls compile and allocate.
+    seconds = {name: [] for name in learners}
+    parts = {layer: [] for layer in actor_critic.LAYERS}
+    for _ in range(args.turns):
+        for name, learner in learners.items():
+            start = time.perf_counter()
+            learner.train(args.batches)
+            seconds[name].append(time.perf_counter() - start)
+            if name in parts:
+                parts[name].append(learner.parts())
+    frames = args.batches * ENVIRONMENTS * ROLLOUT_STEPS * 4
+    results = []
+    for name, times in seconds.items():
+        row = {"learner": name, "frames_per_second": frames / np.median(times)}
+        if BASELINE in seconds:
+            ratios = np.array(seconds[BASELINE]) / times
+            row["ratio"] = float(np.median(ratios))
+        for part in parts[name][0] if name in parts else ():
+            shares = [
+                turn[part] / whole
+                for turn, whole in zip(parts[name], times, strict=True)
+            ]
+            row[f"{part}_share"] = float(np.median(shares))
+        results.append(row)
+        print(", ".join(f"{key} {_shown(x)}" for key, x in row.items()))
+    path = pathlib.Path(args.output, "results.json")
+    files.write_json(path, results)
+    print(f"written: {path}")
+    return results
+
+
+def _shown(value):
+    return value if isinstance(value, str) else f"{value:.4g}"
+
+
+if __name__ == "__main__":
+    main()
