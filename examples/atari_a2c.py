@@ -192,7 +192,7 @@ def main(argv=None):
     if args.layer != "dense":
         write_animation(run, environments, first_game)
     if args.export_dir:
-        export(best, args, metrics)
+        export(best, args, run.card(metrics))
     return run.finish(metrics)
 
 
@@ -266,7 +266,7 @@ def write_animation(run, environments, game):
         )
 
 
-def export(model, args, metrics):
+def export(model, args, card):
     # TensorFlow only, as --export-dir says.
     from keras_coordconv.serving import export_for_serving
 
@@ -274,7 +274,7 @@ def export(model, args, metrics):
         model,
         args.export_dir,
         outputs=actor_critic.serving_outputs,
-        card={"task": NAME, **vars(args), "metrics": metrics},
+        card=card,
     )
     print(f"exported: {exported}")
 

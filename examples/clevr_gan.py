@@ -1,6 +1,6 @@
 """Sort-of-Clevr GAN: images of a red and a blue object.
 
-Section 6 of the CoordConv paper (https://arxiv.org/abs/1807.03247). Its claim:
+Section 5 of the CoordConv paper (https://arxiv.org/abs/1807.03247). Its claim:
 with CoordConv, a GAN covers more of the places where the objects may be.
 
     python examples/clevr_gan.py
@@ -147,11 +147,11 @@ def main(argv=None):
         "coverage", plots.plot_coverage({"data": real, args.layer: drawn})
     )
     if args.export_dir:
-        export(best, args, metrics)
+        export(best, args, run.card(metrics))
     return run.finish(metrics)
 
 
-def export(model, args, metrics):
+def export(model, args, card):
     # TensorFlow only, as --export-dir says.
     from keras_coordconv.serving import export_for_serving
     from keras_coordconv.serving import with_png
@@ -164,7 +164,7 @@ def export(model, args, metrics):
         served,
         args.export_dir,
         outputs=with_png(gan.serving_outputs),
-        card={"task": NAME, **vars(args), "metrics": metrics},
+        card=card,
     )
     print(f"exported: {exported}")
 

@@ -1,6 +1,6 @@
 """Sort-of-Clevr VAE: smooth ways from one image to another one.
 
-Section 6 of the CoordConv paper (https://arxiv.org/abs/1807.03247). Its claim:
+Section 5 of the CoordConv paper (https://arxiv.org/abs/1807.03247). Its claim:
 between the codes of two images, a VAE with CoordConv moves the objects, where
 one without lets them fade and appear. The paper prints no number and no
 architecture; this one has the nets of the GAN.
@@ -143,11 +143,11 @@ def main(argv=None):
         "coverage", plots.plot_coverage({"data": real, args.layer: drawn})
     )
     if args.export_dir:
-        export(decoder, args, metrics)
+        export(decoder, args, run.card(metrics))
     return run.finish(metrics)
 
 
-def export(decoder, args, metrics):
+def export(decoder, args, card):
     # TensorFlow only, as --export-dir says.
     from keras_coordconv.serving import export_for_serving
     from keras_coordconv.serving import with_png
@@ -160,7 +160,7 @@ def export(decoder, args, metrics):
         served,
         args.export_dir,
         outputs=with_png(gan.serving_outputs),
-        card={"task": NAME, **vars(args), "metrics": metrics},
+        card=card,
     )
     print(f"exported: {exported}")
 

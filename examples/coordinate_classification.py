@@ -142,7 +142,7 @@ def main(argv=None):
     for name, figure in draw_figures(best, args, data).items():
         run.save_figure(name, figure)
     if args.export_dir:
-        export(best, args, metrics)
+        export(best, args, run.card(metrics))
     return run.finish(metrics)
 
 
@@ -165,7 +165,7 @@ def draw_figures(model, args, data):
     }
 
 
-def export(model, args, metrics):
+def export(model, args, card):
     # TensorFlow only, as --export-dir says.
     from keras_coordconv.serving import export_for_serving
 
@@ -173,7 +173,7 @@ def export(model, args, metrics):
         model,
         args.export_dir,
         outputs=coordinate_classification.serving_outputs,
-        card={"task": NAME, **vars(args), "metrics": metrics},
+        card=card,
     )
     print(f"exported: {exported}")
 

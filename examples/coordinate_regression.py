@@ -128,7 +128,7 @@ def main(argv=None):
     for name, figure in draw_figures(best, args, data).items():
         run.save_figure(name, figure)
     if args.export_dir:
-        export(best, args, metrics)
+        export(best, args, run.card(metrics))
     return run.finish(metrics)
 
 
@@ -145,7 +145,7 @@ def draw_figures(model, args, data):
     }
 
 
-def export(model, args, metrics):
+def export(model, args, card):
     """Image files are the default; the signature `tensor` takes arrays."""
     # TensorFlow only, as --export-dir says.
     from keras_coordconv.serving import encoded_image_signature
@@ -159,7 +159,7 @@ def export(model, args, metrics):
                 model, coordinate_regression.preprocess_for_serving
             )
         },
-        card={"task": NAME, **vars(args), "metrics": metrics},
+        card=card,
     )
     print(f"exported: {exported}")
 

@@ -257,11 +257,11 @@ def main(argv=None):
         undecodable = imagenet.count_undecodable(source, "validation")
         metrics["validation_undecodable_images"] = undecodable
         if args.export_dir:
-            export(best, args, source.labels, metrics)
+            export(best, args, source.labels, run.card(metrics))
     return run.finish(metrics)
 
 
-def export(model, args, labels, metrics):
+def export(model, args, labels, card):
     """Writes a SavedModel that takes JPEG files and names what they show."""
     # TensorFlow only, as --export-dir says.
     from keras_coordconv.serving import encoded_image_signature
@@ -280,7 +280,7 @@ def export(model, args, labels, metrics):
             )
         },
         labels=labels,
-        card={"task": NAME, **vars(args), "metrics": metrics},
+        card=card,
     )
     print(f"exported: {exported}")
 

@@ -1,6 +1,6 @@
 """LSUN GAN: a DCGAN of bedrooms, with CoordConv or without.
 
-Section 6 of the CoordConv paper (https://arxiv.org/abs/1807.03247). It shows
+Section 5 of the CoordConv paper (https://arxiv.org/abs/1807.03247). It shows
 samples alone, no number and no setting. Here each convolution of both nets of a
 DCGAN is a CoordConv, or none is.
 
@@ -142,7 +142,7 @@ def main(argv=None):
 
     losses = {n: x for n, x in run.history[-1].items() if n.endswith("loss")}
     if args.export_dir:
-        export(run.best_model(), args, losses)
+        export(run.best_model(), args, run.card(losses))
     return run.finish(losses)
 
 
@@ -151,7 +151,7 @@ def build_optimizer(args):
     return keras.optimizers.Adam(args.learning_rate, beta_1=0.5)
 
 
-def export(model, args, metrics):
+def export(model, args, card):
     # TensorFlow only, as --export-dir says.
     from keras_coordconv.serving import export_for_serving
     from keras_coordconv.serving import with_png
@@ -168,7 +168,7 @@ def export(model, args, metrics):
         served,
         args.export_dir,
         outputs=with_png(gan.serving_outputs),
-        card={"task": NAME, **vars(args), "metrics": metrics},
+        card=card,
     )
     print(f"exported: {exported}")
 

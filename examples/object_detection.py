@@ -239,7 +239,7 @@ def main(argv=None):
         metrics |= {f"{subset}_{name}": x for name, x in scores.items()}
     run.save_figure("detections", draw_detections(detector, **examples["test"]))
     if args.export_dir:
-        export(detector, args, metrics)
+        export(detector, args, run.card(metrics))
     return run.finish(metrics)
 
 
@@ -259,7 +259,7 @@ def draw_detections(detector, image, boxes):
     return plots.plot_detections(image, boxes, found["boxes"], found["scores"])
 
 
-def export(detector, args, metrics):
+def export(detector, args, card):
     # TensorFlow only, as --export-dir says.
     from keras_coordconv.serving import encoded_image_signature
     from keras_coordconv.serving import export_for_serving
@@ -272,7 +272,7 @@ def export(detector, args, metrics):
                 detector, lambda image: image / 255
             )
         },
-        card={"task": NAME, **vars(args), "metrics": metrics},
+        card=card,
     )
     print(f"exported: {exported}")
 

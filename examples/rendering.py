@@ -185,7 +185,7 @@ def main(argv=None):
     for name, figure in draw_figures(best, args, data).items():
         run.save_figure(name, figure)
     if args.export_dir:
-        export(best, args, metrics)
+        export(best, args, run.card(metrics))
     return run.finish(metrics)
 
 
@@ -208,7 +208,7 @@ def draw_figures(model, args, data):
     }
 
 
-def export(model, args, metrics):
+def export(model, args, card):
     # TensorFlow only, as --export-dir says.
     from keras_coordconv.serving import export_for_serving
 
@@ -216,7 +216,7 @@ def export(model, args, metrics):
         model,
         args.export_dir,
         outputs=rendering.serving_outputs,
-        card={"task": NAME, **vars(args), "metrics": metrics},
+        card=card,
     )
     print(f"exported: {exported}")
 

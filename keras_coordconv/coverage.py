@@ -1,4 +1,4 @@
-"""How much of the data a generator of Sort-of-Clevr covers, Section 6.
+"""How much of the data a generator of Sort-of-Clevr covers, Section 5.
 
 The red and the blue object are found in the images; what is compared is where
 they are. A generator of noise has a high entropy, too: precision and recall say

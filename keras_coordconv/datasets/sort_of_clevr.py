@@ -1,6 +1,6 @@
 """Sort-of-Clevr with two objects: a red and a blue shape on a white canvas.
 
-The data of the paper's generative models (Section 6). Each object is a square
+The data of the paper's generative models (Section 5). Each object is a square
 or a circle, at a random place, not too near the other one. The data set is
 generated; nothing is downloaded.
 """

@@ -1,4 +1,4 @@
-"""Generative adversarial networks of 64x64 images, Section 6.
+"""Generative adversarial networks of 64x64 images, Section 5.
 
 Generators go from `latent`, of shape `(batch, latent_size)`, to an `image` in
 [-1, 1], of shape `(batch, 64, 64, 3)`; discriminators from such an image to the

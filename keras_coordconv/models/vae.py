@@ -1,4 +1,4 @@
-"""Variational autoencoder of 64x64 images, Section 6.
+"""Variational autoencoder of 64x64 images, Section 5.
 
 The paper does not say what its net was. This one has the encoder and the
 decoder of its GAN's discriminator and generator, with coordinates or without.

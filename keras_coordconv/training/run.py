@@ -64,6 +64,7 @@ class Run:
     """
 
     def __init__(self, name, args, monitor="loss", mode="min", devices=None):
+        self.name = name
         self.args = args
         self.monitor = monitor
         self.mode = mode
@@ -254,6 +255,19 @@ class Run:
     def save_figure(self, name, figure):
         """Writes a `matplotlib` figure to `figures/<name>.png`."""
         files.write_figure(self._output / "figures" / f"{name}.png", figure)
+
+    def card(self, metrics):
+        """What there is to say of a model that the run has trained.
+
+        Args:
+            metrics: Dictionary of numbers by name.
+
+        Returns:
+            Dictionary of the `task`, the flags that change the training, and
+            the `metrics`.
+        """
+        flags = history.training_flags(vars(self.args))
+        return {"task": self.name, **flags, "metrics": metrics}
 
     def finish(self, metrics):
         """Writes the result, prints it and the paths of what was written.

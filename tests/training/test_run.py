@@ -159,6 +159,17 @@ def test_random_numbers_depend_on_seed_and_epoch(tmp_path):
         assert not set(others) & set(first[2])
 
 
+def test_card_has_what_changes_the_training(tmp_path):
+    run = Run("toy", flags(tmp_path, width=2))
+    assert run.card({"loss": 0.5}) == {
+        "task": "toy",
+        "seed": 0,
+        "dtype_policy": "float32",
+        "width": 2,
+        "metrics": {"loss": 0.5},
+    }
+
+
 def test_folder_with_a_run_is_not_overwritten(tmp_path):
     train(Run("toy", flags(tmp_path)), epochs=1)
     with pytest.raises(ValueError, match=r"one run.*Received.*--resume"):
