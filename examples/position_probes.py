@@ -69,7 +69,7 @@ BATCH_SIZE = 16
 
 
 def build_parser():
-    parser = arguments.build_parser(__doc__)
+    parser = arguments.build_parser(__doc__, exports=False)
     group = parser.add_argument_group("data and training")
     group.add_argument(
         "--probe",
@@ -199,7 +199,11 @@ def main(argv=None):
                 shuffle_seed=args.seed,
                 passes_done=epoch - 1,
             ).map(lambda batch: (batch["image"], batch["target"]))
-            trained = model.fit(shuffled, shuffle=False, verbose=0)
+            trained = model.fit(
+                shuffled.take(args.steps_per_epoch or -1),
+                shuffle=False,
+                verbose=0,
+            )
             logs[f"{model.name}_loss"] = trained.history["loss"][0]
         run.end_epoch(logs)
         losses = ", ".join(f"{name} {loss:.4g}" for name, loss in logs.items())

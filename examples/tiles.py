@@ -41,7 +41,7 @@ FRAME = [[-1.0, 1.0], [-1.0, 1.0]]
 
 
 def build_parser():
-    parser = arguments.build_parser(__doc__)
+    parser = arguments.build_parser(__doc__, exports=False)
     group = parser.add_argument_group("data and training")
     group.add_argument(
         "--frame",

@@ -47,11 +47,12 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"error: {message}\n")
 
 
-def build_parser(description):
+def build_parser(description, exports=True):
     """Parser with the flags that mean the same in every training script.
 
     Args:
         description: String, the script's docstring.
+        exports: Boolean, whether the script can export what it trains.
 
     Returns:
         A `Parser`, to which the script adds its own flags.
@@ -72,12 +73,15 @@ def build_parser(description):
     )
     for name, kind, text in (
         ("--workdir", str, "folder of the run (default: a new one in runs/)"),
-        ("--export-dir", str, "also export a SavedModel below this folder"),
         ("--tensorboard", str, "folder to which TensorBoard's logs go"),
         ("--limit-examples", positive_integer, "examples of each set, at most"),
         ("--steps-per-epoch", positive_integer, "batches an epoch, at most"),
     ):
         run.add_argument(name, type=kind, help=text)
+    if exports:
+        run.add_argument(
+            "--export-dir", help="also export a SavedModel below this folder"
+        )
     run.add_argument(
         "--resume",
         action="store_true",
@@ -380,7 +384,7 @@ def _check_outputs(args):
             "--tensorboard needs the package tensorboard. Received: "
             f"--tensorboard {args['tensorboard']}. `pip install tensorboard`."
         )
-    if not args["export_dir"]:
+    if not args.get("export_dir"):
         return
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
