@@ -88,6 +88,9 @@ def runs_without_xla(setting):
             setting.channels_first or "dilation_rate" in setting.arguments
         )
     if setting.is_depthwise:
+        if setting.is_bfloat16 and setting.gap > 1:
+            # TensorFlow leaves a part of the outputs undefined.
+            return False
         # oneDNN takes a depthwise convolution of one channel, 1x1, for a plain
         # one that it has seen before, and fails.
         return not (
