@@ -26,6 +26,7 @@ from keras_coordconv.coverage import jumps
 from keras_coordconv.datasets import sort_of_clevr
 from keras_coordconv.models import gan
 from keras_coordconv.models import vae
+from keras_coordconv.rebuilding import in_float32
 from keras_coordconv.training import arguments
 from keras_coordconv.training import optimizers
 from keras_coordconv.training.run import Run
@@ -152,12 +153,8 @@ def export(decoder, args, card):
     from keras_coordconv.serving import export_for_serving
     from keras_coordconv.serving import with_png
 
-    # In half precision, no two graphs round alike.
-    keras.config.set_dtype_policy("float32")
-    served = vae.decoder(args.layer, args.latent_size, args.width)
-    served.set_weights(decoder.get_weights())
     exported = export_for_serving(
-        served,
+        in_float32(decoder),
         args.export_dir,
         outputs=with_png(gan.serving_outputs),
         card=card,

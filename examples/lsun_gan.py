@@ -29,6 +29,7 @@ from keras_coordconv.datasets import image_decoding
 from keras_coordconv.datasets import lsun
 from keras_coordconv.datasets import stand_in
 from keras_coordconv.models import gan
+from keras_coordconv.rebuilding import in_float32
 from keras_coordconv.training import adversarial
 from keras_coordconv.training import arguments
 from keras_coordconv.training.run import Run
@@ -156,16 +157,8 @@ def export(model, args, card):
     from keras_coordconv.serving import export_for_serving
     from keras_coordconv.serving import with_png
 
-    # In half precision, no two graphs round alike.
-    keras.config.set_dtype_policy("float32")
-    served = gan.conv_generator(
-        args.latent_size,
-        args.width,
-        "all" if args.layer == "coordconv" else "none",
-    )
-    served.set_weights(model.get_weights())
     exported = export_for_serving(
-        served,
+        in_float32(model),
         args.export_dir,
         outputs=with_png(gan.serving_outputs),
         card=card,

@@ -96,12 +96,7 @@ def places(text):
 def build_parser():
     parser = arguments.build_parser(__doc__)
     model = parser.add_argument_group("data and model")
-    model.add_argument(
-        "--layer",
-        choices=("coordconv", "conv"),
-        default="coordconv",
-        help="which net to train (default: %(default)s)",
-    )
+    arguments.add_layer(model)
     model.add_argument(
         "--recipe",
         choices=("paper", "modern"),

@@ -188,22 +188,23 @@ def main(argv=None):
             ),
             LOSSES[args.probe],
         )
+    shuffled = {
+        model.name: passes.batches(
+            examples[model.name, "train"],
+            BATCH_SIZE,
+            shuffle_seed=args.seed,
+            passes_done=run.epochs_done,
+        )
+        .map(lambda batch: (batch["image"], batch["target"]))
+        .take(args.steps_per_epoch or -1)
+        for model in models
+    }
     first, *others = models
     run.track(first, **{model.name: model for model in others})
     for epoch in run.epochs(args.epochs):
         logs = {}
         for model in models:
-            shuffled = passes.batches(
-                examples[model.name, "train"],
-                BATCH_SIZE,
-                shuffle_seed=args.seed,
-                passes_done=epoch - 1,
-            ).map(lambda batch: (batch["image"], batch["target"]))
-            trained = model.fit(
-                shuffled.take(args.steps_per_epoch or -1),
-                shuffle=False,
-                verbose=0,
-            )
+            trained = model.fit(shuffled[model.name], shuffle=False, verbose=0)
             logs[f"{model.name}_loss"] = trained.history["loss"][0]
         run.end_epoch(logs)
         losses = ", ".join(f"{name} {loss:.4g}" for name, loss in logs.items())

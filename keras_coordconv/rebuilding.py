@@ -78,6 +78,25 @@ def rebuild(model, replace):
     return new_model
 
 
+def in_float32(model):
+    """A copy of a model, with its weights, that computes in float32.
+
+    In half precision, no two graphs round alike: what is exported could not be
+    compared with the model.
+
+    Args:
+        model: Functional `keras.Model`, built.
+
+    Returns:
+        A new `keras.Model`, not compiled.
+    """
+    copy = keras.models.clone_model(
+        model, clone_function=lambda layer: remake(layer, dtype="float32")
+    )
+    copy.set_weights(model.get_weights())
+    return copy
+
+
 def is_graph(layer):
     """Whether a layer is a model that is no more than the layers in it."""
     if not isinstance(layer, (keras.Sequential, keras.Function)):

@@ -9,10 +9,12 @@ import pytest
 from hypothesis import strategies as st
 from keras import layers
 from keras import ops
+from reference import numpy_coordinates
 
 import keras_coordconv
 from keras_coordconv import convert_to_coordconv
 from keras_coordconv import fold_coordinates
+from keras_coordconv import rebuilding
 
 IMAGES = np.random.default_rng(0).normal(1, 3, (20, 6, 7, 2)).astype("float32")
 WORDS = np.array([["a", "b", "c"], ["b", "z", "a"]])
@@ -566,3 +568,21 @@ def test_random_models(data):
 @hypothesis.given(st.data())
 def test_many_random_models(data):
     check_random_model(data)
+
+
+def test_in_float32():
+    inputs = keras.Input((6, 7, 2))
+    x = keras_coordconv.CoordConv2D(3, 3, dtype="mixed_bfloat16")(inputs)
+    x = layers.Conv2D(2, 2, dtype="mixed_bfloat16")(x)
+    model = keras.Model(inputs, x)
+    copy = rebuilding.in_float32(model)
+    outputs = copy(IMAGES)
+    assert keras.utils.standardize_dtype(outputs.dtype) == "float32"
+    for old, new in zip(model.weights, copy.weights, strict=True):
+        np.testing.assert_array_equal(old, new)
+    plain = [layer.kernel for layer in copy.layers[1:]]
+    grid = np.broadcast_to(numpy_coordinates((6, 7)), (20, 6, 7, 2))
+    expected = np.concatenate([IMAGES, grid], axis=-1).astype("float32")
+    for kernel in plain:
+        expected = ops.conv(expected, kernel)
+    np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-4)

@@ -90,6 +90,20 @@ def build_parser(description, exports=True):
     return parser
 
 
+def add_layer(group):
+    """Adds `--layer`, which of the paper's two kinds of nets to train.
+
+    Args:
+        group: Parser or argument group.
+    """
+    group.add_argument(
+        "--layer",
+        choices=("coordconv", "conv"),
+        default="coordconv",
+        help="which net to train (default: %(default)s)",
+    )
+
+
 def add_task(parser, splits):
     """Adds `--layer` and `--split`, and returns the group of data and model.
 
@@ -98,12 +112,7 @@ def add_task(parser, splits):
         splits: Tuple of strings, the splits of the data set.
     """
     group = parser.add_argument_group("data and model")
-    group.add_argument(
-        "--layer",
-        choices=("coordconv", "conv"),
-        default="coordconv",
-        help="which net to train (default: %(default)s)",
-    )
+    add_layer(group)
     group.add_argument(
         "--split",
         choices=splits,
@@ -163,12 +172,7 @@ def add_generator(parser):
         default="small",
         help="narrow nets for a CPU, or the paper's (default: %(default)s)",
     )
-    model.add_argument(
-        "--layer",
-        choices=("coordconv", "conv"),
-        default="coordconv",
-        help="which nets to train (default: %(default)s)",
-    )
+    add_layer(model)
     training = parser.add_argument_group("training")
     for group, name, kind, text in (
         (model, "--latent-size", positive_integer, "numbers for an image"),
