@@ -19,8 +19,13 @@ turn, and the median of these ratios is reported.
 prints a table, and writes json and a chart. Also the peak memory is measured by
 
     TF_CPU_ALLOCATOR_USE_BFC=true python examples/benchmark_layers.py
+
+and on a GPU, with JAX, which compiles each model for the sizes of the shape:
+
+    KERAS_BACKEND=jax python examples/benchmark_layers.py --calls-together 20
 """
 
+import concurrent.futures
 import os
 import pathlib
 import platform
@@ -86,6 +91,8 @@ SHAPES = [
 
 RESNET50_MODES = ("resnet50", "resnet50_stem")
 MODES = ("inference", "training", *RESNET50_MODES)
+# Of the gradient descent: so low that the weights stay what they are.
+RATE = 1e-6
 
 
 class MatmulCoordinates(keras.layers.Layer):
@@ -167,7 +174,7 @@ def compile_inference(model, inputs):
     """A function without arguments that runs the compiled model once.
 
     The batch size is not known to the graph, as in `predict` and in a served
-    model.
+    model; JAX knows all sizes.
     """
     backend = keras.backend.backend()
     if backend == "tensorflow":
@@ -177,59 +184,120 @@ def compile_inference(model, inputs):
             lambda x: model(x, training=False),
             input_signature=[tf.TensorSpec(model.input_shape, inputs.dtype)],
         )
-
-        def call():
-            function(inputs)
-            tf.test.experimental.sync_devices()
-
-        return call
+        return lambda: function(inputs)
     if backend == "jax":
         import jax
 
-        variables = (
-            [v.value for v in model.trainable_variables],
-            [v.value for v in model.non_trainable_variables],
-        )
+        state = jax_state(model)
         function = jax.jit(lambda *state: model.stateless_call(*state)[0])
-        return lambda: jax.block_until_ready(function(*variables, inputs))
+        return lambda: function(*state, inputs)
     import torch
 
     def call():
         with torch.no_grad():
-            model(inputs, training=False)
-        if inputs.is_cuda:
-            torch.cuda.synchronize()
+            return model(inputs, training=False)
 
     return call
 
 
 def compile_training_step(model, inputs):
     """A function without arguments that does one step of gradient descent."""
+    if keras.backend.backend() == "jax":
+        return compile_jax_step(model, inputs)
     model.compile(
-        keras.optimizers.SGD(1e-6),
+        keras.optimizers.SGD(RATE),
         lambda _, outputs: ops.mean(ops.square(outputs)),
-        jit_compile=keras.backend.backend() == "jax",
+        jit_compile=False,
     )
     targets = ops.zeros((len(inputs), 1))
     return lambda: model.train_on_batch(inputs, targets)
 
 
-def time_in_turns(calls, turns, seed):
+def compile_jax_step(model, inputs):
+    """The same step for JAX, in one function.
+
+    `train_on_batch` moves the state in and out of the model in each step, which
+    takes longer than a convolution on a GPU.
+    """
+    import jax
+
+    @jax.jit
+    def step(trainable, other, inputs):
+        def loss(trainable):
+            outputs, updated = model.stateless_call(
+                trainable, other, inputs, training=True
+            )
+            return ops.mean(ops.square(outputs)), updated
+
+        gradients, updated = jax.grad(loss, has_aux=True)(trainable)
+        trainable = [
+            variable - RATE * gradient
+            for variable, gradient in zip(trainable, gradients, strict=True)
+        ]
+        return trainable, updated
+
+    state = jax_state(model)
+
+    def call():
+        state[:] = step(*state, inputs)
+        return state
+
+    return call
+
+
+def jax_state(model):
+    """Values of the trainable variables and of the others."""
+    return [
+        [variable.value for variable in model.trainable_variables],
+        [variable.value for variable in model.non_trainable_variables],
+    ]
+
+
+def wait_for(result):
+    """Waits until the device has computed the result of a call."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        tf.test.experimental.sync_devices()
+    elif backend == "jax":
+        import jax
+
+        jax.block_until_ready(result)
+    else:
+        import torch
+
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+
+
+def time_in_turns(calls, turns, together, seed):
     """Seconds of each call in each turn, the order new in each turn.
+
+    Args:
+        calls: Dictionary of functions by name.
+        turns: Integer.
+        together: Integer, how many calls of one function are timed together.
+        seed: Integer, of the order.
 
     Returns:
         Dictionary from each name to an array of shape `(turns,)`.
     """
     random = np.random.default_rng(seed)
     seconds = {name: [] for name in calls}
+    # The first call compiles.
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        list(pool.map(lambda call: wait_for(call()), calls.values()))
     for call in calls.values():
-        for _ in range(3):
-            call()
+        for _ in range(2):
+            wait_for(call())
     for _ in range(turns):
         for name in random.permutation(list(calls)):
             start = time.perf_counter()
-            calls[name]()
-            seconds[name].append(time.perf_counter() - start)
+            for _ in range(together):
+                result = calls[name]()
+            wait_for(result)
+            seconds[name].append((time.perf_counter() - start) / together)
     return {name: np.array(values) for name, values in seconds.items()}
 
 
@@ -249,14 +317,14 @@ def peak_memory(call):
     except (ValueError, tf.errors.InvalidArgumentError):
         return None
     before = tf.config.experimental.get_memory_info(device)["current"]
-    call()
+    wait_for(call())
     return tf.config.experimental.get_memory_info(device)["peak"] - before
 
 
-def measure(shape, modes, turns, activation, seed):
+def measure(args, shape, modes):
     """Medians and ratios of all models on one shape."""
     inputs = ops.convert_to_tensor(
-        np.random.default_rng(seed).normal(
+        np.random.default_rng(args.seed).normal(
             size=(shape.batch_size, shape.size, shape.size, shape.channels)
         ),
         dtype=keras.config.dtype_policy().compute_dtype,
@@ -269,17 +337,19 @@ def measure(shape, modes, turns, activation, seed):
         }[mode]
         calls = {
             name: compile_call(model, inputs)
-            for name, model in build_models(shape, activation).items()
+            for name, model in build_models(shape, args.activation).items()
             if not (mode == "training" and name == "folded")
         }
-        rows += measure_calls(mode, shape, calls, turns, seed)
+        rows += measure_calls(args, mode, shape, calls)
     return rows
 
 
-def measure_resnet50(mode, batch_size, turns, seed):
+def measure_resnet50(args, mode):
     """Training step of ResNet-50 on images of 224 x 224 pixels."""
     inputs = ops.convert_to_tensor(
-        np.random.default_rng(seed).normal(size=(batch_size, 224, 224, 3)),
+        np.random.default_rng(args.seed).normal(
+            size=(args.batch_size, 224, 224, 3)
+        ),
         dtype=keras.config.dtype_policy().compute_dtype,
     )
     if mode == "resnet50":
@@ -294,17 +364,17 @@ def measure_resnet50(mode, batch_size, turns, seed):
         name: compile_training_step(model, inputs)
         for name, model in models.items()
     }
-    shape = Shape(224, 3, 64, 7, 2, batch_size)
-    return measure_calls(mode, shape, calls, turns, seed)
+    shape = Shape(224, 3, 64, 7, 2, args.batch_size)
+    return measure_calls(args, mode, shape, calls)
 
 
-def measure_calls(mode, shape, calls, turns, seed):
+def measure_calls(args, mode, shape, calls):
     """Rows of the results: times in turns, then memory."""
-    seconds = time_in_turns(calls, turns, seed)
+    seconds = time_in_turns(calls, args.turns, args.calls_together, args.seed)
     # Operations do not always run in the same order: the lowest is what a step
     # needs, the others are chance.
     peaks = {
-        name: [peak_memory(call) for _ in range(turns)]
+        name: [peak_memory(call) for _ in range(args.turns)]
         for name, call in calls.items()
     }
     peaks = {
@@ -317,6 +387,7 @@ def measure_calls(mode, shape, calls, turns, seed):
             "shape": str(shape),
             "model": name,
             "milliseconds": 1e3 * float(np.median(values)),
+            "images_per_second": shape.batch_size / float(np.median(values)),
             "ratio": float(np.median(values / seconds["conv"])),
             "ratio_quartiles": np.percentile(
                 values / seconds["conv"], [25, 75]
@@ -347,6 +418,16 @@ def summarize(rows, ratio="ratio"):
         for key, values in ratios.items()
         if key[1] != "conv"
     }
+
+
+def machine():
+    """The processor, and the devices of JAX if there are some."""
+    names = [f"{platform.machine()}, {os.cpu_count()} cores"]
+    if keras.backend.backend() == "jax":
+        import jax
+
+        names += [device.device_kind for device in jax.devices()]
+    return ", ".join(names)
 
 
 def print_tables(rows):
@@ -400,6 +481,14 @@ def build_parser():
         type=arguments.positive_integer,
         default=31,
         help="timed calls of each model (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--calls-together",
+        type=arguments.positive_integer,
+        default=1,
+        help="calls of one model that are timed together, without waiting "
+        "between them; take 20 on a GPU, where one call of a small model is "
+        "over before the next one is there (default: %(default)s)",
     )
     parser.add_argument(
         "--shapes",
@@ -458,13 +547,11 @@ def main(argv=None):
     modes = [mode for mode in args.modes if mode not in RESNET50_MODES]
     for index, shape in enumerate(shapes if modes else (), start=1):
         print(f"shape {index}/{len(shapes)}: {shape}", flush=True)
-        rows += measure(shape, modes, args.turns, args.activation, args.seed)
+        rows += measure(args, shape, modes)
     for mode in args.modes:
         if mode in RESNET50_MODES:
             print(mode, flush=True)
-            rows += measure_resnet50(
-                mode, args.batch_size, args.turns, args.seed
-            )
+            rows += measure_resnet50(args, mode)
     print_tables(rows)
     results = {
         "arguments": {
@@ -475,7 +562,7 @@ def main(argv=None):
         "backend": keras.backend.backend(),
         "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
         "keras": keras.__version__,
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "machine": machine(),
         "summary": {
             f"{mode}_{name}": values
             for (mode, name), values in summarize(rows).items()
