@@ -19,15 +19,30 @@ setup(
     long_description=(ROOT / "README.md").read_text(),
     long_description_content_type="text/markdown",
     license="MIT",
+    project_urls={"Paper": "https://arxiv.org/abs/1807.03247"},
+    keywords=["keras", "coordconv", "convolution", "coordinates"],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Operating System :: OS Independent",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
     packages=find_packages(include=["keras_coordconv", "keras_coordconv.*"]),
     python_requires=">=3.11",
+    # The layers need Keras and NumPy alone, and run on JAX or PyTorch as well;
+    # what comes after these two is for the experiments and for serving.
     install_requires=[
-        "tensorflow>=2.20",
         "keras>=3.12",
+        "numpy>=2.0",
+        "tensorflow>=2.20",
         "tensorflow-datasets>=4.9.10",
         # Needed by tensorflow-datasets, which does not ask for it.
         "importlib_resources",
-        "numpy>=2.0",
         "matplotlib>=3.9",
         "pillow",
         "tqdm",

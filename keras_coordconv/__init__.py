@@ -26,7 +26,7 @@ from keras_coordconv.ranges import resized_ranges
 from keras_coordconv.ranges import strided_ranges
 from keras_coordconv.ranges import window_ranges
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "CoordConv1D",
