@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_coordconv.datasets import not_so_clevr
+from keras_coordconv.models.blocks import CANVAS_SIZE
 
 
 def show_canvas(axis, image, title, vmax=1.0):
@@ -14,11 +14,10 @@ def show_canvas(axis, image, title, vmax=1.0):
 
 
 def frame_canvas(axis, title):
-    size = not_so_clevr.CANVAS_SIZE
     axis.set(
         title=title,
-        xlim=(-0.5, size - 0.5),
-        ylim=(size - 0.5, -0.5),
+        xlim=(-0.5, CANVAS_SIZE - 0.5),
+        ylim=(CANVAS_SIZE - 0.5, -0.5),
         xticks=(0, 32, 63),
         yticks=(0, 32, 63),
         xlabel="x [pixel]",

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from keras_coordconv.datasets import not_so_clevr
+from keras_coordconv.models.blocks import CANVAS_SIZE
 from keras_coordconv.plots.canvas import frame_canvas
 from keras_coordconv.plots.canvas import show_canvas
 
@@ -14,6 +14,9 @@ def plot_not_so_clevr():
     Returns:
         A `matplotlib.figure.Figure`.
     """
+    # TensorFlow Datasets; no other figure needs it.
+    from keras_coordconv.datasets import not_so_clevr
+
     figure = Figure(figsize=(11, 3.5), layout="constrained")
     axes = figure.subplots(1, 4)
     example = np.array([[40, 22]])
@@ -53,7 +56,7 @@ def sum_images(batches):
     Returns:
         Array of shape `(64, 64)`.
     """
-    shape = (-1, not_so_clevr.CANVAS_SIZE, not_so_clevr.CANVAS_SIZE)
+    shape = (-1, CANVAS_SIZE, CANVAS_SIZE)
     return sum(np.reshape(batch, shape).sum(axis=0) for batch in batches)
 
 
