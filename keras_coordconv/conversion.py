@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_coordconv import layers
 from keras_coordconv.coordinates import DEFAULT_RANGE
+from keras_coordconv.graph_ranges import GraphRanges
 from keras_coordconv.layers.coordinate_layer import COORDINATE_ARGUMENTS
 from keras_coordconv.layers.position_bias import PositionBias
 from keras_coordconv.rebuilding import all_layers
@@ -39,6 +40,7 @@ def convert_to_coordconv(
     use_radius=False,
     coordinate_range=DEFAULT_RANGE,
     radius_center=None,
+    ranges=False,
 ):
     """A copy of a model in which chosen convolutions see coordinates.
 
@@ -56,16 +58,27 @@ def convert_to_coordconv(
             converted: they would get more output channels.
         use_radius: Boolean, whether they see the radius too.
         coordinate_range, radius_center: As for the layers.
+        ranges: Boolean, whether the new model has one more input, `ranges`, of
+            shape `(batch, axes, 2)`: for each example, the coordinates of the
+            first and of the last pixel of its image. It takes the place of
+            `coordinate_range`. Each convolution gets the coordinates of the
+            pixels that it sees: the ranges follow through convolutions,
+            poolings, `ZeroPadding`, `Cropping` and `UpSampling`; any other
+            layer is taken to leave each pixel at its place. Where branches
+            meet, the first one counts. Convolutions inside nested models
+            cannot be chosen.
 
     Returns:
-        A new `keras.Model`, not compiled.
+        A new `keras.Model`, not compiled. With `ranges`, its inputs are a list,
+        or a dictionary where the old ones are, with `ranges` last.
 
     Raises:
         ValueError: if the model is not Functional or Sequential, or not built,
             or has no convolution; if `select` is malformed or chooses none; if
             it chooses one inside a subclassed model or a wrapper, which has no
             graph to rebuild; or if Keras cannot save and load a layer with
-            weights.
+            weights. With `ranges`, also if they cannot follow to one that is
+            chosen.
 
     Example:
 
@@ -73,13 +86,21 @@ def convert_to_coordconv(
     >>> model = keras_coordconv.convert_to_coordconv(model)
     >>> model.get_layer("conv1_conv")
     <CoordConv2D name=conv1_conv, built=True>
+
+    Crops of 224 x 224 pixels, in the coordinates of the photographs:
+
+    >>> model = keras_coordconv.convert_to_coordconv(model, ranges=True)
+    >>> model.predict([crops, ranges])
     """
     check_graph(model)
     chosen = _select(model, select)
     replaced = {}
+    graph_ranges = GraphRanges()
 
-    def convert(layer, _):
-        if layer in chosen and layer not in replaced:
+    def convert(layer, tensor, inputs):
+        if layer not in chosen:
+            return None
+        if layer not in replaced:
             replaced[layer] = remake(
                 layer,
                 _CONVERTIBLE[type(layer)],
@@ -88,8 +109,15 @@ def convert_to_coordconv(
                 coordinate_range=coordinate_range,
                 radius_center=radius_center,
             )
-        return replaced.get(layer)
+        new_layer = replaced[layer]
+        if not ranges:
+            return new_layer
+        ranges_input = inputs["ranges" if isinstance(inputs, dict) else -1]
+        own_ranges = graph_ranges.of(tensor, ranges_input, layer.data_format)
+        return lambda x, **kwargs: new_layer([x, own_ranges], **kwargs)
 
+    if ranges:
+        model = _with_ranges_input(model, chosen)
     new_model = rebuild(model, convert)
     _check_all_replaced(chosen, replaced)
     for layer, new_layer in replaced.items():
@@ -138,11 +166,11 @@ def fold_coordinates(model):
     _check_any(model, chosen, "a CoordConv to fold")
     replaced = {}
 
-    def fold(layer, input_shape):
+    def fold(layer, tensor, _):
         if layer not in chosen:
             return None
         sizes = replaced.setdefault(layer, {})
-        size = layer._spatial_shape(keras.KerasTensor(input_shape))
+        size = layer._spatial_shape(tensor)
         if size not in sizes:
             # Further sizes of a shared layer: each has its own constants.
             suffix = "_" + "x".join(map(str, size)) if sizes else ""
@@ -221,6 +249,25 @@ def _select(model, select):
             f"{[layer.name for layer in convolutions]}"
         )
     return chosen
+
+
+def _with_ranges_input(model, chosen):
+    """The same graph with one more input, which nothing uses yet."""
+    nested = [layer.name for layer in chosen if layer not in model.layers]
+    if nested:
+        raise ValueError(
+            "With `ranges`, the convolutions to convert must be layers of the "
+            f"model itself. Received: {nested} inside a nested model. Convert "
+            "that one, and call it with [images, ranges]."
+        )
+    ranges = keras.Input((chosen[0].rank, 2), name="ranges")
+    if isinstance(model, keras.Sequential):
+        inputs, outputs = [*model.inputs, ranges], model.outputs[0]
+    elif isinstance(model.input, dict):
+        inputs, outputs = {**model.input, "ranges": ranges}, model.output
+    else:
+        inputs, outputs = [*model.inputs, ranges], model.output
+    return keras.Model(inputs, outputs, name=model.name)
 
 
 def _check_any(model, chosen, what):

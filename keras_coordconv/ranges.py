@@ -103,7 +103,7 @@ def window_ranges(ranges, size, begin, window):
     """
     first = ops.cast(begin, "float32")
     last = first + np.array(window, "float32") - 1
-    return _ranges_at(ranges, size, first, last)
+    return ranges_at(ranges, size, first, last)
 
 
 def flipped_ranges(ranges, axes):
@@ -149,7 +149,7 @@ def resized_ranges(ranges, size, new_size):
     """
     pixels = np.array(size, "float32") / np.array(new_size, "float32")
     first = pixels / 2 - 0.5
-    return _ranges_at(ranges, size, first, np.array(size) - 1 - first)
+    return ranges_at(ranges, size, first, np.array(size) - 1 - first)
 
 
 def strided_ranges(
@@ -166,14 +166,14 @@ def strided_ranges(
         size: Tuple of integers, the size of each axis of the input.
         kernel_size, strides, dilation_rate: Integer or tuple of integers, one
             an axis, as of the layer.
-        padding: String, `"valid"` or `"same"`.
+        padding: String, `"valid"`, `"same"` or `"causal"`.
 
     Returns:
         Tensor like `ranges`.
 
     Raises:
-        ValueError: if `padding` is neither, or if a kernel is larger than the
-            input with `"valid"`.
+        ValueError: if `padding` is none of these, or if a kernel is larger
+            than the input with `"valid"`.
 
     Example:
 
@@ -193,18 +193,22 @@ def strided_ranges(
         if padding == "same":
             outputs = -(-n // stride)
             padded = max((outputs - 1) * stride + extent - n, 0) // 2
+        elif padding == "causal":
+            outputs = -(-n // stride)
+            padded = extent - 1
         elif padding == "valid" and extent <= n:
             outputs = (n - extent) // stride + 1
             padded = 0
         else:
             raise ValueError(
-                '`padding` must be "same", or "valid" with kernels that are '
-                f"within the input. Received: padding={padding!r} with a "
-                f"kernel over {extent} of {n} positions"
+                '`padding` must be "same", "causal", or "valid" with kernels '
+                "that are within the input. "
+                f"Received: padding={padding!r} with a kernel over {extent} "
+                f"of {n} positions"
             )
         first[axis] = (extent - 1) / 2 - padded
         last[axis] = first[axis] + (outputs - 1) * stride
-    return _ranges_at(ranges, size, first, last)
+    return ranges_at(ranges, size, first, last)
 
 
 def check_ranges(ranges, batch, spatial_shape):
@@ -247,7 +251,7 @@ def check_ranges(ranges, batch, spatial_shape):
         )
 
 
-def _ranges_at(ranges, size, first, last):
+def ranges_at(ranges, size, first, last):
     """Coordinates at two positions of each axis, which may be fractions.
 
     The only position of an axis has the middle of its range, and so has all

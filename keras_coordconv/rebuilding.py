@@ -18,9 +18,10 @@ def rebuild(model, replace):
 
     Args:
         model: Functional or Sequential `keras.Model`, built.
-        replace: Function from a layer and the shape of its input to what takes
-            its place there, or to `None`. It has to carry over what the layer
-            has learnt. Nested models are rebuilt, not replaced.
+        replace: Function of a layer, of the first tensor that the copy is to
+            call it with, and of the copy's inputs. It returns what is called in
+            its place there, or `None`. It has to carry over what the layer has
+            learnt. Nested models are rebuilt, not replaced.
 
     Returns:
         A new `keras.Model`, not compiled.
@@ -32,11 +33,11 @@ def rebuild(model, replace):
     check_graph(model)
     copies = {}
 
-    def copy(layer, inputs):
+    def copy(layer, arguments, inputs):
         if not isinstance(layer, keras.Layer):
             return layer  # An operation of `keras.ops`: it has no state.
-        first_input = keras.tree.flatten(inputs)[0]
-        new_layer = replace(layer, getattr(first_input, "shape", None))
+        first_argument = keras.tree.flatten(arguments)[0]
+        new_layer = replace(layer, first_argument, inputs)
         if new_layer is not None:
             return new_layer
         if layer not in copies:
@@ -49,18 +50,19 @@ def rebuild(model, replace):
             tensor, new_layers = model.inputs[0], []
             new_input = _like_input(model, tensor)
             for layer in model.layers:
-                new_layers.append(copy(layer, tensor))
+                new_layers.append(copy(layer, tensor, [new_input]))
                 tensor = layer.compute_output_spec(tensor)
             return keras.Sequential([new_input, *new_layers], name=model.name)
 
+        inputs = keras.tree.map_structure(
+            lambda tensor: _like_input(model, tensor), model.input
+        )
         return keras.models.clone_model(
             model,
-            input_tensors=keras.tree.map_structure(
-                lambda tensor: _like_input(model, tensor), model.input
-            ),
+            input_tensors=inputs,
             clone_function=lambda layer: layer,
             call_function=lambda layer, *args, **kwargs: copy(
-                layer, [args, kwargs]
+                layer, [args, kwargs], inputs
             )(*args, **kwargs),
         )
 

@@ -111,6 +111,13 @@ def test_a_resized_image_has_resized_coordinates(new_size):
     assert inside.size and inside.max() < 1e-5
 
 
+@pytest.mark.parametrize("strides", [1, 2])
+def test_causal_outputs_see_what_came_before(strides):
+    """The centre of a kernel of 3 steps is one before the output."""
+    found = strided_ranges(np.array([[[0.0, 6.0]]]), (7,), 3, strides, "causal")
+    np.testing.assert_allclose(found, [[[-1.0, 5.0]]])
+
+
 def test_one_position():
     found = strided_ranges(np.array([[[2.0, 4.0], [0.0, 1.0]]]), (1, 2), 1)
     np.testing.assert_allclose(found, [[[3, 3], [0, 1]]])
