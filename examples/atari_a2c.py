@@ -20,11 +20,7 @@ on --seed and the epoch alone: a run that is resumed plays those that would have
 come next. Games that are not over at the end of an epoch are not counted.
 """
 
-import os
-
-# oneDNN's kernels are faster also on processors where TensorFlow leaves them
-# off; it reads this when it is imported.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+import startup  # noqa: F401, before the rest
 
 import csv
 

@@ -18,6 +18,8 @@ and writes table.csv. The paper does not say which nine games it took: the
 default ones are a choice of this project.
 """
 
+import startup  # noqa: F401, before the rest
+
 import itertools
 import pathlib
 

@@ -10,11 +10,7 @@ Reported are medians, and the median of the ratios to stable-baselines3 in the
 same turn. Without that package, this project alone is measured.
 """
 
-import os
-
-# oneDNN's kernels are faster also on processors where TensorFlow leaves them
-# off; it reads this when it is imported.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+import startup  # noqa: F401, before the rest
 
 import importlib.util
 import pathlib

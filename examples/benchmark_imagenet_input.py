@@ -24,6 +24,8 @@ prints a table, and writes json. FOLDER has class folders of JPEGs; without it,
 images of ImageNet's size are drawn.
 """
 
+import startup  # noqa: F401, before the rest
+
 import os
 
 # For images, malloc asks the system for fresh pages each time, which costs as

@@ -25,6 +25,8 @@ and on a GPU, with JAX, which compiles each model for the sizes of the shape:
     KERAS_BACKEND=jax python examples/benchmark_layers.py --calls-together 20
 """
 
+import startup  # noqa: F401, before the rest
+
 import concurrent.futures
 import os
 import pathlib

@@ -9,6 +9,8 @@ does hits all alike. Reported are medians, and the median of the ratios to the
 first target in the same turn.
 """
 
+import startup  # noqa: F401, before the rest
+
 import pathlib
 import statistics
 import time

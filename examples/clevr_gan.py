@@ -14,11 +14,7 @@ trains the paper's, which asks for a GPU. `python examples/plot_generators.py
 RUN...` draws runs side by side, as in the paper's Figure 7.
 """
 
-import os
-
-# oneDNN's kernels are faster also on processors where TensorFlow leaves them
-# off; it reads this when it is imported.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+import startup  # noqa: F401, before the rest
 
 import keras
 import numpy as np

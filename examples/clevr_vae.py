@@ -11,11 +11,7 @@ architecture; this one has the nets of the GAN.
 train narrow nets on few images; `--preset paper` trains wide ones on all.
 """
 
-import os
-
-# oneDNN's kernels are faster also on processors where TensorFlow leaves them
-# off; it reads this when it is imported.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+import startup  # noqa: F401, before the rest
 
 import keras
 import numpy as np

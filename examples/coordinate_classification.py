@@ -17,11 +17,7 @@ coordinates are in pixels; all weights begin at random.
 trains the deconvolution net.
 """
 
-import os
-
-# oneDNN's kernels are faster also on processors where TensorFlow leaves them
-# off; it reads this when it is imported.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+import startup  # noqa: F401, before the rest
 
 import keras
 

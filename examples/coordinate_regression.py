@@ -15,11 +15,7 @@ pixel on train and test.
 trains the convolution net that the paper uses on that split.
 """
 
-import os
-
-# oneDNN's kernels are faster also on processors where TensorFlow leaves them
-# off; it reads this when it is imported.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+import startup  # noqa: F401, before the rest
 
 from keras_coordconv import plots
 from keras_coordconv.datasets import not_so_clevr

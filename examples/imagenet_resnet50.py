@@ -21,12 +21,11 @@ Several machines train together with KERAS_BACKEND=jax, one process on each:
         --coordinator HOST:PORT --processes 4 --process-id 0   # ... to 3
 """
 
+import startup  # noqa: F401, before the rest
+
 import argparse
 import os
 
-# oneDNN's kernels are faster also on processors where TensorFlow leaves them
-# off; it reads this when it is imported.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 # For images, malloc asks the system for fresh pages each time, which costs as
 # much as resizing them; TensorFlow's own allocator keeps them.
 os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "true")

@@ -14,12 +14,9 @@ bedroom_train_lmdb.zip, or that file unpacked, or any images.
 tries narrow nets on ten drawn shapes, which need no download.
 """
 
-import argparse
-import os
+import startup  # noqa: F401, before the rest
 
-# oneDNN's kernels are faster also on processors where TensorFlow leaves them
-# off; it reads this when it is imported.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+import argparse
 
 import keras
 import numpy as np

@@ -22,12 +22,9 @@ trains it with Adam, more boxes an image, and coordinates also where boxes are
 scored.
 """
 
-import argparse
-import os
+import startup  # noqa: F401, before the rest
 
-# oneDNN's kernels are faster also on processors where TensorFlow leaves them
-# off; it reads this when it is imported.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+import argparse
 
 import keras
 import numpy as np

@@ -6,9 +6,7 @@ draws the data and, of each run, samples of its last generator, where their
 objects are, the differences of these places, and the average of 1000 images.
 """
 
-import os
-
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+import startup  # noqa: F401, before the rest
 
 import pathlib
 

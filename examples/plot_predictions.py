@@ -7,6 +7,8 @@ sums of the true pixels and of the probabilities that each net gives, for the
 training and the test set.
 """
 
+import startup  # noqa: F401, before the rest
+
 import keras
 
 from keras_coordconv import files

@@ -7,6 +7,8 @@ score over the time of training: median and range of the runs that differ in
 nothing but their seed. The runs must be of one task.
 """
 
+import startup  # noqa: F401, before the rest
+
 import os
 import pathlib
 

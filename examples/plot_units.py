@@ -11,6 +11,8 @@ each, as parts of a vector of length 1 of all four weights. The solution,
 x - column, has them opposite.
 """
 
+import startup  # noqa: F401, before the rest
+
 import keras
 import numpy as np
 

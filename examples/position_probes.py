@@ -22,11 +22,7 @@ mean over all positions at the end.
 Each run trains its nets one after another in each epoch.
 """
 
-import os
-
-# oneDNN's kernels are faster also on processors where TensorFlow leaves them
-# off; it reads this when it is imported.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+import startup  # noqa: F401, before the rest
 
 import itertools
 

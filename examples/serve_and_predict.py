@@ -13,6 +13,8 @@ does it by gRPC (`pip install '.[serving]'`, which writing the configuration
 needs as well).
 """
 
+import startup  # noqa: F401, before the rest
+
 import pathlib
 import time
 

@@ -18,6 +18,8 @@ are resumed. At the end, and with `--table` at once, it prints a table and
 writes it to table.csv.
 """
 
+import startup  # noqa: F401, before the rest
+
 import itertools
 import json
 import pathlib

@@ -15,11 +15,7 @@ gives it the coordinates of the tensor, -1 to 1 for every crop, as CoordConv
 does by itself. The left half of a crop is not that of the canvas.
 """
 
-import os
-
-# oneDNN's kernels are faster also on processors where TensorFlow leaves them
-# off; it reads this when it is imported.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+import startup  # noqa: F401, before the rest
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""What all scripts say about themselves."""
+"""What all scripts say about themselves, and that they say it at once."""
 
 import importlib
 import pathlib
@@ -6,18 +6,21 @@ import pathlib
 import pytest
 
 EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
-SCRIPTS = sorted(path.stem for path in EXAMPLES.glob("*.py"))
+# Apart from what they all import first.
+SCRIPTS = sorted({path.stem for path in EXAMPLES.glob("*.py")} - {"startup"})
 
 
 @pytest.mark.tensorflow_backend
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_help(scripts, tmp_path, capsys, name):
+def test_help(scripts, tmp_path, name):
     if "serv" in name:
         pytest.importorskip("tensorflow_serving")
     script = importlib.import_module(name)
-    with pytest.raises(SystemExit, match="0"):
-        script.main(["--help"])
-    printed = capsys.readouterr().out
+    printed = scripts.run(name, "--help", PYTHONPROFILEIMPORTTIME="1")
+    # Imports are printed, too: this one, and none of those that take long.
+    assert " startup\n" in printed
+    for module in ("keras.src", "matplotlib.cbook", "tensorflow.python"):
+        assert f" {module}\n" not in printed
     assert script.__doc__.strip() in printed
     assert not list(tmp_path.iterdir())
     if not hasattr(script, "RECIPES"):
@@ -38,3 +41,9 @@ def test_help(scripts, tmp_path, capsys, name):
         r for r in script.RECIPES.values() if "learning_rate" in r
     ]
     assert defaults.count("--learning-rate ") == len(learning_rates)
+
+
+@pytest.mark.tensorflow_backend
+def test_start_without_a_word_of_tensorflow(scripts):
+    printed = scripts.run("plot_runs", "missing", status=2)
+    assert printed.startswith("error: ") and printed.count("\n") == 1

@@ -1,0 +1,94 @@
+"""What each script imports first: a quiet TensorFlow, and a `--help` at once.
+
+For `--help`, neither TensorFlow nor any other package that takes long is
+imported: the script only makes its parser, which needs nothing of them.
+"""
+
+import functools
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import os
+import sys
+import types
+
+SLOW_PACKAGES = (
+    "keras",
+    "matplotlib",
+    "tensorflow",
+    "tensorflow_datasets",
+    "tensorflow_serving",
+)
+
+
+class _Nothing(type):
+    """Class of a class that is all that a module may want when imported.
+
+    Its attributes are itself, a class may be derived from it, and a decorator
+    made of it changes nothing.
+    """
+
+    def __getattr__(cls, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return cls
+
+    def __call__(cls, *arguments, **_):
+        return arguments[0] if arguments and callable(arguments[0]) else cls
+
+
+class _Module(types.ModuleType):
+    __path__ = ()
+
+    def __getattr__(self, name):
+        return getattr(_Nothing("Nothing", (), {}), name)
+
+
+class _NoImports(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds empty modules in the place of the slow packages."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in SLOW_PACKAGES:
+            return importlib.machinery.ModuleSpec(name, self)
+
+    def create_module(self, spec):
+        return _Module(spec.name)
+
+    def exec_module(self, module):
+        pass
+
+
+class _QuietTensorFlow(importlib.abc.MetaPathFinder):
+    """Imports TensorFlow without the lines that none of its settings stops."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name != "tensorflow":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec:
+            loader = spec.loader
+            loader.exec_module = functools.partial(
+                _without_stderr, loader.exec_module
+            )
+        return spec
+
+
+def _without_stderr(function, *arguments):
+    stderr = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        return function(*arguments)
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+
+
+# TensorFlow reads these when it is imported. Its errors are exceptions, too.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# oneDNN's kernels are faster also on processors where it leaves them off.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+ASKED_FOR_HELP = not {"-h", "--help"}.isdisjoint(sys.argv[1:])
+sys.meta_path.insert(0, _NoImports() if ASKED_FOR_HELP else _QuietTensorFlow())
