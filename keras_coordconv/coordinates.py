@@ -36,8 +36,9 @@ def coordinate_grid(
             or `"pixel"` for 0, 1, 2, ... `first` may be above `last`. An axis
             of size 1 gets the middle of its range (0 in pixels).
         dtype: String, the dtype of the result.
-        radius_center: Float, the coordinate from which the radius is measured
-            on every axis. Defaults to the middle of each axis.
+        radius_center: Float, or one float an axis: the point from which the
+            radius is measured, in the units of `coordinate_range`. One float is
+            the coordinate on every axis. Defaults to the middle of each axis.
 
     Returns:
         Tensor of shape `(*spatial_shape, channels)`, where `channels` is
@@ -56,14 +57,15 @@ def coordinate_grid(
     spatial_shape = _standardize_spatial_shape(spatial_shape)
     rank = len(spatial_shape)
     coordinate_range = standardize_coordinate_range(coordinate_range, rank)
-    radius_center = standardize_radius_center(radius_center)
+    radius_center = standardize_radius_center(radius_center, rank)
+    centers = centers_of_axes(radius_center, rank)
     channels, squared_offsets = [], []
     for axis, (size, range_of_axis) in enumerate(
         zip(spatial_shape, ranges_of_axes(coordinate_range, rank), strict=True)
     ):
         coordinates, offsets, middle = _axis_coordinates(size, range_of_axis)
         if radius_center is not None:
-            offsets = offsets + (middle - radius_center)
+            offsets = offsets + (middle - centers[axis])
         # Size 1 on every other axis, so that the axes broadcast.
         along_axis = tuple(
             slice(None) if other == axis else None for other in range(rank)
@@ -160,20 +162,40 @@ def _standardize_pair(pair):
     return first, last
 
 
-def standardize_radius_center(radius_center):
-    """Checks a `radius_center` argument: a finite number or `None`.
+def centers_of_axes(radius_center, rank):
+    """One coordinate an axis, from a standardized `radius_center`."""
+    if isinstance(radius_center, tuple):
+        return radius_center
+    return (radius_center,) * rank
+
+
+def standardize_radius_center(radius_center, rank):
+    """Checks a `radius_center` argument and brings it to its plain form.
+
+    Args:
+        radius_center: `None`, a finite number, or one such number per axis.
+        rank: Integer, the number of axes.
+
+    Returns:
+        `None`, a Python float, or a tuple of `rank` floats.
 
     Raises:
-        ValueError: if it is neither.
+        ValueError: if it is none of these.
     """
     if radius_center is None:
         return None
-    if not _is_finite_number(radius_center):
-        raise ValueError(
-            "`radius_center` must be a finite number or None. "
-            f"Received: radius_center={radius_center!r}"
-        )
-    return float(radius_center)
+    if _is_finite_number(radius_center):
+        return float(radius_center)
+    if (
+        isinstance(radius_center, (list, tuple, np.ndarray))
+        and len(radius_center) == rank
+        and all(map(_is_finite_number, radius_center))
+    ):
+        return tuple(map(float, radius_center))
+    raise ValueError(
+        f"`radius_center` must be None, a finite number, or {rank} of them, "
+        f"one per axis. Received: radius_center={radius_center!r}"
+    )
 
 
 def coordinate_channels(rank, use_radius):

@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_coordconv import layers
 from keras_coordconv.coordinates import DEFAULT_RANGE
+from keras_coordconv.coordinates import centers_of_axes
 from keras_coordconv.coordinates import coordinate_channels
 from keras_coordconv.coordinates import ranges_of_axes
 
@@ -252,7 +253,7 @@ def _same_range(one, other):
 def _radius_centers(layer):
     """Where the layer measures the radius from, on its axes."""
     if layer.radius_center is not None:
-        return {layer.radius_center}
+        return {*centers_of_axes(layer.radius_center, layer.rank)}
     return {
         (first + last) / 2
         for first, last in ranges_of_axes(layer.coordinate_range, layer.rank)

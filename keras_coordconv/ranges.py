@@ -74,7 +74,8 @@ def coordinate_grids(
     if radius_center is None:
         from_center = offsets
     else:
-        from_center = offsets + (middle - radius_center)
+        center = np.array(radius_center, "float32")
+        from_center = offsets + (middle - center)
     squares = ops.sum(ops.square(from_center), axis=-1, keepdims=True)
     return ops.concatenate([offsets + middle, ops.sqrt(squares)], axis=-1)
 

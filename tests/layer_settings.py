@@ -304,4 +304,5 @@ def _coordinates(draw, choose, rank):
         (-1.0, 1.0),
     )
     if choose("use_radius", st.booleans(), False):
-        choose("radius_center", st.none() | bounds, None)
+        point = st.tuples(*[bounds] * rank)
+        choose("radius_center", st.none() | bounds | point, None)

@@ -217,8 +217,8 @@ class NumpyLayer:
             ranges = range_
         scales = [max(map(abs, pair)) for pair in ranges]
         if self.arguments.get("use_radius"):
-            center = abs(self.arguments.get("radius_center") or 0.0)
-            scales.append(math.hypot(*(scale + center for scale in scales)))
+            center = abs(np.array(self.arguments.get("radius_center") or 0.0))
+            scales.append(math.hypot(*(scales + center)))
         return np.broadcast_to(scales, (*self.sizes, self.widened))
 
     def _terms(self, weights):

@@ -29,7 +29,7 @@ def numpy_coordinates(
             )
     channels = list(np.meshgrid(*axes, indexing="ij"))
     if radius_center is not None:
-        middles = [radius_center] * len(shape)
+        middles = np.broadcast_to(radius_center, len(shape))
     if use_radius:
         channels.append(
             np.sqrt(

@@ -64,19 +64,46 @@ def test_a_range_for_each_axis_by_hand():
 
 
 @pytest.mark.parametrize("coordinate_range", [(-1.0, 1.0), "pixel"])
-@pytest.mark.parametrize("shape", [(1,), (5, 3), (2, 1, 3)])
-def test_radius_from_another_center(shape, coordinate_range):
+@pytest.mark.parametrize(
+    ("shape", "center"),
+    [
+        ((1,), 0.5),
+        ((5, 3), 0.5),
+        ((2, 1, 3), 0.5),
+        ((4,), [2]),
+        ((5, 3), (0.5, -2)),
+        ((2, 1, 3), np.array([1.0, 2.0, 3.0])),
+    ],
+)
+def test_radius_from_another_center(shape, center, coordinate_range):
     np.testing.assert_allclose(
         to_numpy(
-            coordinate_grid(shape, True, coordinate_range, radius_center=0.5)
+            coordinate_grid(shape, True, coordinate_range, radius_center=center)
         ),
-        numpy_coordinates(shape, True, coordinate_range, radius_center=0.5),
+        numpy_coordinates(shape, True, coordinate_range, radius_center=center),
         rtol=1e-6,
         atol=1e-6,
     )
 
 
-@pytest.mark.parametrize("center", ["middle", float("nan"), (0, 0), True])
+def test_radius_from_a_point_by_hand():
+    grid = coordinate_grid((1, 2), True, ((5, 7), (0, 8)), radius_center=(3, 4))
+    # From row 3, column 4 to row 6, columns 0 and 8.
+    np.testing.assert_allclose(to_numpy(grid)[0, :, 2], [5, 5])
+
+
+@pytest.mark.parametrize(
+    "center",
+    [
+        "middle",
+        float("nan"),
+        True,
+        (0,),
+        (0, 0, 0),
+        (0, float("inf")),
+        ("0", 0),
+    ],
+)
 def test_malformed_radius_center(center):
     with pytest.raises(ValueError, match="Received: radius_center="):
         coordinate_grid((2, 2), radius_center=center)

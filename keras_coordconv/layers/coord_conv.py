@@ -207,8 +207,8 @@ class CoordConv1D(BaseCoordConv, keras.layers.Conv1D):
             and of the last step, or `"pixel"` for 0, 1, 2, ... `first` may be
             above `last`. A sequence of one step gets the middle of the range
             (0 in pixels).
-        radius_center: Float, the coordinate from which the radius is measured
-            on every axis. Defaults to the middle.
+        radius_center: Float, or one float an axis: the point from which the
+            radius is measured. Defaults to the middle.
 
     Input shape:
 
@@ -269,8 +269,8 @@ class CoordConv2D(BaseCoordConv, keras.layers.Conv2D):
             and of the last pixel of each axis; or one such pair per axis; or
             `"pixel"` for 0, 1, 2, ... `first` may be above `last`. An axis of
             size 1 gets the middle of its range (0 in pixels).
-        radius_center: Float, the coordinate from which the radius is measured
-            on every axis. Defaults to the middle.
+        radius_center: Float, or one float an axis: the point from which the
+            radius is measured. Defaults to the middle.
 
     Input shape:
 
@@ -333,8 +333,8 @@ class CoordConv3D(BaseCoordConv, keras.layers.Conv3D):
             and of the last voxel of each axis; or one such pair per axis; or
             `"pixel"` for 0, 1, 2, ... `first` may be above `last`. An axis of
             size 1 gets the middle of its range (0 in pixels).
-        radius_center: Float, the coordinate from which the radius is measured
-            on every axis. Defaults to the middle.
+        radius_center: Float, or one float an axis: the point from which the
+            radius is measured. Defaults to the middle.
 
     Input shape:
 

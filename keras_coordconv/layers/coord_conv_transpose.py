@@ -43,8 +43,8 @@ class CoordConv1DTranspose(
             and of the last step, or `"pixel"` for 0, 1, 2, ... `first` may be
             above `last`. A sequence of one step gets the middle of the range
             (0 in pixels).
-        radius_center: Float, the coordinate from which the radius is measured
-            on every axis. Defaults to the middle.
+        radius_center: Float, or one float an axis: the point from which the
+            radius is measured. Defaults to the middle.
 
     Input shape:
 
@@ -101,8 +101,8 @@ class CoordConv2DTranspose(
             and of the last pixel of each axis; or one such pair per axis; or
             `"pixel"` for 0, 1, 2, ... `first` may be above `last`. An axis of
             size 1 gets the middle of its range (0 in pixels).
-        radius_center: Float, the coordinate from which the radius is measured
-            on every axis. Defaults to the middle.
+        radius_center: Float, or one float an axis: the point from which the
+            radius is measured. Defaults to the middle.
 
     Input shape:
 
@@ -159,8 +159,8 @@ class CoordConv3DTranspose(
             and of the last voxel of each axis; or one such pair per axis; or
             `"pixel"` for 0, 1, 2, ... `first` may be above `last`. An axis of
             size 1 gets the middle of its range (0 in pixels).
-        radius_center: Float, the coordinate from which the radius is measured
-            on every axis. Defaults to the middle.
+        radius_center: Float, or one float an axis: the point from which the
+            radius is measured. Defaults to the middle.
 
     Input shape:
 

@@ -46,8 +46,8 @@ class CoordSeparableConv1D(
             and of the last step, or `"pixel"` for 0, 1, 2, ... `first` may be
             above `last`. A sequence of one step gets the middle of the range
             (0 in pixels).
-        radius_center: Float, the coordinate from which the radius is measured
-            on every axis. Defaults to the middle.
+        radius_center: Float, or one float an axis: the point from which the
+            radius is measured. Defaults to the middle.
 
     Input shape:
 
@@ -104,8 +104,8 @@ class CoordSeparableConv2D(
             and of the last pixel of each axis; or one such pair per axis; or
             `"pixel"` for 0, 1, 2, ... `first` may be above `last`. An axis of
             size 1 gets the middle of its range (0 in pixels).
-        radius_center: Float, the coordinate from which the radius is measured
-            on every axis. Defaults to the middle.
+        radius_center: Float, or one float an axis: the point from which the
+            radius is measured. Defaults to the middle.
 
     Input shape:
 

@@ -75,8 +75,8 @@ class CoordinateChannel1D(BaseCoordinateChannel):
             (0 in pixels).
         data_format: String, `"channels_last"` or `"channels_first"`. Defaults
             to Keras's `image_data_format`.
-        radius_center: Float, the coordinate from which the radius is measured
-            on every axis. Defaults to the middle.
+        radius_center: Float, or one float an axis: the point from which the
+            radius is measured. Defaults to the middle.
 
     Input shape:
 
@@ -129,8 +129,8 @@ class CoordinateChannel2D(BaseCoordinateChannel):
             size 1 gets the middle of its range (0 in pixels).
         data_format: String, `"channels_last"` or `"channels_first"`. Defaults
             to Keras's `image_data_format`.
-        radius_center: Float, the coordinate from which the radius is measured
-            on every axis. Defaults to the middle.
+        radius_center: Float, or one float an axis: the point from which the
+            radius is measured. Defaults to the middle.
 
     Input shape:
 
@@ -183,8 +183,8 @@ class CoordinateChannel3D(BaseCoordinateChannel):
             size 1 gets the middle of its range (0 in pixels).
         data_format: String, `"channels_last"` or `"channels_first"`. Defaults
             to Keras's `image_data_format`.
-        radius_center: Float, the coordinate from which the radius is measured
-            on every axis. Defaults to the middle.
+        radius_center: Float, or one float an axis: the point from which the
+            radius is measured. Defaults to the middle.
 
     Input shape:
 

@@ -23,7 +23,11 @@ class CoordinateLayer:
     `COORDINATE_ARGUMENTS` come after them, by keyword only.
 
     The layer's input is a tensor, or a list of that tensor and of the ranges of
-    the coordinates, which then differ by example: `(batch, rank, 2)`.
+    the coordinates, which then differ by example: `(batch, rank, 2)`. The
+    ranges stay in float32, whatever the layer computes in. `check_ranges` says
+    what is an error. In a graph, which has no values yet, an example with a
+    bound that is not finite gets outputs that are not, and an axis with the
+    same bound twice has that coordinate everywhere.
     """
 
     __signature__ = CombinedSignature(COORDINATE_ARGUMENTS)
@@ -41,9 +45,20 @@ class CoordinateLayer:
         self.coordinate_range = standardize_coordinate_range(
             coordinate_range, self.rank
         )
-        self.radius_center = standardize_radius_center(radius_center)
+        self.radius_center = standardize_radius_center(radius_center, self.rank)
         # Known when the layer is built: an input alone, or with ranges.
         self.input_spec = None
+        # Keras would cast the ranges too: half precision would round them.
+        self._convert_input_args = False
+
+    def __call__(self, inputs, *args, **kwargs):
+        def to_tensor(array):
+            return self.dtype_policy.convert_input(
+                array, autocast=False, dtype=self.compute_dtype
+            )
+
+        inputs = keras.tree.map_structure(to_tensor, inputs)
+        return super().__call__(inputs, *args, **kwargs)
 
     @property
     def _coordinate_channels(self):
@@ -166,8 +181,19 @@ class CoordinateLayer:
 
 
 def own_shape(input_shape):
-    """Shape of a layer's own input, without that of ranges beside it."""
-    return tuple(input_shape[0] if _has_ranges(input_shape) else input_shape)
+    """Shape of a layer's own input, without that of ranges beside it.
+
+    Raises:
+        ValueError: if there are not one or two inputs.
+    """
+    if not _has_ranges(input_shape):
+        return tuple(input_shape)
+    if len(input_shape) != 2:
+        raise ValueError(
+            "The input must be a tensor, or a list of a tensor and of ranges. "
+            f"Received: {len(input_shape)} tensors, of shapes {input_shape}"
+        )
+    return tuple(input_shape[0])
 
 
 def _has_ranges(input_shape):

@@ -40,7 +40,7 @@ LAYERS = [
             "filters": 3,
             "kernel_size": (3, 3),
             "use_radius": True,
-            "radius_center": 0.5,
+            "radius_center": (0.5, -2.0),
             "dtype": "bfloat16",
         },
         (5, 6, 2),
@@ -257,6 +257,44 @@ def test_bad_ranges(ranges, message):
     with pytest.raises(ValueError) as error:
         layer([np.zeros((2, 4, 4, 1)), ranges.astype("float32")])
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_another_number_of_inputs(count):
+    layer = keras_coordconv.CoordinateChannel1D()
+    with pytest.raises(ValueError, match=f"Received: {count} tensors"):
+        layer([np.zeros((2, 3, 1))] * count)
+
+
+def test_ranges_that_are_bad_in_a_graph():
+    """There are no values to look at: each example has what it asked for."""
+    _, model = build("CoordConv1D", {"filters": 2, "kernel_size": (2,)}, (4, 1))
+    images = np.zeros((3, 4, 1), "float32")
+    ranges = np.array([[[0, 1]], [[np.nan, 1]], [[2, 2]]], "float32")
+    outputs = model.predict([images, ranges], verbose=0)
+    assert np.isfinite(outputs[[0, 2]]).all()
+    assert np.isnan(outputs[1]).all()
+    # The same coordinate everywhere.
+    np.testing.assert_allclose(outputs[2], outputs[2, :1].repeat(3, axis=0))
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_ranges_are_not_rounded_to_half_precision(policy, compiled):
+    """Steps of one metre, 20 kilometres from the origin."""
+    keras.config.set_dtype_policy(policy)
+    steps, ranges = keras.Input((4, 1)), keras.Input((1, 2))
+    difference = keras_coordconv.CoordConv1D(1, 2)
+    model = keras.Model([steps, ranges], difference([steps, ranges]))
+    kernel = np.array([[[0], [-1]], [[0], [1]]])
+    difference.set_weights([kernel, np.zeros(1)])
+    run = model.predict_on_batch if compiled else model
+    outputs = run(
+        [np.zeros((2, 4, 1)), np.array([[[20001.0, 20004]], [[20010, 20001]]])]
+    )
+    outputs = keras.ops.convert_to_numpy(keras.ops.cast(outputs, "float32"))
+    expected = [[1] * 3, [-3] * 3]
+    np.testing.assert_allclose(outputs[..., 0], expected, rtol=0.01)
 
 
 def test_an_axis_of_one_position_may_have_one_coordinate():
