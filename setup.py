@@ -69,6 +69,8 @@ setup(
         # For `model.export(path, format="onnx")` and the tests of exports.
         "onnx": ["onnx", "tf2onnx", "onnxruntime", "openvino"],
         "tensorboard": ["tensorboard"],
+        # The site. Ruff lays out the signatures.
+        "docs": ["mkdocs-material", "mkdocstrings[python]", "ruff"],
         # LSUN as its authors pack it.
         "lsun": ["lmdb"],
     },

@@ -1,0 +1,56 @@
+"""Files of the project as pages and pictures of the site.
+
+MkDocs calls these two functions. In the project's folder every link leads to a
+file; on the site it leads to the page made of that file. What has no page is
+text.
+"""
+
+import os
+import pathlib
+import posixpath
+import re
+
+from mkdocs.structure.files import File
+
+ROOT = pathlib.Path(__file__).parents[1]
+PAGES = {
+    "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "examples/README.md": "experiments.md",
+    "saved_models/README.md": "trained_models.md",
+}
+LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)#\s]+)(#[^)\s]*)?\)")
+
+
+def on_files(files, config):
+    for path, page in PAGES.items():
+        text = (ROOT / path).read_text()
+        files.append(File.generated(config, page, content=text))
+    for picture in (ROOT / "examples/results").glob("*.png"):
+        page = f"images/{picture.name}"
+        files.append(File.generated(config, page, abs_src_path=str(picture)))
+    return files
+
+
+def on_page_markdown(markdown, page, config, files):
+    own_page = page.file.src_uri
+    origins = {page: path for path, page in PAGES.items()}
+    folder = (ROOT / origins.get(own_page, f"docs/{own_page}")).parent
+
+    def on_the_site(match):
+        mark, text, target, anchor = match.groups()
+        if "://" in target:
+            return match[0]
+        path = os.path.relpath(folder / target, ROOT)
+        if (ROOT / path).is_dir():
+            path = f"{path}/README.md"
+        if path.startswith("examples/results/") and mark:
+            found = f"images/{pathlib.Path(path).name}"
+        else:
+            found = PAGES.get(path, path.removeprefix("docs/"))
+        if found not in files.src_uris:
+            return text
+        found = posixpath.relpath(found, posixpath.dirname(own_page) or ".")
+        return f"{mark}[{text}]({found}{anchor or ''})"
+
+    return LINK.sub(on_the_site, markdown)

@@ -1,0 +1,59 @@
+"""What the READMEs and the site tell one to type works as it is written."""
+
+import importlib
+import pathlib
+import re
+
+import pytest
+
+pytestmark = pytest.mark.tensorflow_backend
+
+ROOT = pathlib.Path(__file__).parents[1]
+PAGES = [
+    *ROOT.glob("*.md"),
+    ROOT / "examples/README.md",
+    ROOT / "saved_models/README.md",
+    *(ROOT / "docs").rglob("*.md"),
+]
+TEXTS = {str(path.relative_to(ROOT)): path.read_text() for path in PAGES}
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+COMMAND = re.compile(r"python\s+examples/(\w+)\.py([^`|]*)")
+SERVER = "http://localhost:8501"
+
+
+@pytest.fixture
+def server():
+    pytest.importorskip("tensorflow_serving")
+    from serving import server_double
+
+    double = server_double.Double(ROOT / "saved_models")
+    yield double
+    double.stop()
+
+
+@pytest.mark.parametrize(
+    "page", [page for page, text in TEXTS.items() if BLOCK.search(text)]
+)
+def test_python(page, tmp_path, monkeypatch, request):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "saved_models").symlink_to(ROOT / "saved_models")
+    names = {}
+    for block in BLOCK.findall(TEXTS[page]):
+        if SERVER in block:
+            address = request.getfixturevalue("server").rest
+            block = block.replace(SERVER, address)
+        exec(compile(block, page, "exec"), names)
+
+
+@pytest.mark.parametrize(
+    "page", [page for page, text in TEXTS.items() if COMMAND.search(text)]
+)
+def test_scripts_and_flags(page):
+    for name, rest in COMMAND.findall(TEXTS[page]):
+        if name == "TASK":  # Of whoever adds one.
+            continue
+        parser = importlib.import_module(name).build_parser()
+        # To the end of the command: an empty line, or the next command.
+        command = re.split(r"\n\s*\n|\npython|```", rest)[0]
+        for flag in re.findall(r"(?<=\s)--[\w-]+", command):
+            assert flag in parser.format_help(), f"{name}.py {flag}"
