@@ -9,6 +9,8 @@ runs both layers on both splits with the scripts' own defaults, and
 the grid of the paper (days on a CPU). `all` stands for all tasks of the grid.
 `coordinate_classification --grid units` asks what lets CoordConv extrapolate:
 the units of (x, y) and of the coordinates, or the size of the first weights.
+`--grid search` looks for the settings of the deconvolution nets (with
+`--seeds 100`: the seeds of the results are others).
 `object_detection --grid detection` asks where a detector needs coordinates.
 
 Each point is a run of the task's script in a folder of its own below
@@ -54,6 +56,17 @@ ONE_EPOCH = {
     "learning-rate": [0.03],
     "dtype-policy": ["mixed_bfloat16"],
 }
+# The deconvolution nets at about a tenth of their length: rates and penalties
+# first, then one other setting at a time.
+SHORT = {"layer": ["conv"], "split": ["uniform"]}
+ONE_RATE = {**SHORT, "learning-rate": [0.03], "l2": [0.0]}
+SEARCH = [
+    {**SHORT, "learning-rate": [0.003, 0.01, 0.03], "l2": [0.0, 0.0001]},
+    {**ONE_RATE, "learning-rate": [0.1]},
+    {**ONE_RATE, "filter-size": [2, 4]},
+    {**ONE_RATE, "width": [1, 3]},
+    {**ONE_RATE, "batch-size": [16]},
+]
 # Section "Grids" of the paper's settings; each grid is a list of products.
 GRIDS = {
     "paper": {
@@ -133,6 +146,12 @@ GRIDS = {
                 "first-layer-scale": [0.003, 0.01, 0.1, 0.3, 1.0],
             }
         ],
+    },
+    "search": {
+        "coordinate_classification": [
+            {**product, "epochs": [10]} for product in SEARCH
+        ],
+        "rendering": [{**product, "epochs": [6]} for product in SEARCH],
     },
     # One epoch of the paper's detector (MNIST must be in the default folder of
     # TensorFlow Datasets): both layers with both orders of the anchors, and
