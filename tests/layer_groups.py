@@ -30,18 +30,31 @@ class Case:
         self.weights = [
             self.exact_normal(shape) for shape in self.reference.weight_shapes()
         ]
-        self.symbolic_inputs = keras.Input(
+        symbolic_inputs = keras.Input(
             setting.symbolic_shape, dtype=setting.input_dtype, name=name
         )
+        self.named_inputs = {name: self.inputs}
+        self.symbolic_inputs = {name: symbolic_inputs}
+        self.ranges = None
+        if setting.has_ranges:
+            shape = (setting.rank, 2)
+            self.ranges = self.random.normal(scale=3, size=(batch, *shape))
+            self.ranges = self.ranges.astype("float32")
+            symbolic_ranges = keras.Input(shape, name=f"{name}_ranges")
+            self.named_inputs[f"{name}_ranges"] = self.ranges
+            self.symbolic_inputs[f"{name}_ranges"] = symbolic_ranges
+            symbolic_inputs = [symbolic_inputs, symbolic_ranges]
         self.layer = getattr(keras_coordconv, setting.layer)(
             **setting.arguments
         )
-        self.symbolic_outputs = self.layer(self.symbolic_inputs)
+        self.symbolic_outputs = self.layer(symbolic_inputs)
         assert [
             tuple(weight.shape) for weight in self.layer.weights
         ] == self.reference.weight_shapes()
         self.layer.set_weights(self.weights)
-        self.outputs = self.reference.outputs(self.inputs, self.weights)
+        self.outputs = self.reference.outputs(
+            self.inputs, self.weights, self.ranges
+        )
         self.failures = []
 
     def exact_normal(self, shape):
@@ -79,9 +92,12 @@ class Group:
             f"layer_{index}": Case(f"layer_{index}", setting, batch)
             for index, setting in enumerate(settings)
         }
-        self.inputs = {name: case.inputs for name, case in self.cases.items()}
+        self.inputs, symbolic_inputs = {}, {}
+        for case in self.cases.values():
+            self.inputs |= case.named_inputs
+            symbolic_inputs |= case.symbolic_inputs
         self.model = keras.Model(
-            {name: case.symbolic_inputs for name, case in self.cases.items()},
+            symbolic_inputs,
             {name: case.symbolic_outputs for name, case in self.cases.items()},
         )
 
@@ -107,7 +123,7 @@ class Group:
         )
         for name, case in self.cases.items():
             expected, *expected_of_weights = case.reference.gradients(
-                case.inputs, case.weights, output_gradients[name]
+                case.inputs, case.weights, output_gradients[name], case.ranges
             )
             case.compare("outputs", outputs[name], case.outputs)
             if name in by_input:

@@ -30,6 +30,7 @@ class Setting:
         shape: Tuple, shape of an input without the batch.
         unknown: Tuple of the spatial axes whose size the graph does not know.
         input_dtype: String.
+        has_ranges: Boolean, whether the coordinates come with each example.
     """
 
     layer: str
@@ -37,6 +38,7 @@ class Setting:
     shape: tuple
     unknown: tuple = ()
     input_dtype: str = "float32"
+    has_ranges: bool = False
 
     @property
     def rank(self):
@@ -178,6 +180,7 @@ def settings(
     input_dtypes=("float32", "int32", "uint8"),
     data_formats=("channels_last", "channels_first"),
     unknown_sizes=True,
+    ranges=True,
 ):
     """A setting that Keras's own layer of the same arguments would take."""
     layer = draw(st.sampled_from(layers))
@@ -215,7 +218,12 @@ def settings(
     if "data_format" in arguments:
         shape = (channels, *sizes)
     return Setting(
-        layer, arguments, shape, unknown, draw(st.sampled_from(input_dtypes))
+        layer,
+        arguments,
+        shape,
+        unknown,
+        draw(st.sampled_from(input_dtypes)),
+        ranges and draw(st.booleans()),
     )
 
 

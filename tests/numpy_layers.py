@@ -194,21 +194,27 @@ class NumpyLayer:
         kernels = self._from_stages(kernels[::-1])
         return [gradient, *kernels, *(bias if self.use_bias else [])]
 
-    def _exact_and_scale(self, inputs, weights):
+    def _exact_and_scale(self, inputs, weights, ranges):
         """What `_forward` gives, and what it gives for absolute values."""
-        exact = self._forward(
-            inputs,
-            numpy_coordinates(tuple(self.sizes), **self.coordinates),
-            weights,
-        )
+        coordinates = [self.coordinates]
+        if ranges is not None:
+            coordinates = [
+                self.coordinates | {"coordinate_range": own}
+                for own in ranges.tolist()
+            ]
+        grids = [
+            numpy_coordinates(tuple(self.sizes), **own) for own in coordinates
+        ]
+        scales = [self._coordinate_scale(**own) for own in coordinates]
+        exact = self._forward(inputs, np.stack(grids), weights)
         scale = self._forward(
-            abs(inputs), self._coordinate_scale(), [*map(abs, weights)]
+            abs(inputs), np.stack(scales), [*map(abs, weights)]
         )
         return exact, scale
 
-    def _coordinate_scale(self):
+    def _coordinate_scale(self, coordinate_range=(-1.0, 1.0), **_):
         """Sizes of the terms of which coordinates are sums."""
-        range_ = self.coordinates.get("coordinate_range", (-1.0, 1.0))
+        range_ = coordinate_range
         if range_ == "pixel":
             ranges = [(0.0, size - 1.0) for size in self.sizes]
         elif np.ndim(range_) == 1:
@@ -233,18 +239,20 @@ class NumpyLayer:
             COORDINATE_ROUNDINGS + terms
         ) * unit_roundoff("float32")
 
-    def outputs(self, inputs, weights):
+    def outputs(self, inputs, weights, ranges=None):
         """Outputs of the layer.
 
         Args:
             inputs: Array, exact in the layer's dtype.
             weights: List of arrays, exact in the layer's dtype.
+            ranges: Array of shape `(batch, rank, 2)`, or `None` for the
+                layer's `coordinate_range`.
 
         Returns:
             `Bounded`.
         """
         (_, result), (_, scale) = self._exact_and_scale(
-            self._to_channels_last(inputs), weights
+            self._to_channels_last(inputs), weights, ranges
         )
         activation, _, _ = self.activation
         # No activation here is steeper than 1.
@@ -256,18 +264,18 @@ class NumpyLayer:
             self.dtype,
         )
 
-    def gradients(self, inputs, weights, output_gradient):
+    def gradients(self, inputs, weights, output_gradient, ranges=None):
         """Gradients of the inputs and of the weights.
 
         Args:
-            inputs, weights: As for `outputs`.
+            inputs, weights, ranges: As for `outputs`.
             output_gradient: Array of the shape of the outputs.
 
         Returns:
             List of `Bounded`: of the inputs, then of each weight.
         """
         (values, result), (scales, scale) = self._exact_and_scale(
-            self._to_channels_last(inputs), weights
+            self._to_channels_last(inputs), weights, ranges
         )
         output_gradient = self._to_channels_last(output_gradient)
         activation, derivative, curvature = self.activation

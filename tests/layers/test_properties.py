@@ -64,6 +64,19 @@ REMEMBERED = [
     Setting("CoordConv2D", {"filters": 2, "kernel_size": (3, 2)}, (64, 65, 2)),
     # Twice as many filters as channels, and many of both.
     Setting("CoordConv2D", {"filters": 33, "kernel_size": (1, 1)}, (3, 4, 16)),
+    # Coordinates that come with each example.
+    Setting(
+        "CoordConv2D",
+        {"filters": 2, "kernel_size": (3, 3)},
+        (64, 65, 2),
+        has_ranges=True,
+    ),
+    Setting(
+        "CoordConv2D",
+        {"filters": 33, "kernel_size": (1, 1)},
+        (3, 4, 16),
+        has_ranges=True,
+    ),
 ]
 
 
@@ -197,6 +210,7 @@ def test_outputs_of_the_folded_model(examples):
             if name.startswith(("CoordConv", "CoordSeparable"))
         ],
         unknown_sizes=False,
+        ranges=False,
     )
 
 
