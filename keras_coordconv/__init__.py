@@ -4,6 +4,10 @@ Liu et al., "An intriguing failing of convolutional neural networks and the
 CoordConv solution", NeurIPS 2018, https://arxiv.org/abs/1807.03247.
 """
 
+from keras_coordconv.augmentation import CoordRandomCrop
+from keras_coordconv.augmentation import CoordRandomFlip
+from keras_coordconv.augmentation import CoordRandomZoom
+from keras_coordconv.augmentation import CoordResizing
 from keras_coordconv.conversion import convert_to_coordconv
 from keras_coordconv.conversion import fold_coordinates
 from keras_coordconv.coordinates import coordinate_grid
@@ -37,6 +41,10 @@ __all__ = [
     "CoordConv3DTranspose",
     "CoordDepthwiseConv1D",
     "CoordDepthwiseConv2D",
+    "CoordRandomCrop",
+    "CoordRandomFlip",
+    "CoordRandomZoom",
+    "CoordResizing",
     "CoordSeparableConv1D",
     "CoordSeparableConv2D",
     "CoordinateChannel1D",

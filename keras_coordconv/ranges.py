@@ -148,9 +148,7 @@ def resized_ranges(ranges, size, new_size):
     >>> keras_coordconv.resized_ranges(np.array([[[0.0, 7.0]]]), (8,), (4,))
     [[[0.5, 6.5]]]
     """
-    pixels = np.array(size, "float32") / np.array(new_size, "float32")
-    first = pixels / 2 - 0.5
-    return ranges_at(ranges, size, first, np.array(size) - 1 - first)
+    return ranges_at(ranges, size, *ends_after_resizing(size, new_size))
 
 
 def strided_ranges(
@@ -252,19 +250,33 @@ def check_ranges(ranges, batch, spatial_shape):
         )
 
 
+def as_floats(size):
+    """Sizes of axes: a float32 array, or a tensor where one is not known."""
+    if all(isinstance(count, numbers.Integral) for count in size):
+        return np.array(size, "float32")
+    return ops.cast(ops.stack(size), "float32")
+
+
+def ends_after_resizing(size, new_size):
+    """Where the centres of the first and of the last new pixel are."""
+    size = as_floats(size)
+    first = size / as_floats(new_size) / 2 - 0.5
+    return first, size - 1 - first
+
+
 def ranges_at(ranges, size, first, last):
     """Coordinates at two positions of each axis, which may be fractions.
 
     The only position of an axis has the middle of its range, and so has all
     that is outside of it.
     """
-    size = np.array(size, "float32")
+    size = as_floats(size)
     ranges = ops.cast(ranges, "float32")
     low, high = ranges[..., 0], ranges[..., 1]
     positions = [
         ops.where(
             size > 1,
-            ops.cast(place, "float32") / np.maximum(size - 1, 1),
+            ops.cast(place, "float32") / ops.maximum(size - 1, 1.0),
             0.5,
         )
         for place in (first, last)
