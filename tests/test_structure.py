@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "datasets": ("models",),
     "training": (),
     "serving": (),
-    "plots": ("datasets",),
+    "plots": ("datasets", "models"),
 }
 
 
