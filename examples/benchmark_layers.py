@@ -20,6 +20,13 @@ prints a table, and writes json and a chart. Also the peak memory is measured by
 
     TF_CPU_ALLOCATOR_USE_BFC=true python examples/benchmark_layers.py
 
+those that come with each example, as ranges, by
+
+    python examples/benchmark_layers.py --modes ranges_inference ranges_training
+
+    ranges      CoordConv2D with ranges
+    appended    CoordinateChannel2D with ranges, then Conv2D
+
 and on a GPU, with JAX, which compiles each model for the sizes of the shape:
 
     KERAS_BACKEND=jax python examples/benchmark_layers.py --calls-together 20
@@ -92,7 +99,8 @@ SHAPES = [
 
 
 RESNET50_MODES = ("resnet50", "resnet50_stem")
-MODES = ("inference", "training", *RESNET50_MODES)
+RANGES_MODES = ("ranges_inference", "ranges_training")
+MODES = ("inference", "training", *RANGES_MODES, *RESNET50_MODES)
 # Of the gradient descent: so low that the weights stay what they are.
 RATE = 1e-6
 
@@ -136,14 +144,17 @@ class RepeatCoordinates(keras.layers.Layer):
         return ops.concatenate([inputs, grid], axis=-1)
 
 
-def build_models(shape, activation):
+def build_models(mode, shape, activation):
     """The models to compare, by name, on the same input."""
     size = shape.size if shape.known_size else None
+    images = keras.Input((size, size, shape.channels))
+    images_and_ranges = [images, keras.Input((2, 2))]
 
-    def model(*layers):
-        return keras.Sequential(
-            [keras.Input((size, size, shape.channels)), *layers]
-        )
+    def model(*layers, inputs=images):
+        outputs = inputs
+        for layer in layers:
+            outputs = layer(outputs)
+        return keras.Model(inputs, outputs)
 
     def convolution(layer_class=keras.layers.Conv2D):
         return layer_class(
@@ -155,9 +166,23 @@ def build_models(shape, activation):
         )
 
     coordconv = model(convolution(keras_coordconv.CoordConv2D))
+    if mode in RANGES_MODES:
+        return {
+            "conv": model(convolution()),
+            "coordconv": coordconv,
+            "ranges": model(
+                convolution(keras_coordconv.CoordConv2D),
+                inputs=images_and_ranges,
+            ),
+            "appended": model(
+                keras_coordconv.CoordinateChannel2D(),
+                convolution(),
+                inputs=images_and_ranges,
+            ),
+        }
     folded = (
         {"folded": keras_coordconv.fold_coordinates(coordconv)}
-        if shape.known_size
+        if shape.known_size and mode == "inference"
         else {}
     )
     return {
@@ -184,7 +209,15 @@ def compile_inference(model, inputs):
 
         function = tf.function(
             lambda x: model(x, training=False),
-            input_signature=[tf.TensorSpec(model.input_shape, inputs.dtype)],
+            input_signature=[
+                keras.tree.map_structure(
+                    lambda symbol, tensor: tf.TensorSpec(
+                        symbol.shape, tensor.dtype
+                    ),
+                    model.input,
+                    inputs,
+                )
+            ],
         )
         return lambda: function(inputs)
     if backend == "jax":
@@ -211,7 +244,7 @@ def compile_training_step(model, inputs):
         lambda _, outputs: ops.mean(ops.square(outputs)),
         jit_compile=False,
     )
-    targets = ops.zeros((len(inputs), 1))
+    targets = ops.zeros((len(keras.tree.flatten(inputs)[0]), 1))
     return lambda: model.train_on_batch(inputs, targets)
 
 
@@ -325,22 +358,25 @@ def peak_memory(call):
 
 def measure(args, shape, modes):
     """Medians and ratios of all models on one shape."""
-    inputs = ops.convert_to_tensor(
+    images = ops.convert_to_tensor(
         np.random.default_rng(args.seed).normal(
             size=(shape.batch_size, shape.size, shape.size, shape.channels)
         ),
         dtype=keras.config.dtype_policy().compute_dtype,
     )
+    ranges = ops.tile([[[-1.0, 1.0]]], (shape.batch_size, 2, 1))
     rows = []
     for mode in modes:
         compile_call = {
             "inference": compile_inference,
             "training": compile_training_step,
-        }[mode]
+        }[mode.removeprefix("ranges_")]
+        models = build_models(mode, shape, args.activation)
         calls = {
-            name: compile_call(model, inputs)
-            for name, model in build_models(shape, args.activation).items()
-            if not (mode == "training" and name == "folded")
+            name: compile_call(
+                model, [images, ranges] if len(model.inputs) == 2 else images
+            )
+            for name, model in models.items()
         }
         rows += measure_calls(args, mode, shape, calls)
     return rows
@@ -506,9 +542,11 @@ def build_parser():
         nargs="+",
         choices=MODES,
         default=("inference", "training"),
-        help="what to measure; resnet50 is a training step of the whole net, "
-        "with a CoordConv as its first layer, resnet50_stem with the paper's "
-        "CoordConv, or a plain 1x1 convolution, in front of it "
+        help="what to measure; ranges_inference and ranges_training have "
+        "coordinates that come with each example; resnet50 is a training step "
+        "of the whole net, with a CoordConv as its first layer, resnet50_stem "
+        "with the paper's CoordConv, or a plain 1x1 convolution, in front of "
+        "it "
         "(default: inference training)",
     )
     parser.add_argument(

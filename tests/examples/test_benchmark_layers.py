@@ -23,6 +23,20 @@ def test_one_shape(scripts, tmp_path):
     assert "geometric mean" in printed
 
 
+def test_ranges(scripts):
+    import benchmark_layers
+
+    modes = ("ranges_inference", "ranges_training")
+    results = benchmark_layers.main(
+        ["--shapes", "1", "--turns", "1", "--modes", *modes]
+    )
+    assert [(row["mode"], row["model"]) for row in results["rows"]] == [
+        (mode, model)
+        for mode in modes
+        for model in ("conv", "coordconv", "ranges", "appended")
+    ]
+
+
 def test_unwritable_output(scripts, capsys):
     import benchmark_layers
 
