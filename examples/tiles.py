@@ -13,9 +13,16 @@ seams, and they are right.
 
 gives it the coordinates of the tensor, -1 to 1 for every crop, as CoordConv
 does by itself. The left half of a crop is not that of the canvas.
+
+    python examples/tiles.py --axes 3
+
+is the same with cubes in a volume of 48x48x48 and patches of 16x16x16, as of a
+scan whose left and right organs look alike.
 """
 
 import startup  # noqa: F401, before the rest
+
+import itertools
 
 import keras
 import numpy as np
@@ -32,8 +39,9 @@ from keras_coordconv.training import optimizers
 from keras_coordconv.training.run import Run
 
 NAME = "tiles"
-TILE_SIZE = 32
-FRAME = [[-1.0, 1.0], [-1.0, 1.0]]
+# By the number of axes.
+TILE_SIZE = {2: 32, 3: 16}
+RECIPES = {"--axes 2": {"epochs": 10}, "--axes 3": {"epochs": 4}}
 
 
 def build_parser():
@@ -46,8 +54,20 @@ def build_parser():
         help="of the coordinates: those of the canvas, or -1 to 1 in each crop "
         "(default: %(default)s)",
     )
+    group.add_argument(
+        "--axes",
+        type=int,
+        choices=(2, 3),
+        default=2,
+        help="images or volumes (default: %(default)s)",
+    )
     for name, kind, default, text in (
-        ("--epochs", arguments.positive_integer, 10, "length of the training"),
+        (
+            "--epochs",
+            arguments.positive_integer,
+            None,
+            "length of the training",
+        ),
         ("--batch-size", arguments.positive_integer, 16, "crops a step"),
         (
             "--learning-rate",
@@ -60,28 +80,29 @@ def build_parser():
             name,
             type=kind,
             default=default,
-            help=f"{text} (default: {default})",
+            help=f"{text} (default: {default or 'that of the recipe'})",
         )
     return parser
 
 
 def ranges_of(args, begin, size):
     """The coordinates of windows that begin at these pixels of the canvas."""
-    ranges = np.tile(np.array([FRAME], "float32"), (len(begin), 1, 1))
+    ranges = np.tile([-1.0, 1.0], (len(begin), args.axes, 1)).astype("float32")
     if args.frame == "tensor":
         return ranges
-    whole = (CANVAS_SIZE, CANVAS_SIZE)
+    whole = (CANVAS_SIZE[args.axes],) * args.axes
     return keras.ops.convert_to_numpy(
-        window_ranges(ranges, whole, begin, (size, size))
+        window_ranges(ranges, whole, begin, (size,) * args.axes)
     )
 
 
 def build_dataset(args, subset, **order):
     seed = {"train": 0, "test": 1}[subset]
     count = args.limit_examples or {"train": 2000, "test": 400}[subset]
-    examples = placed_squares.crops(count, TILE_SIZE, MARGIN, seed)
+    size = TILE_SIZE[args.axes]
+    examples = placed_squares.crops(count, size, MARGIN, seed, args.axes)
     begin = examples.pop("begin")
-    examples["ranges"] = ranges_of(args, begin, TILE_SIZE)
+    examples["ranges"] = ranges_of(args, begin, size)
     return passes.batches(examples, args.batch_size, **order).map(
         lambda batch: (
             {"image": batch["image"], "ranges": batch["ranges"]},
@@ -90,37 +111,35 @@ def build_dataset(args, subset, **order):
     )
 
 
-def predict_whole(args, model, images):
-    """Logits for whole canvases, at all pixels but the margin."""
-    begin = np.zeros((len(images), 2), "int32")
-    ranges = ranges_of(args, begin, CANVAS_SIZE)
-    return model.predict({"image": images, "ranges": ranges}, verbose=0)
+def predict(args, model, images, begin):
+    """Logits of windows of canvases that all begin at the same pixel."""
+    begin = np.tile([begin], (len(images), 1))
+    ranges = ranges_of(args, begin, images.shape[1])
+    return model.predict(
+        {"image": images, "ranges": ranges}, batch_size=4, verbose=0
+    )
 
 
 def predict_tiles(args, model, images):
-    """The same, of tiles whose outputs lie beside each other."""
-    inside = TILE_SIZE - 2 * MARGIN
-    last = CANVAS_SIZE - TILE_SIZE
+    """Logits of whole canvases, from tiles whose outputs lie side by side."""
+    size = TILE_SIZE[args.axes]
+    inside = size - 2 * MARGIN
+    last = CANVAS_SIZE[args.axes] - size
     begins = sorted({*range(0, last, inside), last})
-    logits = None
-    for row in begins:
-        for column in begins:
-            parts = images[
-                :, row : row + TILE_SIZE, column : column + TILE_SIZE
-            ]
-            begin = np.tile([[row, column]], (len(images), 1))
-            ranges = ranges_of(args, begin, TILE_SIZE)
-            tile = model.predict({"image": parts, "ranges": ranges}, verbose=0)
-            if logits is None:
-                size = CANVAS_SIZE - 2 * MARGIN
-                logits = np.zeros((len(images), size, size, tile.shape[-1]))
-            logits[:, row : row + inside, column : column + inside] = tile
+    outputs = (CANVAS_SIZE[args.axes] - 2 * MARGIN,) * args.axes
+    logits = np.zeros((len(images), *outputs, model.output_shape[-1]))
+    for begin in itertools.product(begins, repeat=args.axes):
+        window, target = (
+            (slice(None), *(slice(first, first + length) for first in begin))
+            for length in (size, inside)
+        )
+        logits[target] = predict(args, model, images[window], begin)
     return logits
 
 
 @arguments.command
 def main(argv=None):
-    args = arguments.parse(build_parser(), {}, argv)
+    args = arguments.parse(build_parser(), RECIPES, argv)
     run = Run(NAME, args)
 
     shuffled = build_dataset(
@@ -128,7 +147,7 @@ def main(argv=None):
     ).take(args.steps_per_epoch or -1)
     test = build_dataset(args, "test")
 
-    model = tiles.place_segmenter(len(placed_squares.CLASSES))
+    model = tiles.place_segmenter(len(placed_squares.CLASSES), axes=args.axes)
     model.summary()
     model.compile(
         keras.optimizers.Adam(
@@ -142,10 +161,10 @@ def main(argv=None):
     run.fit(model, shuffled, args.epochs, validation_data=test)
 
     best = run.best_model()
-    canvases = placed_squares.canvases(20, seed=2)
-    inside = slice(MARGIN, CANVAS_SIZE - MARGIN)
-    labels = canvases["label"][:, inside, inside]
-    whole = predict_whole(args, best, canvases["image"])
+    canvases = placed_squares.canvases(20, seed=2, axes=args.axes)
+    inside = [slice(MARGIN, -MARGIN)] * args.axes
+    labels = canvases["label"][:, *inside]
+    whole = predict(args, best, canvases["image"], [0] * args.axes)
     in_tiles = predict_tiles(args, best, canvases["image"])
     on_squares = labels > 0
     metrics = run.evaluate(best, test=test)
@@ -157,10 +176,12 @@ def main(argv=None):
     )
     metrics["tiles_largest_difference"] = abs(whole - in_tiles).max()
     metrics = {name: float(value) for name, value in metrics.items()}
+    # Of a volume, the slice in the middle.
+    shown = (0, *[labels.shape[1] // 2] * (args.axes - 2))
     maps = {
-        "truth": labels[0],
-        "read as a whole": whole[0].argmax(-1),
-        "read in tiles": in_tiles[0].argmax(-1),
+        "truth": labels[shown],
+        "read as a whole": whole[shown].argmax(-1),
+        "read in tiles": in_tiles[shown].argmax(-1),
     }
     run.save_figure("classes", plots.plot_classes(maps, placed_squares.CLASSES))
     return run.finish(metrics)

@@ -4,12 +4,13 @@ import keras
 from keras import layers
 
 from keras_coordconv.layers import CoordConv2D
+from keras_coordconv.layers import CoordConv3D
 
 # How many pixels the outputs end before the border: two 3x3 convolutions.
 MARGIN = 2
 
 
-def place_segmenter(classes=3, filters=16, name="place_segmenter"):
+def place_segmenter(classes=3, filters=16, axes=2, name="place_segmenter"):
     """Classes of pixels from an image of any size and its coordinates.
 
     With "valid" padding, what a pixel gets depends on the pixels around it and
@@ -18,19 +19,24 @@ def place_segmenter(classes=3, filters=16, name="place_segmenter"):
     Args:
         classes: Integer, the number of classes.
         filters: Integer, filters of each layer but the last.
+        axes: Integer, 2 for images, 3 for volumes.
         name: String, the model's name.
 
     Returns:
-        A Functional `keras.Model` from `image`, `(batch, height, width, 1)`,
-        and `ranges`, `(batch, 2, 2)`, to logits of shape `(batch, height - 4,
-        width - 4, classes)`.
+        A Functional `keras.Model` from `image`, `(batch, height, width, 1)`
+        with two axes, and `ranges`, `(batch, axes, 2)`, to logits of shape
+        `(batch, height - 4, width - 4, classes)`.
     """
-    image = keras.Input((None, None, 1), name="image")
-    ranges = keras.Input((2, 2), name="ranges")
-    x = CoordConv2D(filters, 3, activation="relu", name="coordconv1")(
+    coord_conv, conv = {
+        2: (CoordConv2D, layers.Conv2D),
+        3: (CoordConv3D, layers.Conv3D),
+    }[axes]
+    image = keras.Input((*[None] * axes, 1), name="image")
+    ranges = keras.Input((axes, 2), name="ranges")
+    x = coord_conv(filters, 3, activation="relu", name="coordconv1")(
         [image, ranges]
     )
-    x = layers.Conv2D(filters, 3, activation="relu", name="conv2")(x)
-    x = layers.Conv2D(filters, 1, activation="relu", name="conv3")(x)
-    x = layers.Conv2D(classes, 1, dtype="float32", name="logits")(x)
+    x = conv(filters, 3, activation="relu", name="conv2")(x)
+    x = conv(filters, 1, activation="relu", name="conv3")(x)
+    x = conv(classes, 1, dtype="float32", name="logits")(x)
     return keras.Model({"image": image, "ranges": ranges}, x, name=name)

@@ -9,11 +9,14 @@ pytestmark = pytest.mark.tensorflow_backend
 SMALL = ("--limit-examples", "24", "--epochs", "2")
 
 
-def test_tiles_are_the_whole_with_the_coordinates_of_the_world(scripts):
+@pytest.mark.parametrize("axes", ["2", "3"])
+def test_tiles_are_the_whole_with_the_coordinates_of_the_world(scripts, axes):
     import tiles
 
     for frame, seamless in (("world", True), ("tensor", False)):
-        metrics = tiles.main([*SMALL, "--frame", frame, "--workdir", frame])
+        metrics = tiles.main(
+            [*SMALL, "--axes", axes, "--frame", frame, "--workdir", frame]
+        )
         assert (metrics["tiles_largest_difference"] < 1e-4) == seamless
         for place in ("whole", "tiles"):
             assert 0 <= metrics[f"{place}_accuracy"] <= 1
