@@ -39,6 +39,7 @@ RECIPES = {
         "batch_size": 16,
         "learning_rate": 0.001,
         "discriminator_learning_rate": 0.0001,
+        "beta_1": 0.5,
         "dtype_policy": "mixed_bfloat16",
         "limit_examples": 4000,
     },
@@ -50,6 +51,7 @@ RECIPES = {
         "batch_size": 16,
         "learning_rate": 0.0005,
         "discriminator_learning_rate": 0.0001,
+        "beta_1": 0.9,
         "dtype_policy": "float32",
         "limit_examples": None,
     },
@@ -70,6 +72,11 @@ def build_parser():
         "--discriminator-learning-rate",
         type=arguments.not_negative_number,
         help="rate of Adam for the discriminator",
+    )
+    training.add_argument(
+        "--beta-1",
+        type=arguments.not_negative_number,
+        help="momentum of Adam, in both",
     )
     return parser
 
@@ -110,10 +117,12 @@ def main(argv=None):
     train_discriminator = gan.discriminator_trainer(
         generator,
         discriminator,
-        optimizers.adam(args.discriminator_learning_rate),
+        optimizers.adam(args.discriminator_learning_rate, args.beta_1),
     )
     train_generator = gan.generator_trainer(
-        generator, discriminator, optimizers.adam(args.learning_rate)
+        generator,
+        discriminator,
+        optimizers.adam(args.learning_rate, args.beta_1),
     )
     run.track(
         generator,

@@ -24,14 +24,15 @@ def paper_adam(args, steps_per_epoch):
     )
 
 
-def adam(learning_rate):
+def adam(learning_rate, beta_1=0.9):
     """Adam with the paper's constants.
 
     Args:
         learning_rate: Float, or a schedule.
+        beta_1: Float, the momentum, 0.9 in the paper.
     """
     return keras.optimizers.Adam(
-        learning_rate, beta_1=0.9, beta_2=0.99, epsilon=1e-8
+        learning_rate, beta_1=beta_1, beta_2=0.99, epsilon=1e-8
     )
 
 
