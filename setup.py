@@ -31,8 +31,10 @@ setup(
         "Programming Language :: Python :: 3.12",
         "Programming Language :: Python :: 3.13",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
     ],
     packages=find_packages(include=["keras_coordconv", "keras_coordconv.*"]),
+    package_data={"keras_coordconv": ["py.typed"]},
     python_requires=">=3.11",
     # The layers need Keras and NumPy alone, and run on JAX or PyTorch as well;
     # what comes after these two is for the experiments and for serving.
@@ -55,6 +57,8 @@ setup(
             "hypothesis>=6",
             "dill",
             "lmdb",
+            # Runs the tutorial.
+            "nbmake>=1.5",
             "pycocotools>=2.0.8",
             # Its digits stand in for MNIST.
             "scikit-learn>=1.5",

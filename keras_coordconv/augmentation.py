@@ -5,6 +5,8 @@ size. The inputs are `[images, ranges]`, and so are the outputs.
 """
 
 import numbers
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -25,7 +27,7 @@ class BaseWindow(keras.layers.Layer):
 
     interpolation = "nearest"
     # Those of its arguments that are in the layer's config.
-    arguments = ()
+    arguments: tuple[str, ...] = ()
 
     def __init__(self, dtype="float32", **kwargs):
         super().__init__(dtype=dtype, **kwargs)
@@ -139,7 +141,9 @@ class CoordRandomCrop(BaseRandomWindow):
 
     arguments = ("size", "seed")
 
-    def __init__(self, size, seed=None, **kwargs):
+    def __init__(
+        self, size: Sequence[int], seed: int | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(seed=seed, **kwargs)
         self.size = _standardize_size(size)
 
@@ -184,10 +188,14 @@ class CoordRandomFlip(BaseRandomWindow):
 
     arguments = ("axes", "seed")
 
-    def __init__(self, axes=1, seed=None, **kwargs):
+    def __init__(
+        self,
+        axes: int | Sequence[int] = 1,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(seed=seed, **kwargs)
-        axes = (axes,) if isinstance(axes, numbers.Integral) else axes
-        self.axes = tuple(axes)
+        self.axes = tuple(np.atleast_1d(axes).tolist())
 
     def _windows(self, size, batch, training):
         if not {*self.axes} <= {*range(len(size))}:
@@ -228,7 +236,13 @@ class CoordRandomZoom(BaseRandomWindow):
 
     arguments = ("factor", "interpolation", "seed")
 
-    def __init__(self, factor, interpolation="linear", seed=None, **kwargs):
+    def __init__(
+        self,
+        factor: Sequence[float],
+        interpolation: str = "linear",
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(seed=seed, **kwargs)
         self.interpolation = _standardize_interpolation(interpolation)
         self.factor = tuple(factor)
@@ -267,7 +281,12 @@ class CoordResizing(BaseWindow):
 
     arguments = ("size", "interpolation")
 
-    def __init__(self, size, interpolation="linear", **kwargs):
+    def __init__(
+        self,
+        size: Sequence[int],
+        interpolation: str = "linear",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.interpolation = _standardize_interpolation(interpolation)
         self.size = _standardize_size(size)

@@ -4,11 +4,17 @@
 without changing its outputs; `fold_coordinates` is the way back for inference.
 """
 
+from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_coordconv import layers
 from keras_coordconv.coordinates import DEFAULT_RANGE
+from keras_coordconv.coordinates import CoordinateRange
+from keras_coordconv.coordinates import RadiusCenter
 from keras_coordconv.graph_ranges import GraphRanges
 from keras_coordconv.layers.coordinate_layer import COORDINATE_ARGUMENTS
 from keras_coordconv.layers.position_bias import PositionBias
@@ -35,13 +41,13 @@ _CONVERTIBLE = {
 
 
 def convert_to_coordconv(
-    model,
-    select="first",
-    use_radius=False,
-    coordinate_range=DEFAULT_RANGE,
-    radius_center=None,
-    ranges=False,
-):
+    model: keras.Model,
+    select: str | Sequence[str] | Callable[[keras.Layer], bool] = "first",
+    use_radius: bool = False,
+    coordinate_range: CoordinateRange = DEFAULT_RANGE,
+    radius_center: RadiusCenter = None,
+    ranges: bool = False,
+) -> keras.Model:
     """A copy of a model in which chosen convolutions see coordinates.
 
     The convolutions keep their weights and get zeros for the coordinates: the
@@ -129,7 +135,7 @@ def convert_to_coordconv(
     return new_model
 
 
-def fold_coordinates(model):
+def fold_coordinates(model: keras.Model) -> keras.Model:
     """A copy of a model for inference, with the coordinates worked out.
 
     Each CoordConv becomes a plain convolution and a `PositionBias`: what its
@@ -164,7 +170,7 @@ def fold_coordinates(model):
         if type(layer) in _PLAIN and not layer._takes_ranges
     ]
     _check_any(model, chosen, "a CoordConv to fold")
-    replaced = {}
+    replaced: dict[keras.Layer, Any] = {}
 
     def fold(layer, tensor, _):
         if layer not in chosen:

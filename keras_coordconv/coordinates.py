@@ -2,20 +2,29 @@
 
 import math
 import numbers
+from collections.abc import Sequence
+from typing import Any
+from typing import Literal
 
 import numpy as np
 from keras import ops
+
+Pair = tuple[float, float]
+# What `coordinate_range`, `radius_center` and a tensor of any backend may be.
+CoordinateRange = Pair | Sequence[Pair] | Literal["pixel"]
+RadiusCenter = float | Sequence[float] | None
+Tensor = Any
 
 DEFAULT_RANGE = (-1.0, 1.0)
 
 
 def coordinate_grid(
-    spatial_shape,
-    use_radius=False,
-    coordinate_range=DEFAULT_RANGE,
-    dtype="float32",
-    radius_center=None,
-):
+    spatial_shape: Sequence[int | Tensor],
+    use_radius: bool = False,
+    coordinate_range: CoordinateRange = DEFAULT_RANGE,
+    dtype: str = "float32",
+    radius_center: RadiusCenter = None,
+) -> Tensor:
     """Coordinates of every position of a grid, one channel per axis.
 
     The channels are in the order of the axes (in 2D: `i`, the row, then `j`,

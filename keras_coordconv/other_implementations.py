@@ -3,7 +3,9 @@
 import dataclasses
 import math
 
+import keras
 import numpy as np
+import numpy.typing as npt
 
 from keras_coordconv import layers
 from keras_coordconv.coordinates import DEFAULT_RANGE
@@ -12,7 +14,12 @@ from keras_coordconv.coordinates import coordinate_channels
 from keras_coordconv.coordinates import ranges_of_axes
 
 
-def load_coordconv_kernel(layer, kernel, bias=None, convention="titu1994"):
+def load_coordconv_kernel(
+    layer: keras.Layer,
+    kernel: npt.ArrayLike,
+    bias: npt.ArrayLike | None = None,
+    convention: str = "titu1994",
+) -> None:
     """Loads a kernel of another CoordConv implementation.
 
     Args:

@@ -5,10 +5,13 @@ the first and of the last position of each axis, in any units.
 """
 
 import numbers
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from keras import ops
 
+from keras_coordconv.coordinates import Tensor
 from keras_coordconv.coordinates import coordinate_grid
 
 
@@ -80,7 +83,12 @@ def coordinate_grids(
     return ops.concatenate([offsets + middle, ops.sqrt(squares)], axis=-1)
 
 
-def window_ranges(ranges, size, begin, window):
+def window_ranges(
+    ranges: Tensor,
+    size: Sequence[int],
+    begin: Sequence[int] | Tensor,
+    window: Sequence[int],
+) -> Tensor:
     """Ranges of windows into images: crops, tiles, patches of a volume.
 
     Args:
@@ -107,7 +115,7 @@ def window_ranges(ranges, size, begin, window):
     return ranges_at(ranges, size, first, last)
 
 
-def flipped_ranges(ranges, axes):
+def flipped_ranges(ranges: Tensor, axes: int | Sequence[int]) -> Tensor:
     """Ranges of images that are flipped along some axes.
 
     Args:
@@ -122,14 +130,15 @@ def flipped_ranges(ranges, axes):
     >>> keras_coordconv.flipped_ranges(np.array([[[0.0, 5.0], [1, 2]]]), 1)
     [[[0., 5.], [2., 1.]]]
     """
-    axes = (axes,) if isinstance(axes, numbers.Integral) else axes
     ranges = ops.convert_to_tensor(ranges)
     is_flipped = np.zeros((ranges.shape[1], 1), "bool")
-    is_flipped[list(axes)] = True
+    is_flipped[np.atleast_1d(axes)] = True
     return ops.where(is_flipped, ops.flip(ranges, axis=-1), ranges)
 
 
-def resized_ranges(ranges, size, new_size):
+def resized_ranges(
+    ranges: Tensor, size: Sequence[int], new_size: Sequence[int]
+) -> Tensor:
     """Ranges of images after they are resized, as `keras.ops.image.resize`.
 
     The old and the new image cover the same area; their first and last pixels
@@ -152,8 +161,13 @@ def resized_ranges(ranges, size, new_size):
 
 
 def strided_ranges(
-    ranges, size, kernel_size, strides=1, padding="valid", dilation_rate=1
-):
+    ranges: Tensor,
+    size: Sequence[int],
+    kernel_size: int | Sequence[int],
+    strides: int | Sequence[int] = 1,
+    padding: str = "valid",
+    dilation_rate: int | Sequence[int] = 1,
+) -> Tensor:
     """Ranges of the outputs of a convolution or pooling, from its inputs'.
 
     The coordinate of an output is that of the centre of what it sees. A layer
@@ -181,7 +195,7 @@ def strided_ranges(
     [[[0.5, 6.5]]]
     """
     first, last = np.zeros((2, len(size)), "float32")
-    arguments = [
+    arguments: list[Any] = [
         (value,) * len(size) if isinstance(value, numbers.Integral) else value
         for value in (kernel_size, strides, dilation_rate)
     ]

@@ -1,6 +1,7 @@
-"""The examples in the docstrings of the public layers do what they say."""
+"""The public API: examples that do what they say, type hints, the reference."""
 
 import inspect
+import pathlib
 
 import numpy as np
 import pytest
@@ -18,3 +19,31 @@ def test_example(name):
     names = {"np": np, "keras_coordconv": keras_coordconv}
     exec("\n".join(statements), names)
     assert str(tuple(eval(expression, names))) == lines[-1]
+
+
+FUNCTIONS = [
+    name
+    for name in keras_coordconv.__all__
+    if inspect.isfunction(getattr(keras_coordconv, name))
+]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_type_hints(name):
+    signature = inspect.signature(getattr(keras_coordconv, name))
+    hints = [p.annotation for p in signature.parameters.values()]
+    assert inspect.Signature.empty not in [*hints, signature.return_annotation]
+
+
+@pytest.mark.parametrize("name", keras_coordconv.layers.__all__)
+def test_type_hints_of_layers(name):
+    parameters = inspect.signature(getattr(keras_coordconv, name)).parameters
+    for argument in ("use_radius", "coordinate_range", "radius_center"):
+        assert parameters[argument].annotation is not inspect.Parameter.empty
+
+
+def test_all_are_in_the_reference():
+    folder = pathlib.Path(__file__).parents[1] / "docs/api"
+    pages = "".join(page.read_text() for page in folder.glob("*.md"))
+    for name in keras_coordconv.__all__:
+        assert f"::: keras_coordconv.{name}\n" in pages

@@ -1,8 +1,12 @@
 """Layers that append the coordinates to their input as channels."""
 
+from typing import Any
+
 import keras
 
 from keras_coordconv.coordinates import DEFAULT_RANGE
+from keras_coordconv.coordinates import CoordinateRange
+from keras_coordconv.coordinates import RadiusCenter
 from keras_coordconv.layers.coordinate_layer import CoordinateLayer
 from keras_coordconv.layers.coordinate_layer import own_shape
 
@@ -10,17 +14,15 @@ from keras_coordconv.layers.coordinate_layer import own_shape
 class BaseCoordinateChannel(CoordinateLayer, keras.layers.Layer):
     """Appends coordinate channels, for any rank: the engine of the family."""
 
-    rank = None
-
     def __init__(
         self,
-        use_radius=False,
-        coordinate_range=DEFAULT_RANGE,
-        data_format=None,
+        use_radius: bool = False,
+        coordinate_range: CoordinateRange = DEFAULT_RANGE,
+        data_format: str | None = None,
         *,
-        radius_center=None,
-        **kwargs,
-    ):
+        radius_center: RadiusCenter = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             use_radius=use_radius,
             coordinate_range=coordinate_range,

@@ -1,9 +1,13 @@
 """What all layers with coordinates share: their arguments, the grid."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_coordconv.coordinates import DEFAULT_RANGE
+from keras_coordconv.coordinates import CoordinateRange
+from keras_coordconv.coordinates import RadiusCenter
 from keras_coordconv.coordinates import coordinate_channels
 from keras_coordconv.coordinates import coordinate_grid
 from keras_coordconv.coordinates import standardize_coordinate_range
@@ -30,16 +34,18 @@ class CoordinateLayer:
     same bound twice has that coordinate everywhere.
     """
 
+    rank: int
+
     __signature__ = CombinedSignature(COORDINATE_ARGUMENTS)
 
     def __init__(
         self,
-        *args,
-        use_radius=False,
-        coordinate_range=DEFAULT_RANGE,
-        radius_center=None,
-        **kwargs,
-    ):
+        *args: Any,
+        use_radius: bool = False,
+        coordinate_range: CoordinateRange = DEFAULT_RANGE,
+        radius_center: RadiusCenter = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.use_radius = bool(use_radius)
         self.coordinate_range = standardize_coordinate_range(

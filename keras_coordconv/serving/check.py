@@ -14,7 +14,7 @@ import tempfile
 
 if __name__ == "__main__":
     # From here on, importing Keras raises an ImportError.
-    sys.modules["keras"] = None
+    sys.modules["keras"] = None  # type: ignore[assignment]
 
 import numpy as np
 import tensorflow as tf

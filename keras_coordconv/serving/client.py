@@ -17,6 +17,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -116,7 +117,9 @@ class ServingClient:
     (1, 64, 64, 1)
     """
 
-    def __init__(self, address, timeout=10.0, retries=3):
+    def __init__(
+        self, address: str, timeout: float = 10.0, retries: int = 3
+    ) -> None:
         parts = _split_address(address)
         if (
             isinstance(timeout, bool)
@@ -133,18 +136,18 @@ class ServingClient:
                 f"Received: retries={retries!r}"
             )
         transport = _Grpc if parts.scheme == "grpc" else _Rest
-        self._transport = transport(parts, timeout)
+        self._transport: _Rest | _Grpc = transport(parts, timeout)
         self._retries = retries
-        self._signatures = {}
+        self._signatures: dict[tuple, Any] = {}
 
     def predict(
         self,
-        model,
-        inputs,
-        signature="serving_default",
-        version=None,
-        label=None,
-    ):
+        model: str,
+        inputs: Mapping[str, Any],
+        signature: str = "serving_default",
+        version: int | None = None,
+        label: str | None = None,
+    ) -> dict[str, np.ndarray]:
         """What a model answers.
 
         Args:
@@ -180,7 +183,9 @@ class ServingClient:
             self._signatures.pop(key, None)
             raise
 
-    def metadata(self, model, version=None, label=None):
+    def metadata(
+        self, model: str, version: int | None = None, label: str | None = None
+    ) -> dict[str, dict[str, Any]]:
         """The signatures of a model.
 
         Returns:
@@ -190,7 +195,9 @@ class ServingClient:
         key = _check_key(model, version, label)
         return self._retried(lambda: self._transport.metadata(key))
 
-    def status(self, model, version=None, label=None):
+    def status(
+        self, model: str, version: int | None = None, label: str | None = None
+    ) -> dict[int, str]:
         """The state of a model's versions.
 
         Returns:
@@ -200,14 +207,14 @@ class ServingClient:
         key = _check_key(model, version, label)
         return self._retried(lambda: self._transport.status(key))
 
-    def close(self):
+    def close(self) -> None:
         """Closes the connection."""
         self._transport.close()
 
-    def __enter__(self):
+    def __enter__(self) -> "ServingClient":
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def _prepare(self, key, signature, inputs):

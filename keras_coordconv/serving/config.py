@@ -1,7 +1,9 @@
 """The files that tell TensorFlow Serving what to serve and how to batch."""
 
 import json
+import os
 import pathlib
+from collections.abc import Mapping
 
 from keras_coordconv import files
 from keras_coordconv.serving.versions import MODEL_CARD
@@ -10,8 +12,11 @@ from keras_coordconv.serving.warmup import BATCH_SIZES
 
 
 def write_config(
-    folder, server_path="/models", version_labels=None, batch_threads=2
-):
+    folder: str | os.PathLike[str],
+    server_path: str = "/models",
+    version_labels: Mapping[str, Mapping[str, int]] | None = None,
+    batch_threads: int = 2,
+) -> pathlib.Path:
     """Writes the server's files for all models below a folder.
 
         models.config                        --model_config_file

@@ -3,8 +3,13 @@
 import datetime
 import gc
 import json
+import os
 import pathlib
 import warnings
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,6 +19,7 @@ from keras_coordconv import conversion
 from keras_coordconv import files
 from keras_coordconv.serving import check
 from keras_coordconv.serving import warmup as warmup_file
+from keras_coordconv.serving.signatures import Signature
 from keras_coordconv.serving.signatures import check_input_names
 from keras_coordconv.serving.signatures import input_names
 from keras_coordconv.serving.signatures import output_names
@@ -27,18 +33,18 @@ CHECKED_BATCH_SIZES = (1, 2, 7)
 
 
 def export_for_serving(
-    model,
-    base_path,
-    version=None,
+    model: keras.Model,
+    base_path: str | os.PathLike[str],
+    version: int | None = None,
     *,
-    outputs=None,
-    signatures=None,
-    labels=None,
-    warmup=None,
-    batch_sizes=warmup_file.BATCH_SIZES,
-    fold_coordinates=False,
-    card=None,
-):
+    outputs: Callable[[Any], dict[str, Any]] | None = None,
+    signatures: Mapping[str, Signature] | None = None,
+    labels: Sequence[str] | None = None,
+    warmup: Mapping[str, Mapping[str, Any]] | None = None,
+    batch_sizes: Sequence[int] = warmup_file.BATCH_SIZES,
+    fold_coordinates: bool = False,
+    card: Mapping[str, Any] | None = None,
+) -> pathlib.Path:
     """Writes a model as `base_path/<version>/`, ready for TensorFlow Serving.
 
     The signature `tensor` takes the model's inputs by their names with any
@@ -110,7 +116,7 @@ def export_for_serving(
     # Servers only look at folders whose name is a number.
     with files.written_whole(path) as partial:
         archive = keras.export.ExportArchive()
-        functions = {}
+        functions: dict[Any, Any] = {}
         endpoints = []
         for name, signature in signatures.items():
             # One function for all names of a signature.

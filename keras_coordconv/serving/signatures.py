@@ -5,6 +5,7 @@ import keyword
 import pathlib
 import re
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -158,7 +159,11 @@ def tensor_signature(model):
     return Signature(specs, lambda tensors: tensors, examples)
 
 
-def encoded_image_signature(model, preprocess=None, size=None):
+def encoded_image_signature(
+    model: keras.Model,
+    preprocess: Callable[[Any], Any] | None = None,
+    size: tuple[int, int] | None = None,
+) -> Signature:
     """A signature that takes JPEG or PNG files and decodes them in the graph.
 
     Its one input, `image_bytes`, is a batch of whole files of any size.
@@ -276,7 +281,9 @@ def with_labels(outputs, labels):
     return labelled
 
 
-def with_png(outputs):
+def with_png(
+    outputs: Callable[[Any], dict[str, Any]],
+) -> Callable[[Any], dict[str, Any]]:
     """Adds `image_bytes`, PNG files of the images that a model answers.
 
     Args:
