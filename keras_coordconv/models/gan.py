@@ -15,6 +15,7 @@ import keras
 import numpy as np
 from keras import initializers
 from keras import layers
+from keras import ops
 
 from keras_coordconv.layers import CoordConv2D
 from keras_coordconv.layers import CoordConv2DTranspose
@@ -28,7 +29,9 @@ CHANNELS = 3
 def coordconv_generator(latent_size=256, width=1.0, name="generator"):
     """The paper's CoordConv generator: each pixel from `latent` and its place.
 
-    444,931 parameters at width 1. The paper's code has no tanh at its end.
+    444,931 parameters at width 1. As in the paper's code, it has no tanh at
+    its end: with one, training soon makes images of -1 and 1 alone, where a
+    tanh has no slope, and the discriminator wins.
 
     Args:
         latent_size: Integer, how many numbers an image is made from.
@@ -54,8 +57,8 @@ def coordconv_generator(latent_size=256, width=1.0, name="generator"):
             kernel_initializer=initializers.HeNormal(),
             name=f"conv{index}",
         )(x)
-    x = layers.Conv2D(CHANNELS, 1, name="conv8")(x)
-    return keras.Model(latent, {"image": _image(x)}, name=name)
+    image = layers.Conv2D(CHANNELS, 1, dtype="float32", name="image")(x)
+    return keras.Model(latent, {"image": image}, name=name)
 
 
 def conv_generator(
@@ -101,7 +104,8 @@ def conv_generator(
             kernel_initializer=initializers.HeNormal(),
             name=f"deconv{index}",
         )(x)
-    return keras.Model(latent, {"image": _image(x)}, name=name)
+    image = layers.Activation("tanh", dtype="float32", name="image")(x)
+    return keras.Model(latent, {"image": image}, name=name)
 
 
 def discriminator(width=1.0, coordinates="none", name="discriminator"):
@@ -205,12 +209,12 @@ def draw(generator, latent):
         uint8 array of shape `(images, 64, 64, 3)`.
     """
     images = generator.predict(latent, verbose=0)["image"]
-    return np.round(127.5 * (images + 1.0)).astype("uint8")
+    return np.round(127.5 * (images.clip(-1, 1) + 1.0)).astype("uint8")
 
 
 def serving_outputs(outputs):
     """Outputs of the served generator: `image`, in [0, 1]."""
-    return {"image": (outputs["image"] + 1.0) / 2.0}
+    return {"image": ops.clip((outputs["image"] + 1.0) / 2.0, 0.0, 1.0)}
 
 
 class PartTrainer(keras.Model):
@@ -265,7 +269,3 @@ def _has_coordinates(coordinates, index):
 
 def _normalize(x, name):
     return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)(x)
-
-
-def _image(x):
-    return layers.Activation("tanh", dtype="float32", name="image")(x)
