@@ -47,7 +47,8 @@ DECONV = {
 }
 # Settings in the printed table, next to all scores.
 SHOWN = (
-    *("layer", "split", "filter-size", "width"),
+    *("layer", "split", "learning-rate", "l2", "filter-size", "width"),
+    *("batch-size", "units", "first-layer-scale"),
     *("anchors", "coordinates", "seed"),
 )
 ANCHORS = {"anchors": ["grid", "scrambled"]}
