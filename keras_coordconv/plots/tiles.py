@@ -1,10 +1,13 @@
-"""Classes of pixels on a canvas that is read as a whole or in tiles."""
+"""Classes of pixels, or the objects that they belong to, as colors."""
 
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-COLORS = ("black", "tab:orange", "tab:blue")
+COLORS = (
+    *("black", "tab:orange", "tab:blue", "tab:green", "tab:red", "tab:purple"),
+    *("tab:brown", "tab:pink", "tab:olive", "tab:cyan"),
+)
 
 
 def plot_classes(maps, classes):
@@ -12,7 +15,7 @@ def plot_classes(maps, classes):
 
     Args:
         maps: Dictionary from a title to an integer array `(height, width)`.
-        classes: Sequence of strings, the names of the classes.
+        classes: Sequence of strings, the names of at most 10 classes.
 
     Returns:
         A `matplotlib.figure.Figure` with one panel a map.
@@ -31,10 +34,10 @@ def plot_classes(maps, classes):
     figure.legend(
         handles=[
             Patch(color=color, label=name)
-            for color, name in zip(COLORS, classes, strict=True)
+            for color, name in zip(COLORS, classes, strict=False)
         ],
         loc="outside lower center",
-        ncols=len(classes),
+        ncols=min(len(classes), 5),
         frameon=False,
     )
     return figure
