@@ -11,9 +11,12 @@ import pytest
 from PIL import Image
 
 from keras_coordconv import detection_metrics
+from keras_coordconv.coverage import coverage
 from keras_coordconv.datasets import not_so_clevr
 from keras_coordconv.datasets import scattered_mnist
+from keras_coordconv.datasets import sort_of_clevr
 from keras_coordconv.models import coordinate_classification
+from keras_coordconv.models import gan
 from keras_coordconv.models import region_proposal
 from keras_coordconv.models import rendering
 from keras_coordconv.serving import ServingClient
@@ -23,6 +26,7 @@ pytestmark = pytest.mark.tensorflow_backend
 
 FOLDER = pathlib.Path(__file__).parents[2] / "saved_models"
 OUTPUTS = {
+    "clevr_generator": gan.serving_outputs,
     "coordinate_classification": coordinate_classification.serving_outputs,
     "coordinate_regression": lambda location: {"location": location},
     "rendering": rendering.serving_outputs,
@@ -69,6 +73,10 @@ def ask_grpc(name, inputs, double):
     return ServingClient(double.grpc).predict(name, inputs, "tensor")
 
 
+def draw_latent(random, count):
+    return random.uniform(-1, 1, (count, 16)).astype("float32")
+
+
 @pytest.mark.parametrize("ask", [ask_session, ask_rest, ask_grpc])
 @pytest.mark.parametrize("name", OUTPUTS)
 def test_equal_to_the_keras_model(name, ask, double):
@@ -78,6 +86,8 @@ def test_equal_to_the_keras_model(name, ask, double):
         locations = random.choice(not_so_clevr.locations(), size)
         if name == "coordinate_regression":
             inputs = {"image": not_so_clevr.draw_centers(locations)}
+        elif name == "clevr_generator":
+            inputs = {"latent": draw_latent(random, size)}
         elif name == "scattered_mnist_detector":
             inputs = {"image": not_so_clevr.draw_squares(locations)}
         else:
@@ -85,6 +95,11 @@ def test_equal_to_the_keras_model(name, ask, double):
         (array,) = inputs.values()
         right = expected(array)
         found = ask(name, inputs, double)
+        for file, image in zip(
+            found.pop("image_bytes", ()), right.get("image", ()), strict=False
+        ):
+            decoded = np.asarray(Image.open(io.BytesIO(file)), float)
+            assert np.abs(decoded - 255 * np.asarray(image)).max() <= 0.51
         assert set(found) == set(right)
         for key, values in right.items():
             assert found[key].shape == tuple(values.shape)
@@ -170,6 +185,17 @@ def test_rendering_is_right_everywhere():
         np.testing.assert_array_equal(
             found["image"] > 0.5, not_so_clevr.draw_squares(centers) > 0.5
         )
+
+
+def test_generator_draws_objects_at_many_places():
+    latent = draw_latent(np.random.default_rng(5), 500)
+    (answer,) = check.ask(
+        FOLDER / "clevr_generator/1", [("tensor", {"latent": latent})]
+    )
+    images = np.round(255 * answer["image"]).astype("uint8")
+    numbers = coverage(images, sort_of_clevr.features("test", 500)["image"])
+    assert numbers["both_objects"] > 0.6
+    assert min(numbers["entropy_red"], numbers["entropy_blue"]) > 2.5
 
 
 def test_detector_finds_digits_of_another_hand():
