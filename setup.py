@@ -73,6 +73,8 @@ setup(
         # For `model.export(path, format="onnx")` and the tests of exports.
         "onnx": ["onnx", "tf2onnx", "onnxruntime", "openvino"],
         "tensorboard": ["tensorboard"],
+        # The page to try the models on; its digits are scikit-learn's.
+        "demo": ["gradio>=6", "scikit-learn>=1.5"],
         # The site. Ruff lays out the signatures.
         "docs": ["mkdocs-material", "mkdocstrings[python]", "ruff"],
         # LSUN as its authors pack it.

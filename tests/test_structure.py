@@ -17,6 +17,7 @@ MAY_IMPORT = {
     "training": (),
     "serving": (),
     "plots": ("datasets", "models"),
+    "demo": ("datasets", "models", "serving", "training"),
 }
 
 

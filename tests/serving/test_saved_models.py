@@ -30,6 +30,9 @@ OUTPUTS = {
     "coordinate_classification": coordinate_classification.serving_outputs,
     "coordinate_regression": lambda location: {"location": location},
     "rendering": rendering.serving_outputs,
+    "coordinate_classification_conv": coordinate_classification.serving_outputs,
+    "coordinate_regression_conv": lambda location: {"location": location},
+    "rendering_conv": rendering.serving_outputs,
     "scattered_mnist_detector": lambda outputs: region_proposal.KeepBestBoxes(
         iou_threshold=0.5
     )(outputs["score"]),
@@ -84,7 +87,7 @@ def test_equal_to_the_keras_model(name, ask, double):
     for size in (1, 2, 7, 32):
         random = np.random.default_rng(size)
         locations = random.choice(not_so_clevr.locations(), size)
-        if name == "coordinate_regression":
+        if name.startswith("coordinate_regression"):
             inputs = {"image": not_so_clevr.draw_centers(locations)}
         elif name == "clevr_generator":
             inputs = {"latent": draw_latent(random, size)}

@@ -1,0 +1,4 @@
+"""A page to try the trained models on: python -m keras_coordconv.demo
+
+`models.py` asks the models, `drawing.py` draws, `page.py` is the page.
+"""

@@ -1,0 +1,72 @@
+"""A page to try the trained models on, in the browser.
+
+    python -m keras_coordconv.demo
+
+asks the models of saved_models/;
+
+    python -m keras_coordconv.demo --server http://localhost:8501
+
+asks TensorFlow Serving, by REST or by grpc://localhost:8500. The page is for
+this machine alone: it listens on 127.0.0.1. It needs
+`pip install '.[demo]'`.
+"""
+
+import os
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+
+from keras_coordconv.serving import ServingClient
+from keras_coordconv.training import arguments
+
+
+def build_parser():
+    parser = arguments.Parser(__doc__)
+    parser.add_argument(
+        "--saved-models",
+        default="saved_models",
+        help="folder with <name>/<version>/ (default: %(default)s)",
+    )
+    parser.add_argument("--server", help="address of a server to ask instead")
+    parser.add_argument(
+        "--port",
+        type=arguments.positive_integer,
+        default=7860,
+        help="of the page (default: %(default)s)",
+    )
+    return parser
+
+
+@arguments.command
+def main(argv=None):
+    args = build_parser().parse_args(argv)
+    try:
+        import gradio
+    except ImportError as error:
+        raise ValueError(
+            "The page needs the package gradio. "
+            f"Received: {error}. Run: pip install '.[demo]'"
+        ) from error
+
+    from keras_coordconv.demo.models import SavedModels
+    from keras_coordconv.demo.page import build_page
+
+    models = (
+        ServingClient(args.server, retries=0)
+        if args.server
+        else SavedModels(args.saved_models)
+    )
+    print(f"http://127.0.0.1:{args.port}", flush=True)
+    build_page(models).launch(
+        server_name="127.0.0.1",
+        server_port=args.port,
+        theme=gradio.themes.Soft(
+            font=["system-ui", "sans-serif"], font_mono=["monospace"]
+        ),
+        css=".icon-button-wrapper { display: none }",  # Empty, and there.
+        footer_links=[],
+        quiet=True,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""Canvases as large pictures."""
+
+import numpy as np
+
+SCALE = 6
+WHITE, RED, GREEN, BLUE = (
+    np.array(color, "uint8")
+    for color in (
+        (255, 255, 255),
+        (229, 57, 53),
+        (0, 200, 83),
+        (21, 50, 90),
+    )
+)
+
+
+def enlarge(image):
+    """Picture with 6 x 6 pixels for each of an image.
+
+    Args:
+        image: Array of shape `(height, width)` or `(height, width, 3)`, uint8,
+            or floats in [0, 1].
+
+    Returns:
+        uint8 array of shape `(6 * height, 6 * width, 3)`.
+    """
+    image = np.asarray(image)
+    if image.dtype != np.uint8:
+        image = (255 * np.clip(image, 0, 1)).astype("uint8")
+    if image.ndim == 2:
+        image = np.repeat(image[..., None], 3, axis=-1)
+    return image.repeat(SCALE, axis=0).repeat(SCALE, axis=1)
+
+
+def place_of(pixel, size, margin=0):
+    """The place (x, y) on a canvas of a pixel of its picture."""
+    x, y = np.clip(np.array(pixel) // SCALE, margin, size - 1 - margin)
+    return int(x), int(y)
+
+
+def cross(picture, x, y, color):
+    """Draws a cross at a place, which may be between pixels or outside."""
+    for step in range(-2 * SCALE, 2 * SCALE + 1):
+        for dx, dy in ((step, 0), (0, step)):
+            row = round(SCALE * (y + 0.5)) + dy
+            column = round(SCALE * (x + 0.5)) + dx
+            if 0 <= row < len(picture) and 0 <= column < len(picture[0]):
+                picture[row, column] = color
+    return picture
+
+
+def outline(picture, box, color):
+    """Draws the sides of a box, two pixels wide.
+
+    Args:
+        picture: From `enlarge`.
+        box: Top, left, bottom and right on the canvas.
+        color: uint8 array of shape `(3,)`.
+    """
+    ends = np.array(picture.shape[:2] * 2)
+    corners = np.round(np.multiply(box, SCALE)).clip(0, ends).astype(int)
+    top, left, bottom, right = (int(side) for side in corners)
+    for rows, columns in (
+        (slice(top, top + 2), slice(left, right)),
+        (slice(max(bottom - 2, 0), bottom), slice(left, right)),
+        (slice(top, bottom), slice(left, left + 2)),
+        (slice(top, bottom), slice(max(right - 2, 0), right)),
+    ):
+        picture[rows, columns] = color
+    return picture

@@ -1,0 +1,165 @@
+"""The page to try the models on, in a browser as a person has it."""
+
+import pathlib
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from keras_coordconv.demo import __main__ as demo
+from keras_coordconv.demo import drawing
+
+pytestmark = pytest.mark.tensorflow_backend
+
+ROOT = pathlib.Path(__file__).parents[1]
+CHROMIUM = shutil.which("chromium")
+QUIET = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    api = pytest.importorskip("playwright.sync_api")
+    if not CHROMIUM:
+        pytest.skip("needs the browser chromium")
+    with api.sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+
+
+@pytest.fixture
+def start(browser, tmp_path):
+    """Starts the demo with some flags, and opens its page."""
+    pytest.importorskip("gradio")
+    processes = []
+
+    def start_demo(*flags):
+        port = free_port()
+        command = [sys.executable, "-m", "keras_coordconv.demo"]
+        with open(tmp_path / "log", "w") as log:
+            process = subprocess.Popen(
+                [*command, "--port", str(port), *flags], cwd=ROOT, stderr=log
+            )
+        processes.append(process)
+        deadline = time.monotonic() + 300
+        while is_closed(port):
+            assert process.poll() is None, (tmp_path / "log").read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        page = browser.new_page(viewport={"width": 1280, "height": 850})
+        page.set_default_timeout(120_000)
+        page.goto(f"http://127.0.0.1:{port}")
+        return page
+
+    yield start_demo
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+def is_closed(port):
+    with socket.socket() as probe:
+        return bool(probe.connect_ex(("127.0.0.1", port)))
+
+
+def listening_addresses(port):
+    lines = pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]
+    local = [line.split()[1].split(":") for line in lines]
+    return {address for address, number in local if int(number, 16) == port}
+
+
+def click_place(page, tab, x, y):
+    """Words below the pictures after a click at a place of the canvas."""
+    page.get_by_role("tab", name=tab).click()
+    canvas = page.locator("img:visible").first
+    box = canvas.bounding_box()
+    scale = box["width"] / 64
+    canvas.click(position={"x": (x + 0.5) * scale, "y": (y + 0.5) * scale})
+    words = page.locator(".prose.answer:visible", has_text=f"({x}, {y})")
+    words.wait_for()
+    return words.inner_text()
+
+
+def test_both_nets_side_by_side(start):
+    page = start()
+    port = int(page.url.rstrip("/").rpartition(":")[2])
+    assert listening_addresses(port) == {"0100007F"}  # 127.0.0.1
+    for tab, number, plain_is_wrong in (
+        ("Classification", r"([\d.]+) pixels off", lambda off: off > 3),
+        ("Regression", r"([\d.]+) pixels off", lambda off: off > 3),
+        ("Rendering", r"IOU ([\d.]+)", lambda iou: iou < 0.6),
+    ):
+        words = click_place(page, tab, 51, 48)  # In the quarter never seen.
+        plain, coordconv = map(float, re.findall(number, words))
+        assert plain_is_wrong(plain), words
+        assert coordconv == (1.0 if tab == "Rendering" else 0.0), words
+        words = click_place(page, tab, 20, 30)
+        assert float(re.findall(number, words)[1]) == coordconv, words
+    page.get_by_role("tab", name="Detector").click()
+    page.get_by_role("button", name="Shuffle").click()
+    words = page.locator(".prose.answer:visible", has_text="scores: ")
+    words.wait_for()
+    scores = map(float, words.inner_text().removeprefix("scores: ").split())
+    assert all(0.8 <= score <= 1 for score in scores)
+    page.get_by_role("tab", name="Generator").click()
+    page.get_by_role("button", name="Shuffle all").click()
+    page.locator("img:visible").wait_for()
+
+
+def test_server_that_is_down_is_one_message(start):
+    address = f"http://127.0.0.1:{free_port()}"
+    page = start("--server", address)
+    page.locator("img:visible").first.click()
+    message = page.get_by_text(f"No server answers at {address}")
+    message.wait_for()
+    assert message.count() == 1
+
+
+def test_place_of_a_pixel():
+    assert drawing.place_of((0, 383), 64) == (0, 63)
+    assert drawing.place_of((45, 270), 64) == (7, 45)
+    assert drawing.place_of((0, 383), 64, margin=4) == (4, 59)
+
+
+def test_cross_is_drawn_where_it_is_inside():
+    picture = drawing.enlarge(np.zeros((3, 4)))
+    assert picture.shape == (18, 24, 3)
+    drawing.cross(picture, 3, 0, drawing.WHITE)
+    rows, columns = np.nonzero(picture[..., 0])
+    # The middle of the last pixel of the first row; 12 pixels to each side.
+    assert {*rows[columns == 21]} == set(range(16))
+    assert {*columns[rows == 3]} == set(range(9, 24))
+
+
+def test_outline_of_a_box():
+    picture = drawing.enlarge(np.zeros((3, 4)))
+    # Over the right edge by a pixel: that side is drawn at the edge.
+    drawing.outline(picture, (0.5, 1, 2.5, 5), drawing.WHITE)
+    expected = np.zeros((18, 24), "uint8")
+    expected[3:15, 6:24] = 255
+    expected[5:13, 8:22] = 0
+    np.testing.assert_array_equal(picture[..., 0], expected)
+
+
+def test_no_models(tmp_path, capsys):
+    pytest.importorskip("gradio")
+    with pytest.raises(SystemExit, match="2"):
+        demo.main(["--saved-models", str(tmp_path)])
+    assert "--saved-models must hold" in capsys.readouterr().err
