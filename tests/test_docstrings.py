@@ -43,7 +43,13 @@ def test_type_hints_of_layers(name):
 
 
 def test_all_are_in_the_reference():
-    folder = pathlib.Path(__file__).parents[1] / "docs/api"
-    pages = "".join(page.read_text() for page in folder.glob("*.md"))
-    for name in keras_coordconv.__all__:
-        assert f"::: keras_coordconv.{name}\n" in pages
+    root = pathlib.Path(__file__).parents[1]
+    pages = (root / "docs/api").glob("*.md")
+    reference = "".join(page.read_text() for page in pages)
+    modules = [
+        f"{room}.{path.stem}"
+        for room in ("datasets", "models", "training")
+        for path in (root / "keras_coordconv" / room).glob("[!_]*.py")
+    ]
+    for name in (*keras_coordconv.__all__, *modules):
+        assert f"::: keras_coordconv.{name}\n" in reference, name
