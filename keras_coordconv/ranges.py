@@ -109,6 +109,15 @@ def window_ranges(
     [[[60., 52.]]]
     >>> keras_coordconv.window_ranges(whole, (11,), [6], (5,))
     [[[48., 40.]]]
+
+    A patch of 64 x 64 x 64 of a scan, in millimetres: slices of 2.5 mm, pixels
+    of 0.7 mm
+
+    >>> size = np.array((120, 512, 512))
+    >>> last = (size - 1) * (2.5, 0.7, 0.7)
+    >>> whole = np.stack([0 * last, last], axis=-1)[None]
+    >>> keras_coordconv.window_ranges(whole, size, (30, 64, 0), (64, 64, 64))
+    [[[75., 232.5], [44.8, 88.9], [0., 44.1]]]
     """
     first = ops.cast(begin, "float32")
     last = first + np.array(window, "float32") - 1
@@ -193,6 +202,13 @@ def strided_ranges(
     >>> ranges = np.array([[[0.0, 7.0]]])
     >>> keras_coordconv.strided_ranges(ranges, (8,), 2, strides=2)
     [[[0.5, 6.5]]]
+
+    A second CoordConv, deeper in a net, with the coordinates of the first:
+
+    >>> image, ranges = keras.Input((64, 64, 3)), keras.Input((2, 2))
+    >>> x = keras_coordconv.CoordConv2D(32, 3, strides=2)([image, ranges])
+    >>> deeper = keras_coordconv.strided_ranges(ranges, (64, 64), 3, strides=2)
+    >>> x = keras_coordconv.CoordConv2D(64, 3)([x, deeper])
     """
     first, last = np.zeros((2, len(size)), "float32")
     arguments: list[Any] = [

@@ -36,7 +36,7 @@ class BaseCoordConv(CoordinateConvolution):
         Returns:
             Tensor, the layer's output before its activation.
         """
-        if not self._appending_is_cheaper():
+        if not self._appending_is_cheaper(ranges is not None):
             return self._sum_of_terms(
                 inputs, ranges, *self._split_kernel(kernel, axis=-2)
             )
@@ -45,20 +45,27 @@ class BaseCoordConv(CoordinateConvolution):
         )
         return self._add_bias(self._convolve(inputs, kernel, self.data_format))
 
-    def _appending_is_cheaper(self):
+    def _appending_is_cheaper(self, has_ranges):
         """Whether to append the coordinates to the input after all.
 
         Appending is a pass over the input, adding the coordinates' term one
         over the output, which is larger here. In training the copy of the
         input would be kept for the gradient. With few channels the copy is
         slow: TensorFlow copies them pixel by pixel.
-        (examples/results/benchmark_layers has the measurement.)
+
+        With ranges, the coordinates' term is several convolutions of their
+        own: next to one of few channels, appending is cheaper. In half
+        precision, it would round the coordinates before their differences are
+        taken. (examples/results/benchmark_layers has the measurements.)
         """
         channels = self.kernel.shape[-2] - self._coordinate_channels
+        if self.groups > 1:
+            return False
+        if math.prod(self.kernel_size) > 1:
+            in_float32 = self.compute_dtype == "float32"
+            return has_ranges and channels < 16 and in_float32
         return (
             not self._training
-            and self.groups == 1
-            and all(size == 1 for size in self.kernel_size)
             and channels >= 16
             and self.filters >= 2 * channels * math.prod(self.strides)
         )

@@ -73,6 +73,12 @@ REMEMBERED = [
     ),
     Setting(
         "CoordConv2D",
+        {"filters": 2, "kernel_size": (3, 3), "padding": "same"},
+        (5, 6, 17),
+        has_ranges=True,
+    ),
+    Setting(
+        "CoordConv2D",
         {"filters": 33, "kernel_size": (1, 1)},
         (3, 4, 16),
         has_ranges=True,

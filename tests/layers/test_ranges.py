@@ -32,6 +32,13 @@ LAYERS = [
         },
         (7, 6, 4),
     ),
+    # So many channels that the coordinates are not appended.
+    (
+        "CoordConv2D",
+        {"filters": 3, "kernel_size": (3, 3), "strides": (2, 2)},
+        (6, 7, 17),
+    ),
+    ("CoordConv1D", {"filters": 2, "kernel_size": (2,)}, (6, 16)),
     # Twice as many channels out as in: the coordinates are appended.
     ("CoordConv2D", {"filters": 32, "kernel_size": (1, 1)}, (3, 4, 16)),
     (
