@@ -44,8 +44,8 @@ def build_page(models):
 
 def _place_tab(question, ask):
     gr.Markdown(
-        f"{question} Both nets have learnt three quarters of the canvas, and "
-        "have never seen the blue quarter. Click a place, there and elsewhere."
+        f"{question} Both nets were trained on three quarters of the canvas; "
+        "they have never seen the blue one. Click a place, there and elsewhere."
     )
     with gr.Row():
         canvas = gr.Image(
