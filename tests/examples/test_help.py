@@ -8,6 +8,8 @@ import pytest
 EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
 # Apart from what they all import first.
 SCRIPTS = sorted({path.stem for path in EXAMPLES.glob("*.py")} - {"startup"})
+# They compare other things than layers, and nobody would serve their nets.
+WITHOUT_LAYER_AND_EXPORT = ("position_probes", "tiles")
 
 
 @pytest.mark.tensorflow_backend
@@ -26,7 +28,7 @@ def test_help(scripts, tmp_path, name):
     if not hasattr(script, "RECIPES"):
         return
     flags = {"--layer", "--seed", "--workdir", "--resume", "--export-dir"}
-    if name == "position_probes":  # It trains all its nets in one run.
+    if name in WITHOUT_LAYER_AND_EXPORT:
         flags -= {"--layer", "--export-dir"}
     for flag in flags:
         assert flag in printed
