@@ -32,6 +32,8 @@ from keras_coordconv.training import optimizers
 from keras_coordconv.training.run import Run
 
 NAME = "instances"
+RECIPE = {"epochs": 5, "batch_size": 16, "learning_rate": 0.01}
+RECIPES = {"--frame center": RECIPE, "--frame image": RECIPE}
 
 
 def build_parser():
@@ -43,22 +45,7 @@ def build_parser():
         default="center",
         help="where the coordinates are measured from (default: %(default)s)",
     )
-    for name, kind, default, text in (
-        ("--epochs", arguments.positive_integer, 5, "length of the training"),
-        ("--batch-size", arguments.positive_integer, 16, "canvases a step"),
-        (
-            "--learning-rate",
-            arguments.not_negative_number,
-            0.01,
-            "learning rate at the start, of half a cosine",
-        ),
-    ):
-        group.add_argument(
-            name,
-            type=kind,
-            default=default,
-            help=f"{text} (default: {default})",
-        )
+    arguments.add_length(group, "canvases a step")
     return parser
 
 
@@ -114,7 +101,7 @@ def mean_iou(labels, numbers):
 
 @arguments.command
 def main(argv=None):
-    args = arguments.parse(build_parser(), {}, argv)
+    args = arguments.parse(build_parser(), RECIPES, argv)
     run = Run(NAME, args)
 
     shuffled = build_dataset(
@@ -125,11 +112,7 @@ def main(argv=None):
     model = instances.mask_net(channels=1 if args.frame == "center" else 3)
     model.summary()
     model.compile(
-        keras.optimizers.Adam(
-            optimizers.warmup_cosine(
-                args.learning_rate, args.epochs * len(shuffled)
-            )
-        ),
+        optimizers.cosine_adam(args, len(shuffled)),
         keras.losses.BinaryCrossentropy(from_logits=True),
         metrics=[MeanImageIoU()],
     )

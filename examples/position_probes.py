@@ -176,12 +176,7 @@ def main(argv=None):
     for model in models:
         count = len(examples[model.name, "train"]["image"])
         model.compile(
-            keras.optimizers.Adam(
-                optimizers.warmup_cosine(
-                    args.learning_rate,
-                    total_steps=args.epochs * -(-count // BATCH_SIZE),
-                )
-            ),
+            optimizers.cosine_adam(args, -(-count // BATCH_SIZE)),
             LOSSES[args.probe],
         )
     shuffled = {

@@ -41,7 +41,10 @@ from keras_coordconv.training.run import Run
 NAME = "tiles"
 # By the number of axes.
 TILE_SIZE = {2: 32, 3: 16}
-RECIPES = {"--axes 2": {"epochs": 10}, "--axes 3": {"epochs": 4}}
+RECIPES = {
+    "--axes 2": {"epochs": 10, "batch_size": 16, "learning_rate": 0.01},
+    "--axes 3": {"epochs": 4, "batch_size": 16, "learning_rate": 0.01},
+}
 
 
 def build_parser():
@@ -61,27 +64,7 @@ def build_parser():
         default=2,
         help="images or volumes (default: %(default)s)",
     )
-    for name, kind, default, text in (
-        (
-            "--epochs",
-            arguments.positive_integer,
-            None,
-            "length of the training",
-        ),
-        ("--batch-size", arguments.positive_integer, 16, "crops a step"),
-        (
-            "--learning-rate",
-            arguments.not_negative_number,
-            0.01,
-            "learning rate at the start, of half a cosine",
-        ),
-    ):
-        group.add_argument(
-            name,
-            type=kind,
-            default=default,
-            help=f"{text} (default: {default or 'that of the recipe'})",
-        )
+    arguments.add_length(group, "crops a step")
     return parser
 
 
@@ -150,11 +133,7 @@ def main(argv=None):
     model = tiles.place_segmenter(len(placed_squares.CLASSES), axes=args.axes)
     model.summary()
     model.compile(
-        keras.optimizers.Adam(
-            optimizers.warmup_cosine(
-                args.learning_rate, args.epochs * len(shuffled)
-            )
-        ),
+        optimizers.cosine_adam(args, len(shuffled)),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )

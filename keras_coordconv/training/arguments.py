@@ -122,6 +122,25 @@ def add_task(parser, splits):
     return group
 
 
+def add_length(
+    group,
+    batch_size="examples a step",
+    learning_rate="learning rate at the start, of half a cosine",
+):
+    """Adds `--epochs`, `--batch-size` and `--learning-rate`.
+
+    Args:
+        group: Argument group. Recipes have the defaults.
+        batch_size, learning_rate: Strings, the help of these two.
+    """
+    for name, kind, text in (
+        ("--epochs", positive_integer, "length of the training"),
+        ("--batch-size", positive_integer, batch_size),
+        ("--learning-rate", not_negative_number, learning_rate),
+    ):
+        group.add_argument(name, type=kind, help=text)
+
+
 def add_training(
     parser,
     learning_rate="highest learning rate",
@@ -137,15 +156,12 @@ def add_training(
         drops: String, after what the schedule `"steps"` lowers the rate.
     """
     group = parser.add_argument_group("training")
-    integer, number = positive_integer, not_negative_number
-    for name, kind, text in (
-        ("--epochs", integer, "length of the training"),
-        ("--batch-size", integer, "examples a step, on all devices together"),
-        ("--learning-rate", number, learning_rate),
-        ("--warmup-epochs", number, "epochs in which the rate rises from 0"),
-        ("--l2", number, "weight of the penalty on the squared kernels"),
+    add_length(group, "examples a step, on all devices together", learning_rate)
+    for name, text in (
+        ("--warmup-epochs", "epochs in which the rate rises from 0"),
+        ("--l2", "weight of the penalty on the squared kernels"),
     ):
-        group.add_argument(name, type=kind, help=text)
+        group.add_argument(name, type=not_negative_number, help=text)
     group.add_argument(
         "--schedule",
         choices=("cosine", "steps"),
@@ -173,15 +189,13 @@ def add_generator(parser):
         help="narrow nets for a CPU, or the paper's (default: %(default)s)",
     )
     add_layer(model)
-    training = parser.add_argument_group("training")
-    for group, name, kind, text in (
-        (model, "--latent-size", positive_integer, "numbers for an image"),
-        (model, "--width", not_negative_number, "factor on the filters"),
-        (training, "--epochs", positive_integer, "length of the training"),
-        (training, "--batch-size", positive_integer, "images a step"),
-        (training, "--learning-rate", not_negative_number, "rate of Adam"),
+    for name, kind, text in (
+        ("--latent-size", positive_integer, "numbers for an image"),
+        ("--width", not_negative_number, "factor on the filters"),
     ):
-        group.add_argument(name, type=kind, help=text)
+        model.add_argument(name, type=kind, help=text)
+    training = parser.add_argument_group("training")
+    add_length(training, "images a step", "rate of Adam")
     return model, training
 
 

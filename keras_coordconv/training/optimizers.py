@@ -36,6 +36,21 @@ def adam(learning_rate, beta_1=0.9):
     )
 
 
+def cosine_adam(args, steps_per_epoch):
+    """Keras's Adam at a rate that falls as half a cosine.
+
+    Args:
+        args: Flags with `learning_rate` and `epochs`.
+        steps_per_epoch: Integer, batches an epoch.
+
+    Returns:
+        A `keras.optimizers.Adam`.
+    """
+    return keras.optimizers.Adam(
+        warmup_cosine(args.learning_rate, args.epochs * steps_per_epoch)
+    )
+
+
 def scheduled_rate(learning_rate, args, steps_per_epoch, drops):
     """Learning rate as the flags have it: warm-up, then a cosine or steps.
 
