@@ -55,6 +55,22 @@ class Scripts:
         for process in processes:
             process.communicate()
 
+    def kill_and_resume(self, name, *flags):
+        """Kills a run after two epochs, resumes it, and runs another one whole.
+
+        The history is that of a run that was not interrupted, row by row.
+
+        Returns:
+            Tuple of what the resumed run has printed, and its history.
+        """
+        process = self.start(name, *flags, "--workdir", "run")
+        self.kill("run/checkpoint-2", process)
+        printed = self.run(name, "--resume", "--workdir", "run")
+        self.run(name, *flags, "--workdir", "whole")
+        history = self.read_history("run")
+        assert history == self.read_history("whole")
+        return printed, history
+
     def read_history(self, folder):
         """Rows of a run's history, without the times."""
         path = self.folder / folder / "history.csv"

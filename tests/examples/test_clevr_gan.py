@@ -20,12 +20,6 @@ SMALL = (
 )
 
 
-def rows_of(folder):
-    """Rows of a history, without the times."""
-    rows = pathlib.Path(folder, "history.csv").read_text().splitlines()
-    return [row.split(",")[:1] + row.split(",")[2:] for row in rows]
-
-
 def test_small_run(scripts, capsys, monkeypatch):
     import clevr_gan
     import plot_generators
@@ -65,8 +59,8 @@ def test_killed_and_resumed(scripts):
     scripts.kill("run/checkpoint-1", process)
     clevr_gan.main(("--resume", "--workdir", "run"))
     clevr_gan.main((*flags, "--workdir", "whole"))
-    history = rows_of("run")
-    assert len(history) == 4 and history == rows_of("whole")
+    history = scripts.read_history("run")
+    assert len(history) == 4 and history == scripts.read_history("whole")
     sheets = [path.name for path in pathlib.Path("run/figures").glob("s*")]
     assert sorted(sheets) == [f"samples_00{n}.png" for n in (1, 2, 3)]
 
@@ -86,7 +80,7 @@ def test_divergence_keeps_the_last_good_state(scripts, capsys, monkeypatch):
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert "Received: generator_loss=nan in epoch 2." in error
     assert "The state after epoch 1 is in run." in error
-    assert len(rows_of("run")) == 2
+    assert len(scripts.read_history("run")) == 2
     assert pathlib.Path("run/checkpoint-1").is_dir()
 
 

@@ -18,12 +18,6 @@ SMALL = (
 )
 
 
-def rows_of(folder):
-    """Rows of a history, without the times."""
-    rows = pathlib.Path(folder, "history.csv").read_text().splitlines()
-    return [row.split(",")[:1] + row.split(",")[2:] for row in rows]
-
-
 def test_killed_resumed_and_exported(scripts, monkeypatch, capsys):
     import clevr_vae
     import tensorflow as tf
@@ -36,8 +30,8 @@ def test_killed_resumed_and_exported(scripts, monkeypatch, capsys):
     for more in (("--resume",), (*flags, "--export-dir", "exported")):
         folder = "whole" if "--epochs" in more else "run"
         clevr_vae.main((*more, "--workdir", folder))
-    history = rows_of("run")
-    assert len(history) == 4 and history == rows_of("whole")
+    history = scripts.read_history("run")
+    assert len(history) == 4 and history == scripts.read_history("whole")
 
     printed = capsys.readouterr().out
     metrics = json.loads(pathlib.Path("whole/metrics.json").read_text())
