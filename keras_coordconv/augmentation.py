@@ -65,19 +65,20 @@ class BaseWindow(keras.layers.Layer):
 
     def _cut(self, size, new_size, image, first, last):
         """One window of one image."""
+        ends = as_floats(size) - 1
+        gaps = ops.maximum(as_floats(new_size) - 1, 1.0)
         for axis in range(len(size)):
-            end = as_floats(size)[axis] - 1
             index = ops.arange(new_size[axis], dtype="float32")
-            gaps = ops.maximum(as_floats(new_size)[axis] - 1, 1.0)
-            positions = first[axis] + index * (last[axis] - first[axis]) / gaps
+            reach = last[axis] - first[axis]
+            positions = first[axis] + index * reach / gaps[axis]
             # Outside of the image, its edge goes on.
-            positions = ops.clip(positions, 0.0, end)
+            positions = ops.clip(positions, 0.0, ends[axis])
             below = ops.floor(positions)
             if self.interpolation == "nearest":
                 below = ops.floor(positions + 0.5)
             rows = ops.take(image, ops.cast(below, "int32"), axis=axis)
             if self.interpolation == "linear":
-                above = ops.cast(ops.minimum(below + 1, end), "int32")
+                above = ops.cast(ops.minimum(below + 1, ends[axis]), "int32")
                 weight = ops.reshape(
                     positions - below, (-1, *[1] * (len(size) - axis))
                 )

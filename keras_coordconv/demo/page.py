@@ -132,8 +132,8 @@ def _detector_tab(models):
         with gr.Column():
             gr.Markdown(
                 "Five digits, anywhere, and the boxes that the detector gives "
-                "a score of at least 0.8. It has learnt MNIST's digits; these "
-                "are scikit-learn's."
+                f"a score of at least {LEAST_SCORE}. It has learnt MNIST's "
+                "digits; these are scikit-learn's."
             )
             shuffle = gr.Button("Shuffle", variant="primary")
             said = gr.Markdown(elem_classes="answer")
