@@ -184,9 +184,6 @@ MODELS = {
         )
     ),
     "Normalization in a model": normalized_inside,
-    "Discretization": lambda: images_through(
-        adapted(layers.Discretization(num_bins=4)), layers.Rescaling(0.5)
-    ),
     "own table": lambda: images_through(
         with_attribute(Table(), table=np.array([3.0, 4.0]))
     ),
@@ -235,7 +232,11 @@ MODELS = {
     "shared by two sizes": shared_by_two_sizes,
 }
 
+# What they hold is learned, and looked up, by TensorFlow.
 LOOKUPS = {
+    "Discretization": lambda: images_through(
+        adapted(layers.Discretization(num_bins=4)), layers.Rescaling(0.5)
+    ),
     **{
         f"StringLookup {mode}": lambda mode=mode: beside_images(
             adapted(layers.StringLookup(output_mode=mode), WORDS), WORDS
@@ -490,7 +491,7 @@ LAYERS = {
     "Dense": lambda: layers.Dense(2, activation=double),
     "DepthwiseConv2D": lambda: layers.DepthwiseConv2D(3, padding="same"),
     "Discretization": lambda: keras.Sequential(
-        [adapted(layers.Discretization(num_bins=5)), layers.Rescaling(0.5)]
+        [layers.Discretization([-2.0, 0.0, 1.0, 3.0]), layers.Rescaling(0.5)]
     ),
     "Dropout": lambda: layers.Dropout(0.3),
     "GaussianNoise": lambda: layers.GaussianNoise(0.3),
