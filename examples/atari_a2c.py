@@ -40,10 +40,12 @@ from keras_coordconv.training.optimizers import RMSpropFromOnes
 from keras_coordconv.training.run import Run
 
 NAME = "atari_a2c"
+# The learning rate falls as in the usual ten million steps.
 ATARI = {
     "epochs": 10,
     "steps_per_epoch": 1250,
     "learning_rate": 0.0007,
+    "decay_epochs": 100,
     "entropy_weight": 0.01,
 }
 RECIPES = {
@@ -53,6 +55,7 @@ RECIPES = {
         "epochs": 10,
         "steps_per_epoch": 500,
         "learning_rate": 0.002,
+        "decay_epochs": 10,
         "entropy_weight": 0.0,
     },
 }
@@ -92,7 +95,12 @@ def build_parser():
     training.add_argument(
         "--learning-rate",
         type=arguments.not_negative_number,
-        help="learning rate at the start, from where it falls in a line to 0",
+        help="learning rate at the start",
+    )
+    training.add_argument(
+        "--decay-epochs",
+        type=arguments.positive_integer,
+        help="epochs in which the learning rate falls to 0 in a line",
     )
     training.add_argument(
         "--entropy-weight",
@@ -147,7 +155,7 @@ def main(argv=None):
         RMSpropFromOnes(
             keras.optimizers.schedules.PolynomialDecay(
                 args.learning_rate,
-                decay_steps=args.epochs * args.steps_per_epoch,
+                decay_steps=args.decay_epochs * args.steps_per_epoch,
                 end_learning_rate=0.0,
             ),
             rho=0.99,

@@ -59,6 +59,11 @@ def build_parser():
             help="of each run (default: that of atari_a2c.py)",
         )
     parser.add_argument(
+        "--dtype-policy",
+        type=arguments.dtype_policy,
+        help="of each run (default: that of atari_a2c.py)",
+    )
+    parser.add_argument(
         "--workdir",
         default="runs/atari_compare",
         help="folder of the runs' folders (default: %(default)s)",
@@ -77,6 +82,7 @@ def list_runs(args):
             ("epochs", args.epochs),
             ("steps-per-epoch", args.steps_per_epoch),
             ("test-games", args.test_games),
+            ("dtype-policy", args.dtype_policy),
         )
         if value
     }

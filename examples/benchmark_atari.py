@@ -16,6 +16,7 @@ import importlib.util
 import pathlib
 import time
 
+import keras
 import numpy as np
 
 from keras_coordconv import files
@@ -190,6 +191,13 @@ def build_parser():
         help="how often each is measured (default: %(default)s)",
     )
     parser.add_argument(
+        "--dtype-policy",
+        type=arguments.dtype_policy,
+        default="float32",
+        help="Keras dtype policy of this project's nets; the other's are "
+        "float32 (default: %(default)s)",
+    )
+    parser.add_argument(
         "--output",
         default="runs/benchmark_atari",
         help="folder for results.json (default: %(default)s)",
@@ -200,6 +208,7 @@ def build_parser():
 @arguments.command
 def main(argv=None):
     args = build_parser().parse_args(argv)
+    keras.config.set_dtype_policy(args.dtype_policy)
     learners = {layer: Ours(args.game, layer) for layer in actor_critic.LAYERS}
     if importlib.util.find_spec("stable_baselines3"):
         learners[BASELINE] = StableBaselines3(args.game)

@@ -72,7 +72,9 @@ def test_each_run_is_one_of_the_script():
 
     from keras_coordconv.training import arguments
 
-    args = atari_compare.build_parser().parse_args(["--test-games", "3"])
+    args = atari_compare.build_parser().parse_args(
+        ["--test-games", "3", "--dtype-policy", "mixed_bfloat16"]
+    )
     settings = atari_compare.list_runs(args)
     assert len(settings) == 9 * 2 * 3
     for flags in settings[::10]:
@@ -82,6 +84,7 @@ def test_each_run_is_one_of_the_script():
             [f"--{name}={value}" for name, value in flags.items()],
         )
         assert (parsed.game, parsed.test_games) == (flags["game"], 3)
+        assert parsed.dtype_policy == "mixed_bfloat16"
         assert parsed.epochs == atari_a2c.ATARI["epochs"]
 
 

@@ -16,7 +16,8 @@ def test_small_run(scripts, monkeypatch):
         lambda name: None if name == "stable_baselines3" else find(name),
     )
     flags = ("--game", "Breakout", "--batches", "1", "--turns", "1")
-    results = benchmark_atari.main(flags)
+    policy = ("--dtype-policy", "mixed_bfloat16")
+    results = benchmark_atari.main([*flags, *policy])
     path = pathlib.Path("runs/benchmark_atari/results.json")
     assert json.loads(path.read_text()) == results
     assert [row["learner"] for row in results] == ["coordconv", "conv"]
