@@ -75,8 +75,13 @@ setup(
         "tensorboard": ["tensorboard"],
         # The page to try the models on; its digits are scikit-learn's.
         "demo": ["gradio>=6", "scikit-learn>=1.5"],
-        # The site. Ruff lays out the signatures.
-        "docs": ["mkdocs-material", "mkdocstrings[python]", "ruff"],
+        # The site. Ruff lays out the signatures; nbconvert, the tutorial.
+        "docs": [
+            "mkdocs-material",
+            "mkdocstrings[python]",
+            "nbconvert",
+            "ruff",
+        ],
         # LSUN as its authors pack it.
         "lsun": ["lmdb"],
     },

@@ -1,8 +1,8 @@
 """Files of the project as pages and pictures of the site.
 
 MkDocs calls these two functions. In the project's folder every link leads to a
-file; on the site it leads to the page made of that file. What has no page is
-text.
+file; on the site it leads to the page made of that file, of a notebook with the
+outputs that are saved in it. What has no page is text.
 """
 
 import os
@@ -11,12 +11,14 @@ import posixpath
 import re
 
 from mkdocs.structure.files import File
+from nbconvert import MarkdownExporter
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
     "examples/README.md": "experiments.md",
+    "examples/tutorial.ipynb": "tutorial.md",
     "saved_models/README.md": "trained_models.md",
 }
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)#\s]+)(#[^)\s]*)?\)")
@@ -24,7 +26,13 @@ LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)#\s]+)(#[^)\s]*)?\)")
 
 def on_files(files, config):
     for path, page in PAGES.items():
-        text = (ROOT / path).read_text()
+        if path.endswith(".ipynb"):
+            text, made = MarkdownExporter().from_filename(str(ROOT / path))
+            for name, picture in made["outputs"].items():
+                name = posixpath.join(posixpath.dirname(path), name)
+                files.append(File.generated(config, name, content=picture))
+        else:
+            text = (ROOT / path).read_text()
         files.append(File.generated(config, page, content=text))
     for picture in (ROOT / "examples/results").glob("*.png"):
         page = f"images/{picture.name}"
