@@ -44,13 +44,13 @@ RECIPES = {
     "--layer conv": {
         "filter_size": 3,
         "width": 2,
-        "epochs": 250,
+        "epochs": 100,
         "batch_size": 32,
-        "learning_rate": 0.01,
+        "learning_rate": 0.03,
         "warmup_epochs": 0.5,
-        "l2": 0.0001,
+        "l2": 0.0,
     },
-    "--layer conv --split quadrant": {"epochs": 20, "l2": 0.001},
+    "--layer conv --split quadrant": {"epochs": 20},
 }
 
 

@@ -57,13 +57,13 @@ RECIPES = {
     "--layer conv": {
         "filter_size": 3,
         "width": 2,
-        "epochs": 80,
-        "batch_size": 32,
-        "learning_rate": 0.01,
+        "epochs": 60,
+        "batch_size": 16,
+        "learning_rate": 0.03,
         "warmup_epochs": 0.5,
         "l2": 0.0,
     },
-    "--layer conv --split quadrant": {"epochs": 30},
+    "--layer conv --split quadrant": {"epochs": 20},
 }
 
 

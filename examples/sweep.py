@@ -59,14 +59,21 @@ ONE_EPOCH = {
 }
 # The deconvolution nets at about a tenth of their length: rates and penalties
 # first, then one other setting at a time.
-SHORT = {"layer": ["conv"], "split": ["uniform"]}
-ONE_RATE = {**SHORT, "learning-rate": [0.03], "l2": [0.0]}
+MIDDLE = {
+    "layer": ["conv"],
+    "split": ["uniform"],
+    "learning-rate": [0.03],
+    "l2": [0.0],
+    "filter-size": [3],
+    "width": [2],
+    "batch-size": [32],
+}
 SEARCH = [
-    {**SHORT, "learning-rate": [0.003, 0.01, 0.03], "l2": [0.0, 0.0001]},
-    {**ONE_RATE, "learning-rate": [0.1]},
-    {**ONE_RATE, "filter-size": [2, 4]},
-    {**ONE_RATE, "width": [1, 3]},
-    {**ONE_RATE, "batch-size": [16]},
+    {**MIDDLE, "learning-rate": [0.003, 0.01, 0.03], "l2": [0.0, 0.0001]},
+    {**MIDDLE, "learning-rate": [0.1]},
+    {**MIDDLE, "filter-size": [2, 4]},
+    {**MIDDLE, "width": [1, 3]},
+    {**MIDDLE, "batch-size": [16]},
 ]
 # Section "Grids" of the paper's settings; each grid is a list of products.
 GRIDS = {

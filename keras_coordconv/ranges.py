@@ -11,43 +11,10 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from keras_coordconv.coordinates import DEFAULT_RANGE
 from keras_coordconv.coordinates import Tensor
-from keras_coordconv.coordinates import coordinate_grid
-
-
-def coordinate_basis(spatial_shape):
-    """Grids of which every coordinate grid of this size is a sum.
-
-    The coordinate of an axis is linear in its range `(first, last)`: half of
-    `last - first` times a grid from -1 to 1 along the axis, plus half of
-    `first + last` times ones. `range_coefficients` gives these factors.
-
-    Args:
-        spatial_shape: As for `coordinate_grid`.
-
-    Returns:
-        Float32 tensor of shape `(2 * rank, *spatial_shape, rank)`: for each
-        axis the grid along it, then for each axis ones, in the channel of the
-        axis, with zeros in the others.
-    """
-    rank = len(spatial_shape)
-    grid = coordinate_grid(spatial_shape)
-    channels = np.eye(rank, dtype="float32").reshape((rank, *[1] * rank, rank))
-    return ops.concatenate([grid * channels, ops.ones_like(grid) * channels])
-
-
-def range_coefficients(ranges):
-    """What each example's ranges take of each grid of `coordinate_basis`.
-
-    Args:
-        ranges: Tensor of shape `(batch, rank, 2)`, the coordinates of the first
-            and of the last position of each axis.
-
-    Returns:
-        Tensor of shape `(batch, 2 * rank)`.
-    """
-    first, last = ranges[..., 0], ranges[..., 1]
-    return ops.concatenate([(last - first) / 2, (first + last) / 2], axis=1)
+from keras_coordconv.coordinates import axis_coordinates
+from keras_coordconv.coordinates import centers_of_axes
 
 
 def coordinate_grids(
@@ -66,21 +33,46 @@ def coordinate_grids(
         Float32 tensor of shape `(batch, *spatial_shape, channels)`.
     """
     rank = len(spatial_shape)
-    own_axes = (-1, *[1] * rank, rank)
-    half, middle = (
-        ops.reshape(part, own_axes)
-        for part in ops.split(range_coefficients(ranges), 2, axis=1)
-    )
-    offsets = half * coordinate_grid(spatial_shape)
+    first, last = ranges[..., 0], ranges[..., 1]
+    halves = ops.split((last - first) / 2, rank, axis=1)
+    middles = ops.split((first + last) / 2, rank, axis=1)
+    centers = middles
+    if radius_center is not None:
+        centers = centers_of_axes(radius_center, rank)
+    coordinates, squares = [], []
+    for axis, size in enumerate(spatial_shape):
+        offsets = halves[axis] * axis_coordinates(size, DEFAULT_RANGE)
+        coordinates.append(offsets + middles[axis])
+        from_center = offsets + (middles[axis] - centers[axis])
+        squares.append(_along(axis, rank, ops.square(from_center)))
+    grids = _grids_of_axes(coordinates, spatial_shape)
     if not use_radius:
-        return offsets + middle
-    if radius_center is None:
-        from_center = offsets
-    else:
-        center = np.array(radius_center, "float32")
-        from_center = offsets + (middle - center)
-    squares = ops.sum(ops.square(from_center), axis=-1, keepdims=True)
-    return ops.concatenate([offsets + middle, ops.sqrt(squares)], axis=-1)
+        return grids
+    radius = ops.expand_dims(ops.sqrt(sum(squares)), -1)
+    return ops.concatenate([grids, radius], axis=-1)
+
+
+def _grids_of_axes(coordinates, spatial_shape):
+    """From `(batch, size)` for each axis to grids with a channel an axis.
+
+    Position and channel of the last axis are one long axis here: TensorFlow is
+    slow to repeat values along an axis of a few channels.
+    """
+    rank, length = len(spatial_shape), spatial_shape[-1]
+    channels = np.eye(rank, dtype="float32")
+    last = ops.expand_dims(coordinates[-1], -1) * channels[-1]
+    last = ops.reshape(last, (-1, length * rank))
+    grids = _along(rank - 1, rank, last)
+    for axis in range(rank - 1):
+        mask = ops.reshape(ops.ones((length, 1)) * channels[axis], (-1,))
+        grids = grids + _along(axis, rank, coordinates[axis]) * mask
+    return ops.reshape(grids, (-1, *spatial_shape, rank))
+
+
+def _along(axis, rank, vectors):
+    """From `(batch, size)` to size 1 on every other axis."""
+    others = [1 + other for other in range(rank) if other != axis]
+    return ops.expand_dims(vectors, others) if others else vectors
 
 
 def window_ranges(

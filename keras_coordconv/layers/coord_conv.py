@@ -53,21 +53,21 @@ class BaseCoordConv(CoordinateConvolution):
         input would be kept for the gradient. With few channels the copy is
         slow: TensorFlow copies them pixel by pixel.
 
-        With ranges, the coordinates' term is several convolutions of their
-        own: next to one of few channels, appending is cheaper. In half
-        precision, it would round the coordinates before their differences are
-        taken. (examples/results/benchmark_layers has the measurements.)
+        With ranges, the term is a convolution of the batch: appending pays
+        sooner. But in half precision it would round the coordinates before
+        their differences are taken.
+        (examples/results/benchmark_layers has the measurements.)
         """
         channels = self.kernel.shape[-2] - self._coordinate_channels
-        if self.groups > 1:
+        copied = channels * math.prod(self.strides)
+        if self._training or self.groups > 1:
             return False
-        if math.prod(self.kernel_size) > 1:
-            in_float32 = self.compute_dtype == "float32"
-            return has_ranges and channels < 16 and in_float32
+        if has_ranges:
+            return self.filters >= copied and self.compute_dtype == "float32"
         return (
-            not self._training
+            math.prod(self.kernel_size) == 1
             and channels >= 16
-            and self.filters >= 2 * channels * math.prod(self.strides)
+            and self.filters >= 2 * copied
         )
 
     def _split_weights(self):

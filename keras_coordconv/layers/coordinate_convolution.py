@@ -6,8 +6,6 @@ from keras import ops
 from keras_coordconv.layers.addition import add
 from keras_coordconv.layers.coordinate_layer import CoordinateLayer
 from keras_coordconv.layers.coordinate_layer import own_shape
-from keras_coordconv.ranges import coordinate_basis
-from keras_coordconv.ranges import range_coefficients
 
 
 class CoordinateConvolution(CoordinateLayer):
@@ -22,8 +20,7 @@ class CoordinateConvolution(CoordinateLayer):
     and since the coordinates `p` are the same for the whole batch, the second
     term is one small convolution over a batch of one. The bias goes into that
     small term, so that one addition of the size of the output does for both.
-    With ranges that differ by example, it is a sum of a few terms that are the
-    same for the batch.
+    With ranges, which differ by example, it is a convolution of the batch.
 
     A family says how its weights divide into those of the input and those of
     the coordinates (`_split_weights`), and how either convolves (`_convolve`).
@@ -115,20 +112,19 @@ class CoordinateConvolution(CoordinateLayer):
     def _term_of_ranges(self, spatial_shape, ranges, coordinate_weights):
         """The coordinates' convolution for each example, channels last.
 
-        The coordinates of each example are a sum of the same grids: those are
-        convolved once, and added up for each example. The radius is not.
+        In half precision, the coordinates would be rounded before their
+        differences are taken.
         """
-        dtype = _dtype_of(coordinate_weights)
-        if self.use_radius:
-            grids = self._coordinates(spatial_shape, ranges, dtype)
-            return self._convolve(grids, coordinate_weights, "channels_last")
-        terms = self._convolve(
-            ops.cast(coordinate_basis(spatial_shape), dtype),
-            coordinate_weights,
+        own_dtype = _dtype_of(coordinate_weights)
+        dtype = keras.backend.result_type(own_dtype, "float32")
+        term = self._convolve(
+            self._coordinates(spatial_shape, ranges, dtype),
+            keras.tree.map_structure(
+                lambda weights: ops.cast(weights, dtype), coordinate_weights
+            ),
             "channels_last",
         )
-        coefficients = ops.cast(range_coefficients(ranges), terms.dtype)
-        return ops.tensordot(coefficients, terms, axes=1)
+        return ops.cast(term, own_dtype)
 
     def _add_bias(self, outputs):
         """Adds the bias, if there is one, to a tensor in the data format."""
