@@ -30,8 +30,9 @@ class CoordinateLayer:
     the coordinates, which then differ by example: `(batch, rank, 2)`. The
     ranges stay in float32, whatever the layer computes in. `check_ranges` says
     what is an error. In a graph, which has no values yet, an example with a
-    bound that is not finite gets outputs that are not, and an axis with the
-    same bound twice has that coordinate everywhere.
+    bound that is not finite gets outputs that are not, an axis with the same
+    bound twice has that coordinate everywhere, and the ranges of one example
+    are those of all.
     """
 
     rank: int

@@ -32,14 +32,14 @@ LAYERS = [
         },
         (7, 6, 4),
     ),
-    # So many channels that the coordinates are not appended.
+    # Fewer filters than channels: the coordinates are not appended.
     (
         "CoordConv2D",
         {"filters": 3, "kernel_size": (3, 3), "strides": (2, 2)},
         (6, 7, 17),
     ),
     ("CoordConv1D", {"filters": 2, "kernel_size": (2,)}, (6, 16)),
-    # Twice as many channels out as in: the coordinates are appended.
+    # More filters than channels: the coordinates are appended.
     ("CoordConv2D", {"filters": 32, "kernel_size": (1, 1)}, (3, 4, 16)),
     (
         "CoordConv2D",
@@ -296,6 +296,37 @@ def test_ranges_are_not_rounded_to_half_precision(policy, compiled):
     outputs = keras.ops.convert_to_numpy(keras.ops.cast(outputs, "float32"))
     expected = [[1] * 3, [-3] * 3]
     np.testing.assert_allclose(outputs[..., 0], expected, rtol=0.01)
+
+
+@pytest.mark.tensorflow_backend
+@pytest.mark.parametrize("training", [False, True])
+def test_gradients_of_ranges(training):
+    """Outputs are linear in the ranges: differences are the gradients."""
+    import tensorflow as tf
+
+    layer = keras_coordconv.CoordConv2D(3, (2, 3), padding="same")
+    images, ranges = random_values((2, 4, 5, 2), 0), random_ranges(2, batch=2)
+    weights = random_values((2, 4, 5, 3), 1)
+
+    @tf.function
+    def score(ranges):
+        outputs = layer([images, ranges], training=training)
+        return tf.reduce_sum(outputs * weights)
+
+    ranges = tf.constant(ranges, "float32")
+    with tf.GradientTape() as tape:
+        tape.watch(ranges)
+        value = score(ranges)
+    gradients = tape.gradient(value, ranges).numpy()
+    for place in np.ndindex(2, 2, 2):
+        moved = ranges.numpy()
+        moved[place] += 1
+        np.testing.assert_allclose(
+            score(tf.constant(moved)) - value,
+            gradients[place],
+            rtol=1e-3,
+            atol=1e-3,
+        )
 
 
 def test_an_axis_of_one_position_may_have_one_coordinate():
