@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from keras_coordconv import conversion
 from keras_coordconv import files
+from keras_coordconv import rebuilding
 from keras_coordconv.serving import check
 from keras_coordconv.serving import warmup as warmup_file
 from keras_coordconv.serving.signatures import Signature
@@ -30,6 +31,11 @@ from keras_coordconv.serving.versions import MODEL_CARD
 from keras_coordconv.serving.versions import free_version
 
 CHECKED_BATCH_SIZES = (1, 2, 7)
+# How far an export may be off, in parts of its largest output.
+TOLERANCE = 1e-5
+# In half precision, each rounding takes up to a fourth of this from a number;
+# a graph, in which TensorFlow joins operations, rounds at other places.
+HALF_PRECISION = {"bfloat16": 2**-6, "float16": 2**-9}
 
 
 def export_for_serving(
@@ -288,6 +294,10 @@ def _check(folder, model, signatures, outputs):
     asked twice, only the shapes are compared.
     """
     random = np.random.default_rng(0)
+    tolerance = max(
+        HALF_PRECISION.get(layer.compute_dtype, TOLERANCE)
+        for layer in rebuilding.all_layers(model)
+    )
     requests, expected, again = [], [], []
     for name, signature in signatures.items():
         serve = _endpoint(model, signature, outputs)
@@ -310,8 +320,8 @@ def _check(folder, model, signatures, outputs):
     ):
         for key, values in right.items():
             if found[key].shape != values.shape or (
-                _are_close(other[key], values)
-                and not _are_close(found[key], values)
+                _are_close(other[key], values, tolerance)
+                and not _are_close(found[key], values, tolerance)
             ):
                 raise RuntimeError(
                     "An export must answer as the Keras model does. Received: "
@@ -320,12 +330,12 @@ def _check(folder, model, signatures, outputs):
                 )
 
 
-def _are_close(values, expected):
+def _are_close(values, expected, tolerance):
     # Classes may change places where two are equal but for rounding.
     return not np.issubdtype(expected.dtype, np.floating) or np.allclose(
         values,
         expected,
         rtol=0,
-        atol=1e-5 * max(1, np.abs(expected).max(initial=0)),
+        atol=tolerance * max(1, np.abs(expected).max(initial=0)),
         equal_nan=True,
     )

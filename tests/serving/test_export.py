@@ -107,11 +107,19 @@ def test_names_of_inputs_and_outputs(tmp_path):
 
 
 @pytest.mark.usefixtures("asked_here")
-def test_outputs_of_a_half_precision_model_are_float32(tmp_path):
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_half_precision_is_rounded_otherwise_in_a_graph(tmp_path, policy):
     import tensorflow as tf
 
-    keras.config.set_dtype_policy("mixed_float16")
-    path = export_for_serving(small_model(), tmp_path)
+    keras.config.set_dtype_policy(policy)
+    model = keras.Sequential(
+        [
+            keras.Input((16, 16, 3)),
+            keras_coordconv.CoordConv2D(8, 3, bias_initializer="normal"),
+            keras.layers.Conv2D(8, 3, name="features"),
+        ]
+    )
+    path = export_for_serving(model, tmp_path)
     signature = tf.saved_model.load(str(path)).signatures["serving_default"]
     assert signature.structured_outputs["features"].dtype == tf.float32
 
