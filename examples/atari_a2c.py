@@ -26,7 +26,6 @@ import csv
 
 import keras
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
 from keras_coordconv import files
@@ -194,7 +193,8 @@ def main(argv=None):
         plots.plot_returns([{"args": vars(args), "history": run.history}]),
     )
     if args.layer != "dense":
-        write_animation(run, environments, first_game)
+        with files.written_whole(run.path / "figures" / "game.gif") as path:
+            environments.save_animation(first_game, path)
     if args.export_dir:
         export(best, args, run.card(metrics))
     return run.finish(metrics)
@@ -252,22 +252,6 @@ def read_games(run):
             for row in csv.DictReader(file)
         ]
     return [game for game in games if game["epoch"] <= run.epochs_done]
-
-
-def write_animation(run, environments, game):
-    """Writes a game to figures/game.gif, as fast as it is played."""
-    images = []
-    for observation in game:
-        image = Image.fromarray(environments.newest_image(observation))
-        images.append(image.resize((2 * image.width, 2 * image.height)))
-    with files.written_whole(run.path / "figures" / "game.gif") as path:
-        images[0].save(
-            path,
-            save_all=True,
-            append_images=images[1:],
-            duration=1000 * environments.frames_per_step / 60,
-            loop=0,
-        )
 
 
 def export(model, args, card):

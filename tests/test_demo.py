@@ -1,5 +1,6 @@
 """The page to try the models on, in a browser as a person has it."""
 
+import io
 import pathlib
 import re
 import shutil
@@ -7,12 +8,17 @@ import socket
 import subprocess
 import sys
 import time
+import types
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from keras_coordconv.demo import __main__ as demo
 from keras_coordconv.demo import drawing
+from keras_coordconv.demo import game
+from keras_coordconv.models import actor_critic
+from keras_coordconv.serving import export_for_serving
 
 pytestmark = pytest.mark.tensorflow_backend
 
@@ -123,6 +129,51 @@ def test_both_nets_side_by_side(start):
     page.locator("img:visible").wait_for()
 
 
+def test_game(start, tmp_path):
+    pytest.importorskip("ale_py")
+    export_for_serving(
+        actor_critic.image_actor_critic(18, (4, 84, 84)),
+        tmp_path / "models" / "seaquest_policy",
+        outputs=actor_critic.serving_outputs,
+    )
+    page = start("--saved-models", str(tmp_path / "models"))
+    page.get_by_role("tab", name="Game").click()
+    page.get_by_role("button", name="Play").click()
+    words = page.locator(".prose.answer:visible", has_text="score: ")
+    words.wait_for()
+    assert re.fullmatch(r"score: \d*0", words.inner_text())  # Tens.
+    moving, still = page.locator("img:visible").all()
+    answer = page.request.get(moving.get_attribute("src"))
+    with Image.open(io.BytesIO(answer.body())) as image:
+        frames = image.n_frames  # Those that are the same are one.
+    slider = page.locator("input[type=range]:visible")
+    assert 100 < frames <= int(slider.get_attribute("max")) + 1
+    # The agent has learnt nothing: 18 actions are about as likely.
+    actions = page.locator("[data-testid=label]:visible").inner_text()
+    assert re.fullmatch(r"its actions(\n[A-Z]+\n[56]%){6}", actions)
+    first = still.get_attribute("src")
+    page.locator("input[type=number]:visible").fill("99")
+    page.keyboard.press("Enter")
+    page.wait_for_function(
+        "([image, first]) => image.src != first",
+        arg=[still.element_handle(), first],
+    )
+
+
+def test_game_without_games(monkeypatch):
+    pytest.importorskip("gradio")
+    from keras_coordconv.demo.page import build_page
+
+    class Models:
+        def status(self, model):
+            return {1: "AVAILABLE"} if model == "seaquest_policy" else {}
+
+    monkeypatch.setitem(sys.modules, "ale_py", None)
+    blocks = build_page(Models()).blocks.values()
+    words = [getattr(block, "value", None) for block in blocks]
+    assert "To see it play, run `pip install '.[atari]'`." in words
+
+
 def test_server_that_is_down_is_one_message(start):
     address = f"http://127.0.0.1:{free_port()}"
     page = start("--server", address)
@@ -130,6 +181,44 @@ def test_server_that_is_down_is_one_message(start):
     message = page.get_by_text(f"No server answers at {address}")
     message.wait_for()
     assert message.count() == 1
+
+
+def test_steps_of_a_game():
+    class Models:
+        """Only the action with the number that is seen is possible."""
+
+        def predict(self, model, inputs, signature):
+            assert (model, signature) == ("seaquest_policy", "tensor")
+            return {"probabilities": np.eye(18)[inputs["observation"]]}
+
+    class Countdown:
+        count = 1
+
+        def reset(self, seed):
+            self.left, self.actions = 3, []
+            return np.array([self.left])
+
+        def step(self, actions):
+            self.left -= 1
+            self.actions += [*actions]
+            return types.SimpleNamespace(
+                observations=np.array([self.left]),
+                over=np.array([self.left == 0]),
+                scores=np.array([10.0 * len(self.actions)]),
+            )
+
+    countdown = Countdown()
+    score, steps = game.play(Models(), countdown, seed=0)
+    assert score == 30 and countdown.actions == [3, 2, 1]
+    assert [seen for seen, _ in steps] == [3, 2, 1]
+    assert [np.argmax(likely) for _, likely in steps] == [3, 2, 1]
+
+
+def test_names_of_actions():
+    pytest.importorskip("ale_py")
+    named = game.name_actions(np.eye(18)[3])
+    assert len(named) == 18 and named.pop("RIGHT") == 1
+    assert not any(named.values())
 
 
 def test_place_of_a_pixel():

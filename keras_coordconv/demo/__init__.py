@@ -1,4 +1,5 @@
 """A page to try the trained models on: python -m keras_coordconv.demo
 
-`models.py` asks the models, `drawing.py` draws, `page.py` is the page.
+`models.py` asks the models, `game.py` plays, `drawing.py` draws, `page.py` is
+the page.
 """

@@ -18,6 +18,16 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 from keras_coordconv.serving import ServingClient
 from keras_coordconv.training import arguments
 
+# Gradio's bars over pictures are empty, and there. It does not enlarge what
+# moves, and drawing that large makes long files.
+CSS = """
+.icon-button-wrapper { display: none }
+.enlarged .image-frame { width: 100% }
+.enlarged .image-frame img {
+  width: 100%; object-fit: contain; image-rendering: pixelated
+}
+"""
+
 
 def build_parser():
     parser = arguments.Parser(__doc__)
@@ -62,7 +72,7 @@ def main(argv=None):
         theme=gradio.themes.Soft(
             font=["system-ui", "sans-serif"], font_mono=["monospace"]
         ),
-        css=".icon-button-wrapper { display: none }",  # Empty, and there.
+        css=CSS,
         footer_links=[],
         quiet=True,
     )

@@ -1,6 +1,7 @@
 """The page: a tab for each task, both nets side by side."""
 
 import functools
+import tempfile
 
 import gradio as gr
 import numpy as np
@@ -8,8 +9,10 @@ import numpy as np
 from keras_coordconv.datasets import not_so_clevr
 from keras_coordconv.datasets import scattered_mnist
 from keras_coordconv.demo import drawing
+from keras_coordconv.demo import game
 from keras_coordconv.models.blocks import CANVAS_SIZE
 from keras_coordconv.serving import ServingError
+from keras_coordconv.training.environments import make_environments
 
 NETS = {"a convolution": "_conv", "CoordConv": ""}
 START = (40, 22)
@@ -39,6 +42,9 @@ def build_page(models):
         if _has(models, GENERATOR):
             with gr.Tab("Generator"):
                 _generator_tab(models)
+        if _has(models, game.AGENT):
+            with gr.Tab("Game"):
+                _game_tab(models)
     return page
 
 
@@ -185,6 +191,53 @@ def _generator_tab(models):
     for slider in sliders:
         slider.change(generate, [numbers, *sliders], image)
     shuffle.click(draw_numbers, None, [numbers, *sliders])
+
+
+def _game_tab(models):
+    gr.Markdown(
+        f"An agent that was trained to play {game.NAME} from the score alone. "
+        "At each step it says how likely each action is, and one is drawn."
+    )
+    try:
+        environments = make_environments(game.NAME, count=1)
+    except ImportError:
+        gr.Markdown("To see it play, run `pip install '.[atari]'`.")
+        return
+    folder = tempfile.TemporaryDirectory()
+    steps = gr.State([])
+    play = gr.Button("Play a game", variant="primary")
+    with gr.Row():
+        moving = gr.Image(
+            label="the game",
+            interactive=False,
+            buttons=[],
+            elem_classes="enlarged",
+        )
+        still = gr.Image(label="a step of it", interactive=False, buttons=[])
+        with gr.Column():
+            number = gr.Slider(0, 1, step=1, label="step", interactive=False)
+            actions = gr.Label(
+                label="its actions", num_top_classes=6, show_heading=False
+            )
+    said = gr.Markdown(elem_classes="answer")
+
+    def show(steps, number):
+        observation, probabilities = steps[number]
+        image = environments.newest_image(observation)
+        return drawing.enlarge(image), game.name_actions(probabilities)
+
+    @_or_message
+    def play_game():
+        seed = int(np.random.default_rng().integers(2**31))
+        score, steps = game.play(models, environments, seed)
+        animation = f"{folder.name}/game.gif"
+        environments.save_animation([seen for seen, _ in steps], animation)
+        slider = gr.Slider(maximum=len(steps) - 1, value=0, interactive=True)
+        words = f"score: **{score:g}**"
+        return steps, animation, slider, *show(steps, 0), words
+
+    play.click(play_game, None, [steps, moving, number, still, actions, said])
+    number.change(show, [steps, number], [still, actions])
 
 
 def _or_message(function):

@@ -6,6 +6,7 @@ Needs the packages of the extra `atari`.
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 
 
 class Step(NamedTuple):
@@ -125,6 +126,29 @@ class Environments:
     def newest_image(self, observation):
         """The latest image in an observation, to look at."""
         return observation.squeeze()
+
+    def save_animation(self, observations, path):
+        """Writes a game as a GIF that is as fast as it was played.
+
+        Args:
+            observations: List of what was seen, each with an image.
+            path: String or path of the file, with `.gif` at its end.
+        """
+        images = [
+            Image.fromarray(self.newest_image(observation))
+            for observation in observations
+        ]
+        first, *others = (
+            image.resize((2 * image.width, 2 * image.height))
+            for image in images
+        )
+        first.save(
+            path,
+            save_all=True,
+            append_images=others,
+            duration=1000 * self.frames_per_step / 60,
+            loop=0,
+        )
 
     def _over(self, terminated, truncated, previous_info):
         return terminated | truncated
