@@ -42,6 +42,8 @@ def on_files(files, config):
 
 def on_page_markdown(markdown, page, config, files):
     own_page = page.file.src_uri
+    if own_page == "experiments.md":
+        page.meta["hide"] = ["navigation"]  # Its tables are wide.
     origins = {page: path for path, page in PAGES.items()}
     folder = (ROOT / origins.get(own_page, f"docs/{own_page}")).parent
 
