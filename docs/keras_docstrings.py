@@ -12,8 +12,11 @@ import griffe
 
 # From `>>>` to the next empty line.
 EXAMPLE = re.compile(r"^(>>> .*(?:\n.*\S.*)*)", re.MULTILINE)
-TITLE = re.compile(r"^((?:Example|Input shape|Output shape):)$", re.MULTILINE)
-RESULT = re.compile(r"^((?:Returns|Yields):)\n((?: +.*\n*)+)", re.MULTILINE)
+TITLE = re.compile(r"^((?:Example|Input shape|Output shape):)", re.MULTILINE)
+INDENTED = re.compile(
+    r"^((?:Returns|Yields|Input and output shape):)\n((?: +.*\n*)+)",
+    re.MULTILINE,
+)
 
 
 class KerasDocstrings(griffe.Extension):
@@ -21,7 +24,7 @@ class KerasDocstrings(griffe.Extension):
         if obj.docstring:
             text = EXAMPLE.sub(r"```pycon\n\1\n```", obj.docstring.value)
             text = TITLE.sub(r"**\1**", text)
-            obj.docstring.value = RESULT.sub(
+            obj.docstring.value = INDENTED.sub(
                 lambda match: f"**{match[1]}** {textwrap.dedent(match[2])}",
                 text,
             )
