@@ -24,6 +24,7 @@ class KerasDocstrings(griffe.Extension):
         if obj.docstring:
             text = EXAMPLE.sub(r"```pycon\n\1\n```", obj.docstring.value)
             text = TITLE.sub(r"**\1**", text)
+            text = text.replace("Call arguments:", "Args: Call arguments:")
             obj.docstring.value = INDENTED.sub(
                 lambda match: f"**{match[1]}** {textwrap.dedent(match[2])}",
                 text,
