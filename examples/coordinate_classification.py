@@ -46,11 +46,11 @@ RECIPES = {
         "width": 2,
         "epochs": 100,
         "batch_size": 32,
-        "learning_rate": 0.03,
+        "learning_rate": 0.01,
         "warmup_epochs": 0.5,
         "l2": 0.0,
     },
-    "--layer conv --split quadrant": {"epochs": 20},
+    "--layer conv --split quadrant": {"epochs": 20, "learning_rate": 0.03},
 }
 
 

@@ -63,7 +63,11 @@ RECIPES = {
         "warmup_epochs": 0.5,
         "l2": 0.0,
     },
-    "--layer conv --split quadrant": {"epochs": 20},
+    "--layer conv --split quadrant": {
+        "epochs": 20,
+        "batch_size": 16,
+        "learning_rate": 0.03,
+    },
 }
 
 
