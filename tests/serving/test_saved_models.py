@@ -15,12 +15,15 @@ from keras_coordconv.coverage import coverage
 from keras_coordconv.datasets import not_so_clevr
 from keras_coordconv.datasets import scattered_mnist
 from keras_coordconv.datasets import sort_of_clevr
+from keras_coordconv.models import actor_critic
 from keras_coordconv.models import coordinate_classification
 from keras_coordconv.models import gan
 from keras_coordconv.models import region_proposal
 from keras_coordconv.models import rendering
 from keras_coordconv.serving import ServingClient
 from keras_coordconv.serving import check
+from keras_coordconv.training import a2c
+from keras_coordconv.training.environments import make_environments
 
 pytestmark = pytest.mark.tensorflow_backend
 
@@ -36,6 +39,7 @@ OUTPUTS = {
     "scattered_mnist_detector": lambda outputs: region_proposal.KeepBestBoxes(
         iou_threshold=0.5
     )(outputs["score"]),
+    "seaquest_policy": actor_critic.serving_outputs,
 }
 
 
@@ -93,6 +97,9 @@ def test_equal_to_the_keras_model(name, ask, double):
             inputs = {"latent": draw_latent(random, size)}
         elif name == "scattered_mnist_detector":
             inputs = {"image": not_so_clevr.draw_squares(locations)}
+        elif name == "seaquest_policy":
+            shape = (size, 4, 84, 84)
+            inputs = {"observation": random.integers(0, 256, shape, "uint8")}
         else:
             inputs = {"location": locations.astype("float32")}
         (array,) = inputs.values()
@@ -147,7 +154,7 @@ def test_all_of_them_are_small_and_configured():
     for name in OUTPUTS:
         assert f'base_path: "/models/{name}"' in text
     files = [path for path in FOLDER.rglob("*") if path.is_file()]
-    assert sum(path.stat().st_size for path in files) < 10_000_000
+    assert sum(path.stat().st_size for path in files) < 20_000_000
 
 
 def ask_everywhere(name, make_input):
@@ -215,3 +222,16 @@ def test_detector_finds_digits_of_another_hand():
         np.clip(examples["boxes"], 0, 64),
     )
     assert precision["ap50"] > 0.5
+
+
+def test_policy_plays_better_than_at_random():
+    (answer,) = check.ask(
+        FOLDER / "seaquest_policy/1",
+        [("tensor", {"observation": np.zeros((1, 4, 84, 84), "uint8")})],
+    )
+    assert answer["probabilities"].shape == (1, 18)
+    model = keras.saving.load_model(
+        FOLDER / "seaquest_policy/model.keras", compile=False
+    )
+    scores, _ = a2c.play_games(model, make_environments("Seaquest", 8), seed=5)
+    assert scores.mean() > 200  # At random it is about 62.
