@@ -2,6 +2,7 @@
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 
 COLORS = {"coordconv": "tab:blue", "conv": "tab:red", "dense": "tab:gray"}
 
@@ -33,6 +34,7 @@ def plot_returns(runs):
         for layer, histories in sorted(layers.items(), reverse=True):
             _plot_layer(axis, layer, histories)
         axis.set(title=game, xlabel="steps of the agent", ylabel="mean return")
+        axis.xaxis.set_major_formatter(EngFormatter(sep=""))  # 100k
         axis.legend()
     return figure
 
