@@ -43,8 +43,9 @@ def coordinate_grids(
     for axis, size in enumerate(spatial_shape):
         offsets = halves[axis] * axis_coordinates(size, DEFAULT_RANGE)
         coordinates.append(offsets + middles[axis])
-        from_center = offsets + (middles[axis] - centers[axis])
-        squares.append(_along(axis, rank, ops.square(from_center)))
+        if use_radius:
+            from_center = offsets + (middles[axis] - centers[axis])
+            squares.append(_along(axis, rank, ops.square(from_center)))
     grids = _grids_of_axes(coordinates, spatial_shape)
     if not use_radius:
         return grids
