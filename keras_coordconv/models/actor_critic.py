@@ -12,7 +12,7 @@ from keras import initializers
 from keras import layers
 from keras import ops
 
-from keras_coordconv.layers import CoordConv2D
+from keras_coordconv.conversion import convert_to_coordconv
 
 LAYERS = ("coordconv", "conv")
 
@@ -28,8 +28,12 @@ def image_actor_critic(
     Policy and value share three convolutions and a dense layer, those of Mnih
     et al. (2015); weights begin orthogonal. The paper says only that its agent
     has a CoordConv layer; here it takes the place of the first convolution.
-    With 18 actions and four frames of 84x84 pixels, it has 1,693,875
+    With 18 actions and four frames of 84x84 pixels, the net has 1,693,875
     parameters, and 1,697,971 with coordinates.
+
+    The weights of the coordinates begin at zero, so that the net begins as the
+    one without. Orthogonal ones are as large as those of the pixels, and the
+    coordinates are larger numbers: the agent learns more slowly.
 
     Args:
         action_count: Integer, how many actions there are.
@@ -69,16 +73,10 @@ def image_actor_critic(
     if observation_shape[0] < observation_shape[-1]:
         x = layers.Permute((2, 3, 1), name="channels_last")(x)
     x = layers.Rescaling(1 / 255, name="rescale")(x)
-    first = CoordConv2D if layer == "coordconv" else layers.Conv2D
-    for index, (convolution, filters, size, strides) in enumerate(
-        (
-            (first, 32, 8, 4),
-            (layers.Conv2D, 64, 4, 2),
-            (layers.Conv2D, 64, 3, 1),
-        ),
-        start=1,
+    for index, (filters, size, strides) in enumerate(
+        ((32, 8, 4), (64, 4, 2), (64, 3, 1)), start=1
     ):
-        x = convolution(
+        x = layers.Conv2D(
             filters,
             size,
             strides=strides,
@@ -88,7 +86,7 @@ def image_actor_critic(
         )(x)
     x = layers.Flatten(name="flatten")(x)
     x = _dense(x, 512, math.sqrt(2), "dense", activation="relu")
-    return keras.Model(
+    model = keras.Model(
         observation,
         {
             "policy": _dense(x, action_count, 0.01, "policy", dtype="float32"),
@@ -96,6 +94,7 @@ def image_actor_critic(
         },
         name=name,
     )
+    return convert_to_coordconv(model) if layer == "coordconv" else model
 
 
 def vector_actor_critic(

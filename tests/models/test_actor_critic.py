@@ -49,13 +49,29 @@ def test_only_coordconv_sees_where_it_is():
     image[0, 32:36, 32:36] = moved[0, 40:44, 32:36] = pattern
     for layer, differ in (("conv", False), ("coordconv", True)):
         model = actor_critic.image_actor_critic(6, layer=layer)
+        model.set_weights([w + 0.01 for w in model.get_weights()])
         features = keras.Model(model.input, model.get_layer("conv3").output)
         here, there = features.predict_on_batch(np.concatenate([image, moved]))
         assert (abs(here[:-1] - there[1:]).max() > 1e-4) == differ
 
 
-def test_weights_begin_orthogonal():
-    model = actor_critic.image_actor_critic(6, layer="coordconv")
+def test_coordconv_begins_as_the_convolution():
+    images = random_images(3, 84, 84, 4)
+    answers = {}
+    for layer in actor_critic.LAYERS:
+        keras.utils.set_random_seed(5)
+        model = actor_critic.image_actor_critic(6, layer=layer, name="agent")
+        assert model.name == "agent"
+        answers[layer] = model.predict_on_batch(images)
+    for name, values in answers["conv"].items():
+        np.testing.assert_allclose(
+            answers["coordconv"][name], values, rtol=1e-4, atol=1e-6
+        )
+
+
+@pytest.mark.parametrize("layer", actor_critic.LAYERS)
+def test_weights_begin_orthogonal(layer):
+    model = actor_critic.image_actor_critic(6, layer=layer)
     for name, gain in (("conv1", 2), ("conv2", 2), ("dense", 2), ("value", 1)):
         kernel, bias = model.get_layer(name).get_weights()
         kernel = kernel.reshape(-1, kernel.shape[-1])
