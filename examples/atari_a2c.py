@@ -35,7 +35,6 @@ from keras_coordconv.training import a2c
 from keras_coordconv.training import arguments
 from keras_coordconv.training import history
 from keras_coordconv.training.environments import make_environments
-from keras_coordconv.training.optimizers import RMSpropFromOnes
 from keras_coordconv.training.run import Run
 
 NAME = "atari_a2c"
@@ -63,7 +62,6 @@ ENVIRONMENTS = 16
 ROLLOUT_STEPS = 5
 STEPS_PER_BATCH = ENVIRONMENTS * ROLLOUT_STEPS
 DISCOUNT = 0.99
-VALUE_WEIGHT = 0.5
 # The mean return in training is that of the last games.
 GAMES_IN_MEAN = 100
 
@@ -150,21 +148,12 @@ def main(argv=None):
 
     model = build_model(args, environments)
     model.summary()
-    model.compile(
-        RMSpropFromOnes(
-            keras.optimizers.schedules.PolynomialDecay(
-                args.learning_rate,
-                decay_steps=args.decay_epochs * args.steps_per_epoch,
-                end_learning_rate=0.0,
-            ),
-            rho=0.99,
-            epsilon=1e-5,
-            global_clipnorm=0.5,
-        ),
-        {"policy": a2c.PolicyLoss(args.entropy_weight), "value": "mse"},
-        loss_weights={"policy": 1.0, "value": VALUE_WEIGHT},
-        metrics={"policy": a2c.entropy},
+    learning_rate = keras.optimizers.schedules.PolynomialDecay(
+        args.learning_rate,
+        decay_steps=args.decay_epochs * args.steps_per_epoch,
+        end_learning_rate=0.0,
     )
+    a2c.compile_model(model, learning_rate, args.entropy_weight)
     run.track(model)
     games = read_games(run)
     rollouts = a2c.Rollouts(environments, ROLLOUT_STEPS, DISCOUNT)

@@ -24,7 +24,6 @@ from keras_coordconv.models import actor_critic
 from keras_coordconv.training import a2c
 from keras_coordconv.training import arguments
 from keras_coordconv.training.environments import make_environments
-from keras_coordconv.training.optimizers import RMSpropFromOnes
 
 BASELINE = "stable-baselines3"
 LEARNING_RATE = 0.0007
@@ -73,14 +72,7 @@ class Ours:
             self.environments.observation_shape,
             layer,
         )
-        model.compile(
-            RMSpropFromOnes(
-                LEARNING_RATE, rho=0.99, epsilon=1e-5, global_clipnorm=0.5
-            ),
-            {"policy": a2c.PolicyLoss(), "value": "mse"},
-            loss_weights={"policy": 1.0, "value": 0.5},
-            metrics={"policy": a2c.entropy},
-        )
+        a2c.compile_model(model, LEARNING_RATE)
         self.model = Stopwatch(model)
         self.rollouts = a2c.Rollouts(self.environments, ROLLOUT_STEPS)
         self.rollouts.reset(seed=0)

@@ -1,18 +1,20 @@
 """Synchronous advantage actor-critic, A2C (Mnih et al., 2016).
 
+    compile_model(model, learning_rate=0.0007)
     rollouts = Rollouts(environments, steps=5)
     rollouts.reset(seed=0)
     for _ in range(1000):
         model.train_on_batch(*rollouts.collect(model))
 
-Models have the outputs `policy` and `value` of `models/actor_critic.py`, and
-are compiled with the losses `PolicyLoss()` and `"mse"`. Environments are those
-of `training/environments.py`.
+Models have the outputs `policy` and `value` of `models/actor_critic.py`.
+Environments are those of `training/environments.py`.
 """
 
 import keras
 import numpy as np
 from keras import ops
+
+from keras_coordconv.training.optimizers import RMSpropFromOnes
 
 # What `play_games` keeps of the first game, over two minutes on Atari.
 RECORDED_STEPS = 2000
@@ -50,6 +52,27 @@ class PolicyLoss(keras.losses.Loss):
 
     def get_config(self):
         return {**super().get_config(), "entropy_weight": self.entropy_weight}
+
+
+def compile_model(model, learning_rate, entropy_weight=0.01):
+    """Compiles an actor-critic as A2C is usually trained.
+
+    RMSprop whose squares begin at one, gradients cut at a norm of 0.5, and half
+    of the value's squared error.
+
+    Args:
+        model: Actor-critic.
+        learning_rate: Float, or a schedule of `keras.optimizers.schedules`.
+        entropy_weight: Float, weight of the policy's entropy.
+    """
+    model.compile(
+        RMSpropFromOnes(
+            learning_rate, rho=0.99, epsilon=1e-5, global_clipnorm=0.5
+        ),
+        {"policy": PolicyLoss(entropy_weight), "value": "mse"},
+        loss_weights={"policy": 1.0, "value": 0.5},
+        metrics={"policy": entropy},
+    )
 
 
 def n_step_returns(rewards, ends, next_values, discount):

@@ -8,7 +8,6 @@ from keras import ops
 
 from keras_coordconv.training import a2c
 from keras_coordconv.training.environments import Step
-from keras_coordconv.training.optimizers import RMSpropFromOnes
 
 PLACES = 3
 ACTIONS = 2
@@ -83,12 +82,7 @@ def test_one_step_of_learning_by_hand():
     value = random.normal(size=(PLACES, 1))
     discount, entropy_weight, rate = 0.9, 0.05, 0.3
     model = linear_model(policy, value)
-    model.compile(
-        RMSpropFromOnes(rate, rho=0.99, epsilon=1e-5, global_clipnorm=0.5),
-        {"policy": a2c.PolicyLoss(entropy_weight), "value": "mse"},
-        loss_weights={"policy": 1.0, "value": 0.5},
-        metrics={"policy": a2c.entropy},
-    )
+    a2c.compile_model(model, rate, entropy_weight)
     environments = Walks()
     rollouts = a2c.Rollouts(environments, steps=4, discount=discount)
     rollouts.reset(seed=5)
@@ -255,11 +249,7 @@ class Guesses(Walks):
 
 def test_learns():
     model = linear_model(np.zeros((PLACES, ACTIONS)), np.zeros((PLACES, 1)))
-    model.compile(
-        RMSpropFromOnes(0.3, rho=0.99, epsilon=1e-5, global_clipnorm=0.5),
-        {"policy": a2c.PolicyLoss(0.01), "value": "mse"},
-        loss_weights={"policy": 1.0, "value": 0.5},
-    )
+    a2c.compile_model(model, learning_rate=0.3)
     rollouts = a2c.Rollouts(Guesses(), steps=5)
     rollouts.reset(seed=0)
     for _ in range(150):
