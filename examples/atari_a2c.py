@@ -22,8 +22,6 @@ come next. Games that are not over at the end of an epoch are not counted.
 
 import startup  # noqa: F401, before the rest
 
-import csv
-
 import keras
 import numpy as np
 from tqdm import tqdm
@@ -155,7 +153,11 @@ def main(argv=None):
     )
     a2c.compile_model(model, learning_rate, args.entropy_weight)
     run.track(model)
-    games = read_games(run)
+    games = [
+        game
+        for game in history.read_table(run.path / "games.csv")
+        if game["epoch"] <= run.epochs_done
+    ]
     rollouts = a2c.Rollouts(environments, ROLLOUT_STEPS, DISCOUNT)
     for epoch in run.epochs(args.epochs):
         logs = train_epoch(args, epoch, model, rollouts, games)
@@ -179,7 +181,9 @@ def main(argv=None):
     print("scores of the test games:", *(f"{score:g}" for score in scores))
     run.save_figure(
         "returns",
-        plots.plot_returns([{"args": vars(args), "history": run.history}]),
+        plots.plot_returns(
+            [{"args": vars(args), "history": run.history, "games": games}]
+        ),
     )
     if args.layer != "dense":
         with files.written_whole(run.path / "figures" / "game.gif") as path:
@@ -224,23 +228,6 @@ def train_epoch(args, epoch, model, rollouts, games):
     for name in batches[0]:
         logs[name] = np.mean([batch[name] for batch in batches])
     return history.plain_names(logs)
-
-
-def read_games(run):
-    """The games of the epochs that are done, as in games.csv."""
-    path = run.path / "games.csv"
-    if not run.epochs_done or not path.exists():
-        return []
-    with path.open(newline="") as file:
-        games = [
-            {
-                "epoch": int(row["epoch"]),
-                "steps": int(row["steps"]),
-                "return": float(row["return"]),
-            }
-            for row in csv.DictReader(file)
-        ]
-    return [game for game in games if game["epoch"] <= run.epochs_done]
 
 
 def export(model, args, card):

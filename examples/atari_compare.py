@@ -9,7 +9,8 @@ interrupted continues where it was when it is started again.
 It draws, from the runs that are done,
 
     returns.png          a panel a game: the mean return of the last 100 games
-                         in training, mean over the seeds, with their range
+                         in training, mean over the seeds, with their range,
+                         and the score of random play
     test_scores.png      the test games' human-normalized scores of all games
                          and seeds: interquartile mean, with an interval of
                          95 % by the stratified bootstrap
@@ -114,6 +115,7 @@ def main(argv=None):
     failed = [] if args.draw else sweeps.run_points(points)
     runs = [
         history.read_run(folder)
+        | {"games": history.read_table(folder / "games.csv")}
         for _, folder, _ in points
         if sweeps.is_done(folder)
     ]

@@ -110,33 +110,44 @@ def test_medians_over_the_scale():
 
 
 def test_returns_of_games():
-    def run(game, layer, returns):
-        history = [
-            {"steps": 80 * (i + 1)}
-            | ({} if value is None else {"return": value})
-            for i, value in enumerate(returns)
-        ]
-        return {"args": {"game": game, "layer": layer}, "history": history}
+    def run(game, layer, steps, returns):
+        """A run with a game at its first step and at each that follows."""
+        games = [{"steps": i + 1, "return": x} for i, x in enumerate(returns)]
+        return {
+            "args": {"game": game, "layer": layer},
+            "history": [{"steps": steps / 2}, {"steps": steps}],
+            "games": games,
+        }
 
     runs = [
-        run("Pong", "conv", [None, 1.0, 3.0]),
+        run("Pong", "conv", 200, range(200)),
         # It goes on: as much of it is drawn as of the other one.
-        run("Pong", "conv", [None, 2.0, 7.0, 9.0]),
-        run("Pong", "coordconv", [4.0, 5.0]),
-        run("Qbert", "conv", [6.0]),
+        run("Pong", "conv", 400, [7.0] * 400),
+        run("Pong", "coordconv", 50, []),
+        run("Tetris", "conv", 50, [6.0]),
     ]
-    pong, qbert = plots.plot_returns(runs).axes
-    assert (pong.get_title(), qbert.get_title()) == ("Pong", "Qbert")
+    pong, tetris = plots.plot_returns(runs).axes
+    assert (pong.get_title(), tetris.get_title()) == ("Pong", "Tetris")
     lines = {line.get_label(): line for line in pong.lines}
-    assert set(lines) == {"conv (2 runs)", "coordconv (1 run)"}
+    assert set(lines) == {"conv (2 runs)", "coordconv (1 run)", "random"}
     conv = lines["conv (2 runs)"]
-    np.testing.assert_allclose(conv.get_xdata(), [80, 160, 240])
-    np.testing.assert_allclose(conv.get_ydata()[1:], [1.5, 5.0])
-    assert np.ma.is_masked(conv.get_ydata()[0])
-    # CoordConv is drawn first.
+    steps = conv.get_xdata()
+    np.testing.assert_allclose(steps, np.arange(4, 201, 4))
+    # Of 0, 1, 2, ..., the last hundred at most.
+    last_hundred = [
+        np.mean(range(max(0, n - 100), n)) for n in range(4, 201, 4)
+    ]
+    np.testing.assert_allclose(
+        conv.get_ydata(), (np.array(last_hundred) + 7) / 2
+    )
+    # CoordConv is drawn first; none of its games is over.
     assert conv.get_color() != lines["coordconv (1 run)"].get_color()
+    assert np.ma.getmaskarray(lines["coordconv (1 run)"].get_ydata()).all()
     corners = pong.collections[1].get_paths()[0].vertices
-    assert (240, 7) in {tuple(corner) for corner in corners}
+    assert (200, 149.5) in {tuple(corner) for corner in corners}
+    # Of random play, -20.7 in Pong; of Tetris, none is known.
+    np.testing.assert_allclose(lines["random"].get_ydata(), -20.7)
+    assert [line.get_label() for line in tetris.lines] == ["conv (1 run)"]
 
 
 def test_intervals():

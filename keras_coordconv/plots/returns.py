@@ -4,26 +4,31 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
+from keras_coordconv import game_scores
+
 COLORS = {"coordconv": "tab:blue", "conv": "tab:red", "dense": "tab:gray"}
+GAMES_IN_MEAN = 100
+POINTS = 50
 
 
 def plot_returns(runs):
-    """Mean return over the steps of the training. Figure 8 of the paper.
+    """Mean return of the last 100 games over the steps. Figure 8 of the paper.
 
     Args:
         runs: List of dictionaries, as from `training.history.read_run`, each
-            with the flags `game` and `layer`, and `steps` and `return` in its
-            history. Runs of a game and a layer have different seeds and the
-            same steps.
+            with the flags `game` and `layer`, `steps` in its history, and a
+            list of its `games`, dictionaries of `steps` and `return`. Runs of a
+            game and a layer have different seeds.
 
     Returns:
         A `matplotlib.figure.Figure` with a panel a game: for each layer the
-        mean over the runs, with the range.
+        mean over the runs, with the range, and the score of random play where
+        it is known.
     """
     groups = {}
     for run in runs:
         layers = groups.setdefault(run["args"]["game"], {})
-        layers.setdefault(run["args"]["layer"], []).append(run["history"])
+        layers.setdefault(run["args"]["layer"], []).append(run)
     columns = min(3, len(groups))
     rows = -(-len(groups) // columns)
     figure = Figure(figsize=(4.2 * columns, 3.4 * rows), layout="constrained")
@@ -31,26 +36,27 @@ def plot_returns(runs):
     for axis in panels[len(groups) :]:
         axis.set_axis_off()
     for axis, (game, layers) in zip(panels, groups.items(), strict=False):
-        for layer, histories in sorted(layers.items(), reverse=True):
-            _plot_layer(axis, layer, histories)
+        for layer, group in sorted(layers.items(), reverse=True):
+            _plot_layer(axis, layer, group)
+        if game in game_scores.RANDOM_AND_HUMAN:
+            random, _ = game_scores.RANDOM_AND_HUMAN[game]
+            axis.axhline(random, color="gray", linestyle=":", label="random")
         axis.set(title=game, xlabel="steps of the agent", ylabel="mean return")
+        axis.set_xlim(left=0)
         axis.xaxis.set_major_formatter(EngFormatter(sep=""))  # 100k
-        axis.legend()
+        axis.legend(fontsize="small")
     return figure
 
 
-def _plot_layer(axis, layer, histories):
+def _plot_layer(axis, layer, runs):
     # Runs that go on are drawn as far as all of them are.
-    epochs = min(map(len, histories))
-    steps = [row["steps"] for row in histories[0][:epochs]]
-    # No game may be over after the first epochs.
+    last = min(run["history"][-1]["steps"] for run in runs)
+    steps = np.linspace(0, last, POINTS + 1)[1:]
+    # No game may be over after the first steps.
     returns = np.ma.masked_invalid(
-        [
-            [row.get("return", np.nan) for row in history[:epochs]]
-            for history in histories
-        ]
+        [_running_mean(run["games"], steps) for run in runs]
     )
-    count = len(histories)
+    count = len(runs)
     color = COLORS[layer]
     axis.plot(
         steps,
@@ -61,6 +67,18 @@ def _plot_layer(axis, layer, histories):
     axis.fill_between(
         steps, returns.min(axis=0), returns.max(axis=0), color=color, alpha=0.2
     )
+
+
+def _running_mean(games, steps):
+    """Mean return of the last games that are over after each of the steps."""
+    returns = np.array([game["return"] for game in games])
+    counts = np.searchsorted([game["steps"] for game in games], steps, "right")
+    return [
+        returns[max(0, count - GAMES_IN_MEAN) : count].mean()
+        if count
+        else np.nan
+        for count in counts
+    ]
 
 
 def plot_intervals(intervals, label):

@@ -48,13 +48,21 @@ def read_history(folder):
 
     What was not computed in an epoch is not in its dictionary.
     """
-    path = pathlib.Path(folder, "history.csv")
+    return read_table(pathlib.Path(folder, "history.csv"))
+
+
+def read_table(path):
+    """Rows of numbers of a csv file, dictionaries by column.
+
+    Empty cells are left out. There are no rows where there is no file.
+    """
+    path = pathlib.Path(path)
     if not path.exists():
         return []
     with path.open(newline="") as file:
         return [
             {
-                name: int(value) if name == "epoch" else float(value)
+                name: int(value) if value.isdigit() else float(value)
                 for name, value in row.items()
                 if value
             }
