@@ -1,13 +1,16 @@
 """Variational autoencoder of 64x64 images, Section 5.
 
-The paper does not say what its net was. This one has the encoder and the
-decoder of its GAN's discriminator and generator, with coordinates or without.
+The paper does not say what its net was. Here, the encoder is the discriminator
+of its GAN, with coordinates or without; the decoder without is the GAN's
+generator, and the one with coordinates is this project's.
 """
 
 import keras
+from keras import initializers
 from keras import layers
 from keras import ops
 
+from keras_coordconv.layers import CoordConv2D
 from keras_coordconv.models import gan
 from keras_coordconv.models.blocks import CANVAS_SIZE
 
@@ -31,11 +34,7 @@ def encoder(layer="coordconv", latent_size=16, width=1.0, name="encoder"):
     Raises:
         ValueError: if there is no such layer.
     """
-    if layer not in LAYERS:
-        raise ValueError(
-            f"`layer` must be one of {', '.join(LAYERS)}. "
-            f"Received: layer={layer!r}"
-        )
+    _check_layer(layer)
     image = keras.Input((CANVAS_SIZE, CANVAS_SIZE, gan.CHANNELS), name="image")
     x = gan.apply_convolutions(
         image, width, "first" if layer == "coordconv" else "none"
@@ -48,19 +47,44 @@ def encoder(layer="coordconv", latent_size=16, width=1.0, name="encoder"):
 
 
 def decoder(layer="coordconv", latent_size=16, width=1.0, name="decoder"):
-    """From the latent space to images: a generator of the GAN.
+    """From the latent space to images.
+
+    With coordinates, each point of a 32x32 grid is computed from the latent
+    numbers and its own place, by four 1x1 convolutions, and a deconvolution
+    makes the image of them. The CoordConv generator of the GAN learns the same
+    more slowly: for long, it paints both objects in the mean of their colors.
 
     Args:
-        layer, latent_size, width, name: As for `encoder`.
+        layer: String, `"coordconv"`, or `"conv"`, the generator of the GAN.
+        latent_size, width, name: As for `encoder`.
 
     Returns:
         A Functional `keras.Model` from `latent` to `image`, in [-1, 1].
+
+    Raises:
+        ValueError: if there is no such layer.
     """
-    build = {
-        "coordconv": gan.coordconv_generator,
-        "conv": gan.conv_generator,
-    }[layer]
-    return build(latent_size, width, name=name)
+    _check_layer(layer)
+    if layer == "conv":
+        return gan.conv_generator(latent_size, width, name=name)
+    arguments = {
+        "padding": "same",
+        "activation": "relu",
+        "kernel_initializer": initializers.HeNormal(),
+    }
+    latent = keras.Input((latent_size,), name="latent")
+    x = layers.Reshape((1, 1, latent_size), name="pixel")(latent)
+    x = layers.UpSampling2D(CANVAS_SIZE // 2, name="tile")(x)
+    for index in range(1, 5):
+        convolution = CoordConv2D if index == 1 else layers.Conv2D
+        x = convolution(
+            round(width * 512), 1, name=f"conv{index}", **arguments
+        )(x)
+    x = layers.Conv2DTranspose(
+        round(width * 128), 4, strides=2, name="deconv", **arguments
+    )(x)
+    image = layers.Conv2D(gan.CHANNELS, 1, dtype="float32", name="image")(x)
+    return keras.Model(latent, {"image": image}, name=name)
 
 
 def autoencoder(encoder, decoder, kl_weight=1.0, name="autoencoder"):
@@ -125,3 +149,11 @@ class Sampling(keras.layers.Layer):
             "kl_weight": self.kl_weight,
             "seed": self.seed,
         }
+
+
+def _check_layer(layer):
+    if layer not in LAYERS:
+        raise ValueError(
+            f"`layer` must be one of {', '.join(LAYERS)}. "
+            f"Received: layer={layer!r}"
+        )

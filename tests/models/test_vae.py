@@ -75,6 +75,21 @@ def test_fit_and_save(tmp_path):
     )
 
 
-def test_unknown_layer():
+def test_a_point_of_the_decoder_has_its_latent_numbers_and_its_place():
+    decoder = vae.decoder("coordconv", latent_size=3, width=1 / 32)
+    latent = RANDOM.normal(size=(1, 3)).astype("float32")
+    outputs = decoder.get_layer("conv4").output
+    found = keras.Model(decoder.input, outputs).predict(latent, verbose=0)
+    row, column = 5, 30
+    place = [2 * row / 31 - 1, 2 * column / 31 - 1]
+    x = np.concatenate([latent[0], place])
+    for index in range(1, 5):
+        kernel, bias = decoder.get_layer(f"conv{index}").get_weights()
+        x = np.maximum(x @ kernel[0, 0] + bias, 0)
+    np.testing.assert_allclose(found[0, row, column], x, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("build", [vae.encoder, vae.decoder])
+def test_unknown_layer(build):
     with pytest.raises(ValueError, match="Received: layer='dense'"):
-        vae.encoder("dense")
+        build("dense")
