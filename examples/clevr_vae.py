@@ -3,12 +3,14 @@
 Section 5 of the CoordConv paper (https://arxiv.org/abs/1807.03247). Its claim:
 between the codes of two images, a VAE with CoordConv moves the objects, where
 one without lets them fade and appear. The paper prints no number and no
-architecture; this one has the nets of the GAN.
+architecture: see keras_coordconv/models/vae.py for this one.
 
     python examples/clevr_vae.py
     python examples/clevr_vae.py --layer conv
 
 train narrow nets on few images; `--preset paper` trains wide ones on all.
+`python examples/plot_generators.py RUN...` draws the lines of several runs side
+by side.
 """
 
 import startup  # noqa: F401, before the rest
@@ -33,7 +35,7 @@ RECIPES = {
         "latent_size": 8,
         "width": 0.125,
         "kl_weight": 0.0001,
-        "epochs": 10,
+        "epochs": 30,
         "batch_size": 16,
         "learning_rate": 0.002,
         "dtype_policy": "mixed_bfloat16",
@@ -77,24 +79,6 @@ def build_dataset(args, subset, batch_size, **order):
     )
 
 
-def interpolate(encoder, decoder, images):
-    """Images on straight lines between the codes of images.
-
-    Args:
-        encoder, decoder: Models of `models.vae`.
-        images: uint8 array of shape `(2 * lines, 64, 64, 3)`: the ends.
-
-    Returns:
-        uint8 array of shape `(lines, 32, 64, 64, 3)`.
-    """
-    codes = encoder.predict(images / 127.5 - 1, verbose=0)["mean"]
-    ends = codes.reshape(-1, 2, 1, codes.shape[-1])
-    parts = np.linspace(0, 1, STEPS)[:, None]
-    latent = (1 - parts) * ends[:, 0] + parts * ends[:, 1]
-    drawn = gan.draw(decoder, latent.reshape(-1, codes.shape[-1]))
-    return drawn.reshape(-1, STEPS, *images.shape[1:])
-
-
 @arguments.command
 def main(argv=None):
     args = arguments.parse(build_parser(), RECIPES, argv)
@@ -124,7 +108,7 @@ def main(argv=None):
     best = run.best_model()
     encoder, decoder = best.get_layer("encoder"), best.get_layer("decoder")
     real = sort_of_clevr.features("test", SAMPLES)["image"]
-    lines = interpolate(encoder, decoder, real[: 2 * LINES])
+    lines = vae.interpolate(encoder, decoder, real[: 2 * LINES], STEPS)
     # Codes of images have a normal distribution.
     shape = (SAMPLES, args.latent_size)
     drawn = gan.draw(

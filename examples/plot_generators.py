@@ -4,6 +4,8 @@
 
 draws the data and, of each run, samples of its last generator, where their
 objects are, the differences of these places, and the average of 1000 images.
+Of runs of clevr_vae.py, it draws the images between the codes of two images,
+the same ones for all runs.
 """
 
 import startup  # noqa: F401, before the rest
@@ -18,10 +20,13 @@ from keras_coordconv import files
 from keras_coordconv import plots
 from keras_coordconv.datasets import sort_of_clevr
 from keras_coordconv.models import gan
+from keras_coordconv.models import vae
 from keras_coordconv.training import arguments
 from keras_coordconv.training import history
 
 SAMPLES = 1000
+# Of a VAE.
+LINES = 4
 
 
 def build_parser():
@@ -29,7 +34,7 @@ def build_parser():
     parser.add_argument("runs", nargs="+", help="folders of finished runs")
     parser.add_argument(
         "--output",
-        default="coverage.png",
+        default="generators.png",
         help="the figure to write (default: %(default)s)",
     )
     parser.add_argument(
@@ -44,18 +49,47 @@ def build_parser():
 @arguments.command
 def main(argv=None):
     args = build_parser().parse_args(argv)
-    rows = {"data": sort_of_clevr.features("test", SAMPLES)["image"]}
-    for folder in args.runs:
-        flags = history.read_run(folder)["args"]
-        generator = keras.saving.load_model(
+    flags = [history.read_run(folder)["args"] for folder in args.runs]
+    if len({"kl_weight" in run for run in flags}) > 1:
+        raise ValueError(
+            "Runs must be all of clevr_gan.py, or all of clevr_vae.py. "
+            f"Received: {' '.join(args.runs)}"
+        )
+    real = sort_of_clevr.features("test", SAMPLES)["image"]
+    models = {
+        f"{run['layer']}, seed {run['seed']}": keras.saving.load_model(
             pathlib.Path(folder, "best.keras"), compile=False
         )
-        shape = (SAMPLES, generator.input_shape[-1])
-        latent = np.random.default_rng(args.seed).uniform(-1, 1, shape)
-        name = f"{flags['layer']}, seed {flags['seed']}"
-        rows[name] = gan.draw(generator, latent)
-    files.write_figure(args.output, plots.plot_coverage(rows))
+        for run, folder in zip(flags, args.runs, strict=True)
+    }
+    if "kl_weight" in flags[0]:
+        figure = plots.plot_lines(
+            {
+                name: vae.interpolate(
+                    model.get_layer("encoder"),
+                    model.get_layer("decoder"),
+                    real[: 2 * LINES],
+                    steps=12,
+                )
+                for name, model in models.items()
+            }
+        )
+    else:
+        figure = plots.plot_coverage(
+            {"data": real}
+            | {
+                name: draw_samples(model, args.seed)
+                for name, model in models.items()
+            }
+        )
+    files.write_figure(args.output, figure)
     print(f"written: {args.output}")
+
+
+def draw_samples(generator, seed):
+    shape = (SAMPLES, generator.input_shape[-1])
+    latent = np.random.default_rng(seed).uniform(-1, 1, shape)
+    return gan.draw(generator, latent)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ generator, and the one with coordinates is this project's.
 """
 
 import keras
+import numpy as np
 from keras import initializers
 from keras import layers
 from keras import ops
@@ -103,6 +104,26 @@ def autoencoder(encoder, decoder, kl_weight=1.0, name="autoencoder"):
         encoder(image)
     )
     return keras.Model(image, decoder(latent), name=name)
+
+
+def interpolate(encoder, decoder, images, steps):
+    """Images on straight lines between the codes of images.
+
+    Args:
+        encoder, decoder: Models as from the functions of these names.
+        images: uint8 array of shape `(2 * lines, 64, 64, 3)`: the first and the
+            last one of each line.
+        steps: Integer, how many images of a line to draw, with both ends.
+
+    Returns:
+        uint8 array of shape `(lines, steps, 64, 64, 3)`.
+    """
+    codes = encoder.predict(images / 127.5 - 1, verbose=0)["mean"]
+    ends = codes.reshape(-1, 2, 1, codes.shape[-1])
+    parts = np.linspace(0, 1, steps)[:, None]
+    latent = (1 - parts) * ends[:, 0] + parts * ends[:, 1]
+    drawn = gan.draw(decoder, latent.reshape(-1, codes.shape[-1]))
+    return drawn.reshape(-1, steps, *images.shape[1:])
 
 
 @keras.saving.register_keras_serializable(package="keras_coordconv")

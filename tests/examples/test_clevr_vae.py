@@ -7,9 +7,6 @@ import keras
 import numpy as np
 import pytest
 
-from keras_coordconv.models import gan
-from keras_coordconv.models import vae
-
 pytestmark = pytest.mark.tensorflow_backend
 
 SMALL = (
@@ -20,6 +17,7 @@ SMALL = (
 
 def test_killed_resumed_and_exported(scripts, monkeypatch, capsys):
     import clevr_vae
+    import plot_generators
     import tensorflow as tf
 
     flags = (*SMALL, "--epochs", "3", "--seed", "5", "--layer", "conv")
@@ -48,23 +46,22 @@ def test_killed_resumed_and_exported(scripts, monkeypatch, capsys):
     image = best.get_layer("decoder").predict(latent, verbose=0)["image"]
     np.testing.assert_allclose(answer["image"], (image + 1) / 2, atol=1e-5)
     assert answer["image_bytes"].numpy()[0].startswith(b"\x89PNG")
+    plot_generators.main(["run", "whole", "--output", "lines.png"])
+    assert pathlib.Path("lines.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_lines_between_images():
-    import clevr_vae
+def test_runs_of_two_scripts_have_no_figure_in_common(tmp_path, capsys):
+    import plot_generators
 
-    encoder = vae.encoder("conv", latent_size=3, width=1 / 64)
-    decoder = vae.decoder("coordconv", latent_size=3, width=1 / 64)
-    images = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), "uint8")
-    lines = clevr_vae.interpolate(encoder, decoder, images)
-    assert lines.shape == (2, 32, 64, 64, 3)
-    codes = encoder.predict(images / 127.5 - 1, verbose=0)["mean"]
-    # Each line has the images of its ends; 16 of 31 steps are a bit more than
-    # half of the way.
-    for number, (first, last) in enumerate(codes.reshape(2, 2, 3)):
-        latent = [first, first + 16 / 31 * (last - first), last]
-        np.testing.assert_allclose(
-            lines[number, [0, 16, 31]].astype(float),
-            gan.draw(decoder, np.array(latent)),
-            atol=1,
-        )
+    folders = []
+    for name, flags in (("gan", {}), ("vae", {"kl_weight": 1.0})):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "args.json").write_text(json.dumps(flags))
+        (folder / "metrics.json").write_text("{}")
+        (folder / "history.csv").write_text("epoch\n")
+        folders.append(str(folder))
+    with pytest.raises(SystemExit, match="2"):
+        plot_generators.main(folders)
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "all of clevr_gan.py, or all of clevr_vae.py" in error

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from keras_coordconv.models import gan
 from keras_coordconv.models import vae
 
 RANDOM = np.random.default_rng(0)
@@ -87,6 +88,24 @@ def test_a_point_of_the_decoder_has_its_latent_numbers_and_its_place():
         kernel, bias = decoder.get_layer(f"conv{index}").get_weights()
         x = np.maximum(x @ kernel[0, 0] + bias, 0)
     np.testing.assert_allclose(found[0, row, column], x, rtol=1e-5, atol=1e-6)
+
+
+def test_lines_between_images():
+    encoder = vae.encoder("conv", latent_size=3, width=1 / 64)
+    decoder = vae.decoder("coordconv", latent_size=3, width=1 / 64)
+    images = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), "uint8")
+    lines = vae.interpolate(encoder, decoder, images, steps=32)
+    assert lines.shape == (2, 32, 64, 64, 3)
+    codes = encoder.predict(images / 127.5 - 1, verbose=0)["mean"]
+    # Each line has the images of its ends; 16 of 31 steps are a bit more than
+    # half of the way.
+    for number, (first, last) in enumerate(codes.reshape(2, 2, 3)):
+        latent = [first, first + 16 / 31 * (last - first), last]
+        np.testing.assert_allclose(
+            lines[number, [0, 16, 31]].astype(float),
+            gan.draw(decoder, np.array(latent)),
+            atol=1,
+        )
 
 
 @pytest.mark.parametrize("build", [vae.encoder, vae.decoder])
