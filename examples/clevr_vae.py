@@ -34,8 +34,8 @@ RECIPES = {
     "--preset small": {
         "latent_size": 8,
         "width": 0.125,
-        "kl_weight": 0.0001,
-        "epochs": 30,
+        "kl_weight": 0.001,
+        "epochs": 24,
         "batch_size": 16,
         "learning_rate": 0.002,
         "dtype_policy": "mixed_bfloat16",
@@ -44,7 +44,7 @@ RECIPES = {
     "--preset paper": {
         "latent_size": 8,
         "width": 1.0,
-        "kl_weight": 0.0001,
+        "kl_weight": 0.001,
         "epochs": 50,
         "batch_size": 16,
         "learning_rate": 0.0005,
