@@ -66,7 +66,8 @@ def conv_generator(
 ):
     """The deconvolution generator of the paper, as in DCGAN.
 
-    6,413,315 parameters at width 1 without coordinates.
+    6,413,315 parameters at width 1 without coordinates. As in DCGAN, weights
+    begin small: the last deconvolution must not begin where its tanh is flat.
 
     Args:
         latent_size: Integer, how many numbers an image is made from.
@@ -85,7 +86,7 @@ def conv_generator(
     first = (4, 4, round(512 * width))
     x = layers.Dense(
         first[0] * first[1] * first[2],
-        kernel_initializer=initializers.HeNormal(),
+        kernel_initializer=initializers.RandomNormal(stddev=0.02),
         name="dense",
     )(latent)
     x = layers.Reshape(first, name="reshape")(x)
@@ -101,7 +102,7 @@ def conv_generator(
             5,
             strides=2,
             padding="same",
-            kernel_initializer=initializers.HeNormal(),
+            kernel_initializer=initializers.RandomNormal(stddev=0.02),
             name=f"deconv{index}",
         )(x)
     image = layers.Activation("tanh", dtype="float32", name="image")(x)

@@ -109,6 +109,14 @@ def moved(before, model):
     ]
 
 
+@pytest.mark.parametrize("coordinates", ["none", "all"])
+def test_deconvolutions_begin_where_the_tanh_has_a_slope(coordinates):
+    latent = RANDOM.uniform(-1, 1, (4, 100)).astype("float32")
+    model = gan.conv_generator(100, coordinates=coordinates)
+    image = ops.convert_to_numpy(model(latent, training=True)["image"])
+    assert np.abs(image).max() < 0.99
+
+
 def test_each_trainer_moves_its_own_part():
     generator = gan.conv_generator(6, width=1 / 16)
     discriminator = gan.discriminator(1 / 16, "first")
