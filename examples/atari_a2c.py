@@ -27,6 +27,7 @@ import numpy as np
 from tqdm import tqdm
 
 from keras_coordconv import files
+from keras_coordconv import game_scores
 from keras_coordconv import plots
 from keras_coordconv.models import actor_critic
 from keras_coordconv.training import a2c
@@ -60,8 +61,6 @@ ENVIRONMENTS = 16
 ROLLOUT_STEPS = 5
 STEPS_PER_BATCH = ENVIRONMENTS * ROLLOUT_STEPS
 DISCOUNT = 0.99
-# The mean return in training is that of the last games.
-GAMES_IN_MEAN = 100
 
 
 def build_parser():
@@ -202,7 +201,7 @@ def train_epoch(args, epoch, model, rollouts, games):
     """
     frames_per_step = rollouts.environments.frames_per_step
     steps = args.steps_per_epoch * STEPS_PER_BATCH
-    before = [game["return"] for game in games[-GAMES_IN_MEAN:]]
+    before = [game["return"] for game in games[-game_scores.GAMES_IN_MEAN :]]
     batches = []
     rollouts.reset(seed=[args.seed, epoch])
     with tqdm(
@@ -218,7 +217,7 @@ def train_epoch(args, epoch, model, rollouts, games):
             returns = before + [score for _, score in rollouts.scores]
             logs = {"steps": epoch * steps}
             if returns:
-                logs["return"] = np.mean(returns[-GAMES_IN_MEAN:])
+                logs["return"] = np.mean(returns[-game_scores.GAMES_IN_MEAN :])
             bar.set_postfix(logs | batches[-1], refresh=False)
             bar.update(STEPS_PER_BATCH * frames_per_step)
     games += [

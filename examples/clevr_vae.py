@@ -109,7 +109,7 @@ def main(argv=None):
     encoder, decoder = best.get_layer("encoder"), best.get_layer("decoder")
     real = sort_of_clevr.features("test", SAMPLES)["image"]
     lines = vae.interpolate(encoder, decoder, real[: 2 * LINES], STEPS)
-    # Codes of images have a normal distribution.
+    # The codes of images have a nearly normal distribution.
     shape = (SAMPLES, args.latent_size)
     drawn = gan.draw(
         decoder, np.random.default_rng(args.seed).normal(size=shape)

@@ -7,6 +7,9 @@ intervals by the stratified bootstrap.
 
 import numpy as np
 
+# The mean return in training is that of the last games.
+GAMES_IN_MEAN = 100
+
 # Of random play and of people, after up to 30 frames without an action, from
 # Wang et al. (2016), https://arxiv.org/abs/1511.06581.
 RANDOM_AND_HUMAN = {

@@ -7,7 +7,6 @@ from matplotlib.ticker import EngFormatter
 from keras_coordconv import game_scores
 
 COLORS = {"coordconv": "tab:blue", "conv": "tab:red", "dense": "tab:gray"}
-GAMES_IN_MEAN = 100
 POINTS = 50
 
 
@@ -71,12 +70,11 @@ def _plot_layer(axis, layer, runs):
 
 def _running_mean(games, steps):
     """Mean return of the last games that are over after each of the steps."""
+    longest = game_scores.GAMES_IN_MEAN
     returns = np.array([game["return"] for game in games])
     counts = np.searchsorted([game["steps"] for game in games], steps, "right")
     return [
-        returns[max(0, count - GAMES_IN_MEAN) : count].mean()
-        if count
-        else np.nan
+        returns[max(0, count - longest) : count].mean() if count else np.nan
         for count in counts
     ]
 
