@@ -1,21 +1,34 @@
-"""Whole-or-nothing writing: what is written is there complete, or not at all.
+"""Atomic writes: what is written is there complete, or not at all.
 
-A file or folder is made beside its place, in a folder `partial-*`, flushed to
-disk, and renamed. A process that is killed leaves its `partial-*` folder; the
-next one that writes to the same place removes it. One that is still being
-written is locked, and left alone.
+A file or folder is made in a scratch folder beside its destination, flushed to
+disk, and renamed:
+
+    .keras_coordconv-<32 hexadecimal digits>/
+        .keras_coordconv-<the same digits>      the marker
+        payload/<name>
+
+A process that is killed leaves its scratch folder, and the next write beside it
+removes it: after the name, the marker is the proof that this module made the
+folder. No other file is ever removed. The marker is locked while its process
+lives, and a locked folder is left alone.
 """
 
 import contextlib
 import csv
+import errno
 import fcntl
 import json
 import os
 import pathlib
 import shutil
-import tempfile
+import uuid
 
-PARTIAL = "partial-"
+PREFIX = ".keras_coordconv-"
+MARK = b"""\
+A scratch folder of keras_coordconv. What is written to payload/ is moved to the
+folder above when it is complete. If its process was killed, the next write to
+the folder above removes this folder.
+"""
 
 
 @contextlib.contextmanager
@@ -42,20 +55,23 @@ def written_whole(path):
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_killed(path.parent)
-    partial, lock = _locked_folder(path.parent)
-    try:
-        yield partial / path.name
-        _flush_all(partial / path.name)
-        os.replace(partial / path.name, path)
-        _flush(path.parent)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        os.close(lock)
+    scratch, marker = _make_scratch(path.parent)
+    with marker:
+        try:
+            marker.write(MARK)
+            payload = scratch / "payload" / path.name
+            payload.parent.mkdir()
+            yield payload
+            _flush_all(payload)
+            os.replace(payload, path)
+            _flush(path.parent)
+        finally:
+            _remove(scratch)
 
 
 def write_text(path, text):
-    with written_whole(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+    with written_whole(path) as payload:
+        payload.write_text(text, encoding="utf-8")
 
 
 def write_json(path, content):
@@ -72,8 +88,8 @@ def write_table(path, rows):
     rows = list(rows)
     names = list(dict.fromkeys(name for row in rows for name in row))
     with (
-        written_whole(path) as partial,
-        partial.open("w", newline="", encoding="utf-8") as file,
+        written_whole(path) as payload,
+        payload.open("w", newline="", encoding="utf-8") as file,
     ):
         writer = csv.DictWriter(file, names)
         writer.writeheader()
@@ -82,40 +98,59 @@ def write_table(path, rows):
 
 def write_figure(path, figure):
     """Writes a figure of matplotlib in the format of the path's ending."""
-    with written_whole(path) as partial:
-        figure.savefig(partial, dpi=150)
+    with written_whole(path) as payload:
+        figure.savefig(payload, dpi=150)
 
 
-def _locked_folder(parent):
-    """A new folder, and the lock that keeps others from removing it."""
+def _make_scratch(parent):
+    """A new scratch folder, and its marker: empty, open and locked."""
     while True:
-        folder = pathlib.Path(tempfile.mkdtemp(prefix=PARTIAL, dir=parent))
+        scratch = parent / f"{PREFIX}{uuid.uuid4().hex}"
+        scratch.mkdir(mode=0o700)
+        path = scratch / scratch.name
         # Another process may remove it before it is locked.
         with contextlib.suppress(FileNotFoundError):
-            lock = os.open(folder, os.O_RDONLY)
+            marker = path.open("xb", buffering=0)
             # Some network file systems have no locks: there, what killed
             # processes leave stays.
             with contextlib.suppress(OSError):
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            if folder.exists():
-                return folder, lock
-            os.close(lock)
+                fcntl.flock(marker, fcntl.LOCK_EX)
+            if path.exists():
+                return scratch, marker
+            marker.close()
 
 
 def _remove_killed(parent):
-    for folder in parent.glob(f"{PARTIAL}*"):
-        try:
-            lock = os.open(folder, os.O_RDONLY)
-        except OSError:
-            continue  # Removed by another process.
-        try:
-            # The lock of a killed process has ended with it.
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
-        except OSError:
-            pass  # Being written.
-        finally:
-            os.close(lock)
+    """Removes the scratch folders of killed processes."""
+    for scratch in parent.glob(PREFIX + 32 * "[0-9a-f]"):
+        # Being written, or being removed by another process.
+        with contextlib.suppress(OSError):
+            _remove_if_killed(scratch)
+
+
+def _remove_if_killed(scratch):
+    try:
+        marker = (scratch / scratch.name).open("r+b", buffering=0)
+    except FileNotFoundError:
+        # Killed before it had a marker. A folder that is not empty stays.
+        scratch.rmdir()
+        return
+    with marker:
+        # The lock of a killed process has ended with it.
+        fcntl.flock(marker, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # The process may have been killed before the marker was complete.
+        if MARK.startswith(marker.read(len(MARK) + 1)):
+            _remove(scratch)
+
+
+def _remove(scratch):
+    """Removes a scratch folder: the proof whose it is comes last."""
+    with contextlib.suppress(OSError):
+        payload = scratch / "payload"
+        if payload.exists():
+            shutil.rmtree(payload)
+        (scratch / scratch.name).unlink()
+        scratch.rmdir()
 
 
 def _flush_all(path):
@@ -131,5 +166,10 @@ def _flush(path):
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        # Some network file systems cannot flush a folder.
+        unsupported = error.errno in (errno.EINVAL, errno.ENOTSUP)
+        if not (unsupported and os.path.isdir(path)):
+            raise
     finally:
         os.close(descriptor)

@@ -1,9 +1,11 @@
 """What is written is whole or absent, whenever the writer is killed."""
 
+import errno
 import json
 import os
 import pathlib
 import random
+import stat
 import subprocess
 import sys
 import time
@@ -40,6 +42,84 @@ with files.written_whole(path) as partial:
     partial.write_text("half")
     print("writing", flush=True)
     time.sleep(600)
+"""
+
+# A write that is killed at line after line, each time in a folder of its own,
+# in which a process was killed before; and then one more write.
+KILL_AT_EACH_LINE = """
+import os, shutil, signal
+
+def write(path, as_folder):
+    with files.written_whole(path) as payload:
+        if as_folder:
+            (payload / "below").mkdir(parents=True)
+            payload = payload / "below" / "file"
+        payload.write_text("new")
+
+def fork(function, *arguments):
+    process = os.fork()
+    if not process:
+        function(*arguments)
+        os._exit(0)
+    return os.waitpid(process, 0)[1]
+
+def write_and_kill(path, as_folder, line):
+    lines = 0
+    def trace(frame, event, argument):
+        nonlocal lines
+        if frame.f_code.co_filename not in (files.__file__, shutil.__file__):
+            return None
+        if event == "line":
+            lines += 1
+            if lines == line:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return trace
+    sys.settrace(trace)
+    write(path, as_folder)
+
+def killed_while_writing(path):
+    with files.written_whole(path) as payload:
+        payload.mkdir()
+        (payload / "file").write_text("half")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+def everything_below(folder):
+    return {
+        str(path.relative_to(folder)): path.is_file() and path.read_text()
+        for path in sorted(folder.rglob("*"))
+    }
+
+for as_folder in (False, True):
+    line, status = 0, signal.SIGKILL
+    while status:
+        line += 1
+        folder = path / f"{as_folder}-{line}"
+        foreign = folder / f"{files.PREFIX}{line:032x}"
+        foreign.mkdir(parents=True)
+        (foreign / "thesis.txt").write_text("thesis")
+        before = everything_below(folder)
+        written = {"new": False, "new/below": False, "new/below/file": "new"}
+        if not as_folder:
+            (folder / "new").write_text("old")
+            written = {"new": "new"}
+        assert fork(killed_while_writing, folder / "killed") == signal.SIGKILL
+        scratch = set(os.listdir(folder)) - {"new", foreign.name}
+        assert len(scratch) == 1, scratch
+        status = fork(write_and_kill, folder / "new", as_folder, line)
+        assert status in (0, signal.SIGKILL), status
+        found = everything_below(folder)
+        if found.get("new") != "old" and "new" in found:
+            assert found.items() >= written.items(), found
+        files.write_text(folder / "last", "last")
+        found = everything_below(folder)
+        assert found.pop("last") == "last"
+        if "new" in found and found["new"] != "old":
+            before |= written
+        elif not as_folder:
+            before["new"] = "old"
+        assert found == before, (line, found)
+        shutil.rmtree(folder)
+    print(line - 1, flush=True)
 """
 
 
@@ -87,7 +167,7 @@ def test_folders_of_killed_writers_are_whole(tmp_path):
                 written = [file.read_text() for file in path.glob("*/file")]
                 assert written == ["whole"] * 8
         files.write_text(folder / "last", "")
-        assert not list(folder.glob("partial-*"))
+        assert not list(folder.glob(".keras_coordconv-*"))
 
 
 def test_killed_in_mid_write_the_old_file_stays(tmp_path):
@@ -97,13 +177,43 @@ def test_killed_in_mid_write_the_old_file_stays(tmp_path):
     process.stdout.readline()
     # Another writer leaves alone what is being written.
     files.write_text(tmp_path / "other", "")
-    (partial,) = tmp_path.glob("partial-*/file")
+    (partial,) = tmp_path.glob(".keras_coordconv-*/payload/file")
     assert partial.read_text() == "half" and path.read_text() == "old"
     kill(process)
     assert partial.exists() and path.read_text() == "old"
     files.write_text(path, "new")
     assert path.read_text() == "new"
     assert sorted(file.name for file in tmp_path.iterdir()) == ["file", "other"]
+
+
+def test_killed_at_each_line_and_written_once_more(tmp_path):
+    """Old or new, nothing half, nothing of ours left, nothing else removed."""
+    process = start(KILL_AT_EACH_LINE, tmp_path)
+    printed, _ = process.communicate()
+    assert process.returncode == 0
+    kills = [int(line) for line in printed.split()]
+    assert len(kills) == 2 and min(kills) > 100
+    assert not list(tmp_path.iterdir())
+
+
+def test_writers_of_one_folder_at_the_same_time(tmp_path):
+    """Each removes what it thinks is left of a killed one: nothing is."""
+    (tmp_path / "partial-mine").write_text("mine")
+    program = """
+for number in range(300):
+    files.write_text(path / f"{sys.argv[2]}-{number}", sys.argv[2])
+"""
+    processes = [
+        subprocess.Popen([sys.executable, "-c", WRITER + program, tmp_path, n])
+        for n in "abc"
+    ]
+    assert [process.wait() for process in processes] == [0, 0, 0]
+    names = {f"{name}-{number}" for name in "abc" for number in range(300)}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *names,
+        "partial-mine",
+    }
+    assert all((tmp_path / name).read_text() == name[0] for name in names)
 
 
 def test_writers_of_one_file_at_the_same_time(tmp_path):
@@ -142,6 +252,61 @@ def test_full_folder_is_not_replaced(tmp_path):
             (partial / "file").write_text("new")
     assert (tmp_path / "1" / "file").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["1"]
+
+
+def fail_to_flush(monkeypatch, number, fails):
+    """Simulates a file system whose `fsync` fails on files or on folders."""
+    flush = os.fsync
+
+    def fsync(descriptor):
+        if fails(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+
+
+def test_file_system_that_cannot_flush_folders(tmp_path, monkeypatch):
+    fail_to_flush(monkeypatch, errno.EINVAL, stat.S_ISDIR)
+    files.write_text(tmp_path / "file", "whole")
+    with files.written_whole(tmp_path / "folder") as payload:
+        payload.mkdir()
+        (payload / "file").write_text("whole")
+    assert (tmp_path / "file").read_text() == "whole"
+    assert (tmp_path / "folder" / "file").read_text() == "whole"
+
+
+@pytest.mark.parametrize(
+    ("number", "fails"),
+    [(errno.EIO, stat.S_ISDIR), (errno.EINVAL, stat.S_ISREG)],
+)
+def test_what_is_not_on_disk_is_not_published(
+    tmp_path, monkeypatch, number, fails
+):
+    fail_to_flush(monkeypatch, number, fails)
+    with (
+        pytest.raises(OSError, match=os.strerror(number)),
+        files.written_whole(tmp_path / "folder") as payload,
+    ):
+        payload.mkdir()
+        (payload / "file").write_text("whole")
+    assert not list(tmp_path.iterdir())
+
+
+def test_file_system_without_locks(tmp_path, monkeypatch):
+    """What killed processes leave stays: it may be another's that lives."""
+
+    def flock(file, operation):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(files.fcntl, "flock", flock)
+    with files.written_whole(tmp_path / "first") as payload:
+        files.write_text(tmp_path / "second", "whole")
+        payload.write_text("whole")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        "first": "whole",
+        "second": "whole",
+    }
 
 
 def test_written_as_without_it(tmp_path):

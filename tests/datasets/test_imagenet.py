@@ -377,7 +377,7 @@ def test_stand_in(tmp_path):
     for path in folder.rglob("*.jpg"):
         other = again / path.relative_to(folder)
         assert path.read_bytes() == other.read_bytes()
-    assert not list(tmp_path.glob("partial-*"))
+    assert not list(tmp_path.glob(".keras_coordconv-*"))
 
 
 def test_stand_in_of_two_processes_at_once(tmp_path, monkeypatch):

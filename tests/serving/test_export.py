@@ -625,21 +625,25 @@ def start_export(folder):
 
 def test_killed_export_leaves_nothing_to_load_and_the_next_cleans_up(tmp_path):
     process = start_export(tmp_path)
-    while not list(tmp_path.glob("partial-*/*/saved_model.pb")):
+    while not list(
+        tmp_path.glob(".keras_coordconv-*/payload/*/saved_model.pb")
+    ):
         time.sleep(0.01)
     process.kill()
     process.wait()
-    assert [path.name[:8] for path in tmp_path.iterdir()] == ["partial-"]
+    assert [path.name[:17] for path in tmp_path.iterdir()] == [
+        ".keras_coordconv-"
+    ]
     export_for_serving(small_model(), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["1"]
 
 
 def test_exports_at_the_same_time_leave_each_other_alone(tmp_path):
     process = start_export(tmp_path)
-    while not list(tmp_path.glob("partial-*")):
+    while not list(tmp_path.glob(".keras_coordconv-*")):
         time.sleep(0.01)
     time.sleep(0.1)
-    (partial,) = tmp_path.glob("partial-*")
+    (partial,) = tmp_path.glob(".keras_coordconv-*")
     files.write_text(tmp_path / "note", "")
     assert partial.exists()
     assert process.wait() == 0
@@ -662,4 +666,4 @@ def test_export_killed_at_random_moments(tmp_path):
                 found = answer(picture=tf.zeros((2, 8, 8, 2)))
                 assert np.isfinite(next(iter(found.values()))).all()
                 assert (path / "assets.extra/model_card.json").exists()
-    assert len(list(tmp_path.glob("partial-*"))) <= 1
+    assert len(list(tmp_path.glob(".keras_coordconv-*"))) <= 1

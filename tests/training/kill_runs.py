@@ -84,7 +84,7 @@ def read_all(folder):
     contents = {}
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
-        if not path.is_file() or "partial-" in name:
+        if not path.is_file() or ".keras_coordconv-" in name:
             continue
         if path.suffix == ".json":
             contents[name] = json.loads(path.read_text())
