@@ -22,7 +22,6 @@ writes it to table.csv.
 
 import startup  # noqa: F401, before the rest
 
-import itertools
 import json
 import pathlib
 
@@ -218,12 +217,10 @@ def grid_points(args):
     """All points as pairs of a task and its flags, by name."""
     for task in TASKS if args.task == "all" else [args.task]:
         for product in GRIDS[args.grid].get(task, []):
-            for values in itertools.product(*product.values()):
-                settings = dict(zip(product, values, strict=True))
-                if args.limit_examples:
-                    settings["limit-examples"] = args.limit_examples
-                for seed in args.seeds:
-                    yield task, {**settings, "seed": seed}
+            if args.limit_examples:
+                product = {**product, "limit-examples": [args.limit_examples]}
+            for settings in sweeps.combinations(product, args.seeds):
+                yield task, settings
 
 
 def point_folder(args, task, settings):

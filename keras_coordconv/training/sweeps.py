@@ -4,10 +4,35 @@ Each is a process and has a folder of its own. What was interrupted goes on when
 it is started again: runs with metrics.json are done, others are resumed.
 """
 
+import itertools
 import subprocess
 import sys
 
 from tqdm import tqdm
+
+
+def combinations(product, seeds):
+    """All combinations of settings, each with each seed.
+
+    Args:
+        product: Dictionary from the name of a flag, without the dashes, to the
+            list of its values.
+        seeds: List of integers.
+
+    Returns:
+        List of dictionaries, the settings of one run each.
+
+    Example:
+
+    >>> combinations({"layer": ["conv", "coordconv"], "epochs": [2]}, [0])
+    [{'layer': 'conv', 'epochs': 2, 'seed': 0},
+     {'layer': 'coordconv', 'epochs': 2, 'seed': 0}]
+    """
+    return [
+        {**dict(zip(product, values, strict=True)), "seed": seed}
+        for values in itertools.product(*product.values())
+        for seed in seeds
+    ]
 
 
 def is_done(folder):

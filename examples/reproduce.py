@@ -1,0 +1,161 @@
+"""Reproduce: every run behind the published numbers, in one queue.
+
+    python examples/reproduce.py --list
+
+shows the runs in their order, the most telling per minute first: what is done,
+what is left, and about how long it takes on one core.
+
+    python examples/reproduce.py
+
+does them, one after another. Each is a run of its script in a folder of its own
+below `--workdir`. A queue that was interrupted continues when it is started
+again: finished runs are kept, the one that was running is resumed.
+`object_detection` reads MNIST from TensorFlow Datasets' default folder, or from
+that in the environment variable TFDS_DATA_DIR.
+
+    python examples/reproduce.py --collect examples/results
+
+copies the numbers and the history of each finished run to that folder. `--part`
+takes the parts of the queue whose names begin like this.
+"""
+
+import startup  # noqa: F401, before the rest
+
+import json
+import pathlib
+import typing
+
+from keras_coordconv import files
+from keras_coordconv.training import arguments
+from keras_coordconv.training import history
+from keras_coordconv.training import sweeps
+
+SEEDS = (0, 1, 2, 3, 4)
+
+
+class Part(typing.NamedTuple):
+    """Runs of one script, one for each combination of settings and seeds.
+
+    Args:
+        name: String, with settings in braces: the run's folder below
+            `--workdir`, and its numbers' place below the folder of results.
+            It begins with the name of the script and a slash.
+        settings: Dictionary from a flag, without dashes, to its values.
+        minutes: Float, about how long a run takes on one core.
+        seeds: Tuple of integers.
+    """
+
+    name: str
+    settings: dict
+    minutes: float
+    seeds: tuple = SEEDS
+
+    def points(self, workdir):
+        """Arguments of `sweeps.run_point`, a tuple for each run."""
+        script = pathlib.Path(__file__).with_name(
+            f"{self.name.partition('/')[0]}.py"
+        )
+        return [
+            (script, pathlib.Path(workdir, self.name.format(**point)), point)
+            for point in sweeps.combinations(self.settings, self.seeds)
+        ]
+
+
+QUEUE = [
+    Part(
+        "coordinate_regression/{layer}_{split}_seed{seed}",
+        {"layer": ["conv"], "split": ["quadrant"]},
+        minutes=1.5,
+    ),
+]
+
+
+def build_parser():
+    parser = arguments.Parser(__doc__)
+    parser.add_argument(
+        "--part",
+        default="",
+        help="take only the parts whose names begin like this (default: all)",
+    )
+    parser.add_argument(
+        "--workdir",
+        default="runs/reproduce",
+        help="folder of the runs' folders (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--list", action="store_true", help="run nothing, print the queue"
+    )
+    parser.add_argument(
+        "--collect",
+        metavar="FOLDER",
+        help="run nothing, copy the numbers of finished runs to this folder",
+    )
+    return parser
+
+
+def print_queue(parts, workdir):
+    """Prints each run and the time that is left."""
+    left = 0.0
+    for part in parts:
+        points = part.points(workdir)
+        done = [sweeps.is_done(folder) for _, folder, _ in points]
+        todo = part.minutes * done.count(False)
+        left += todo
+        print(
+            f"{part.name}: {done.count(True)} of {len(done)} done, "
+            f"{todo:.0f} min left"
+        )
+        for (_, folder, _), is_done in zip(points, done, strict=True):
+            state = "begun" if (folder / "args.json").exists() else "to do"
+            name = folder.relative_to(workdir)
+            print(f"  {'done' if is_done else state}  {name}")
+    print(f"about {left:.0f} min left on one core")
+
+
+def collect(points, workdir, results):
+    """Copies what finished runs have written, and small enough to be kept.
+
+    Args:
+        points: List of points, from `Part.points`.
+        workdir: String, the folder of the runs.
+        results: String, the folder to write to: for each run its numbers, with
+            its flags as `settings`, and its history.
+    """
+    for _, folder, _ in points:
+        if not sweeps.is_done(folder):
+            continue
+        run = history.read_run(folder)
+        target = pathlib.Path(results, folder.relative_to(workdir))
+        files.write_json(
+            target.with_name(f"{target.name}.json"),
+            {
+                **run["metrics"],
+                "settings": history.training_flags(run["args"]),
+            },
+        )
+        files.write_table(
+            target.with_name(f"{target.name}_history.csv"), run["history"]
+        )
+        print(f"written: {target}.json")
+
+
+@arguments.command
+def main(argv=None):
+    args = build_parser().parse_args(argv)
+    parts = [part for part in QUEUE if part.name.startswith(args.part)]
+    points = [point for part in parts for point in part.points(args.workdir)]
+    if not points:
+        raise ValueError(f"No part of the queue begins with {args.part!r}.")
+    if args.list:
+        print_queue(parts, args.workdir)
+    elif args.collect:
+        collect(points, args.workdir, args.collect)
+    else:
+        arguments.say_on_interrupt(
+            "Interrupted. To continue, start the same command again."
+        )
+        sweeps.check_all_ended(sweeps.run_points(points))
+
+
+if __name__ == "__main__":
+    main()
