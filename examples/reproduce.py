@@ -21,7 +21,6 @@ takes the parts of the queue whose names begin like this.
 
 import startup  # noqa: F401, before the rest
 
-import json
 import pathlib
 import typing
 

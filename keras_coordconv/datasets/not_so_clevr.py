@@ -12,11 +12,17 @@ from keras_coordconv.datasets import passes
 from keras_coordconv.models.blocks import CANVAS_SIZE
 
 SQUARE_HALF_SIZE = 4
-SPLITS = ("uniform", "quadrant")
+SPLITS = ("uniform", "quadrant", "band", "border", "middle")
 SUBSETS = ("train", "test")
+# Two parts of the training set, to choose settings without the test set.
+TRAIN_PARTS = ("fit", "validation")
 
 _UNIFORM_TEST_PROBABILITY = 0.25
+_UNIFORM_VALIDATION_PROBABILITY = 0.15
 _UNIFORM_SEED = 20202
+# Width of the part of the training set next to the test set that is held out
+# for validation.
+_VALIDATION_MARGINS = {"quadrant": 6, "band": 6, "border": 2, "middle": 3}
 
 
 def locations():
@@ -32,30 +38,45 @@ def locations():
 
 
 def subset_locations(split, subset):
-    """Centres of one subset of a split.
+    """Centers of one subset of a split.
+
+    Each split holds out about a quarter of all centers as its test set:
+
+    - `"uniform"`: drawn at random with probability 0.25, as the authors' code
+      draws it (2368 train, 768 test);
+    - `"quadrant"`: the lower right quarter, x and y from 33 on (2407, 729). As
+      in `"uniform"` and `"middle"`, each column and each row is a target of the
+      training; only their combinations are new;
+    - `"band"`: the columns from 45 on (2296, 840), none of which is ever a
+      target of the training;
+    - `"border"`: the outer four columns and rows (2304, 832), none of which
+      is ever a target, either;
+    - `"middle"`: the square with x and y from 18 to 45 (2352, 784).
 
     Args:
-        split: String, `"uniform"` (each centre is in the test set with
-            probability 0.25, drawn as the authors' code draws it: 2368 train,
-            768 test) or `"quadrant"` (the lower right quarter of the canvas is
-            the test set: 2407 train, 729 test).
-        subset: String, `"train"` or `"test"`.
+        split: String, one of these.
+        subset: String, `"train"` or `"test"`; or `"fit"` or `"validation"`, two
+            parts of the training set. The validation set is like the test set:
+            drawn at random, or the strip next to the test set.
 
     Returns:
         Integer array of shape `(examples, 2)`, as from `locations()`.
 
     Raises:
-        ValueError: if there is no such split or subset.
+        ValueError: if the split or the subset is unknown.
     """
     _check("split", split, SPLITS)
-    _check("subset", subset, SUBSETS)
+    _check("subset", subset, SUBSETS + TRAIN_PARTS)
     centers = locations()
-    if split == "uniform":
-        random = np.random.RandomState(_UNIFORM_SEED)
-        in_test = random.uniform(size=len(centers)) < _UNIFORM_TEST_PROBABILITY
-    else:
-        in_test = np.all(centers > CANVAS_SIZE / 2, axis=-1)
-    return centers[in_test if subset == "test" else ~in_test]
+    in_test, in_validation = _held_out(centers, split)
+    return centers[
+        {
+            "train": ~in_test,
+            "test": in_test,
+            "fit": ~in_test & ~in_validation,
+            "validation": in_validation,
+        }[subset]
+    ]
 
 
 def draw_centers(centers):
@@ -103,8 +124,7 @@ def features(split="uniform", subset="train", limit_examples=None):
     """All examples of one subset, as arrays.
 
     Args:
-        split: String, `"uniform"` or `"quadrant"`.
-        subset: String, `"train"` or `"test"`.
+        split, subset: As for `subset_locations`.
         limit_examples: Integer, how many examples to take, evenly spread over
             the subset, or `None` for all.
 
@@ -187,6 +207,18 @@ class NotSoClevr(tfds.core.GeneratorBasedBuilder):
             name="quadrant",
             description="Test centres in the lower right quarter.",
         ),
+        tfds.core.BuilderConfig(
+            name="band",
+            description="Test centers in the columns from 45 on.",
+        ),
+        tfds.core.BuilderConfig(
+            name="border",
+            description="Test centers in the outer four columns and rows.",
+        ),
+        tfds.core.BuilderConfig(
+            name="middle",
+            description="Test centers in a square in the middle.",
+        ),
     ]
 
     def _info(self):
@@ -233,6 +265,30 @@ class NotSoClevr(tfds.core.GeneratorBasedBuilder):
                     "image": _as_uint8(draw_squares(center[None])[0]),
                 },
             )
+
+
+def _held_out(centers, split):
+    """Boolean arrays: which centers are in the test and the validation set."""
+    if split == "uniform":
+        random = np.random.RandomState(_UNIFORM_SEED)
+        in_test = random.uniform(size=len(centers)) < _UNIFORM_TEST_PROBABILITY
+        draws = random.uniform(size=len(centers))
+        return in_test, ~in_test & (draws < _UNIFORM_VALIDATION_PROBABILITY)
+    in_test = _in_region(centers, split, margin=0)
+    grown = _in_region(centers, split, margin=_VALIDATION_MARGINS[split])
+    return in_test, grown & ~in_test
+
+
+def _in_region(centers, split, margin):
+    """Which centers are in a split's test region, grown by a margin."""
+    if split == "quadrant":
+        return np.all(centers > CANVAS_SIZE / 2 - margin, axis=-1)
+    if split == "band":
+        return centers[:, 0] > 44 - margin
+    from_middle = np.abs(centers - (CANVAS_SIZE - 1) / 2)
+    if split == "border":
+        return np.any(from_middle > 24 - margin, axis=-1)
+    return np.all(from_middle < 14 + margin, axis=-1)
 
 
 def _draw_squares(centers, half_size):

@@ -48,10 +48,22 @@ def apply_coordconv_stack(
         kernel_regularizer=l2_penalty(l2),
         name="coordconv1",
     )(x)
+    return apply_pixel_stack(x, 1, l2)
+
+
+def apply_pixel_stack(x, kernel_size, l2=0.0):
+    """The CoordConv net after its first layer, `(batch, 64, 64, 1)`.
+
+    Args:
+        x: Tensor of shape `(batch, 64, 64, channels)`.
+        kernel_size: Integer, 1 in the paper: each pixel on its own.
+        l2: Float, weight of the penalty on the sum of the squared kernels.
+    """
     for index, filters in enumerate((32, 64, 64, 1), start=2):
         x = layers.Conv2D(
             filters,
-            1,
+            kernel_size,
+            padding="same",
             activation="relu" if filters > 1 else None,
             kernel_initializer=initializers.HeNormal(),
             kernel_regularizer=l2_penalty(l2),

@@ -26,7 +26,7 @@ def plot_not_so_clevr():
     show_canvas(
         axes[1], not_so_clevr.draw_squares(example)[0], "The same: square"
     )
-    for axis, split in zip(axes[2:], not_so_clevr.SPLITS, strict=True):
+    for axis, split in zip(axes[2:], ("uniform", "quadrant"), strict=True):
         for subset, color in (("train", "tab:blue"), ("test", "tab:red")):
             centers = not_so_clevr.subset_locations(split, subset)
             axis.scatter(

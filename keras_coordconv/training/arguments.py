@@ -117,7 +117,7 @@ def add_task(parser, splits):
         "--split",
         choices=splits,
         default="quadrant",
-        help="test centres at random or in one quarter (default: %(default)s)",
+        help="which centers are the test set (default: %(default)s)",
     )
     return group
 
