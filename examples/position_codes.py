@@ -12,8 +12,8 @@ columns are new?
 trains the paper's net with the code "fourier" in the place of coordinates, on
 the split whose last columns are never a target, and measures it there. All nets
 are trained in the same way, at the settings that were best for their code on
-validation data: `--validation` trains on one part of the training set and
-measures on another.
+validation data: `--held-out validation` trains on one part of the training set
+and measures on another.
 """
 
 import startup  # noqa: F401, before the rest
@@ -59,10 +59,11 @@ def build_parser():
         help="which centers are the test set (default: %(default)s)",
     )
     group.add_argument(
-        "--validation",
-        action="store_true",
-        help="train on a part of the training set, and measure on the rest of "
-        "it in the place of the test set",
+        "--held-out",
+        choices=("test", "validation"),
+        default="test",
+        help="measure on the test set, or, to choose settings, on a part of "
+        "the training set, and train on the rest (default: %(default)s)",
     )
     group.add_argument(
         "--first-layer-scale",
@@ -104,9 +105,7 @@ def main(argv=None):
     # The last epoch counts: the rate ends at zero.
     run = Run(NAME, args, monitor=None)
 
-    train, test = "train", "test"
-    if args.validation:
-        train, test = not_so_clevr.TRAIN_PARTS
+    train = {"test": "train", "validation": "fit"}[args.held_out]
     shuffled = build_dataset(
         args,
         train,
@@ -114,10 +113,7 @@ def main(argv=None):
         shuffle_seed=args.seed,
         passes_done=run.epochs_done,
     ).take(args.steps_per_epoch or -1)
-    data = {
-        "train": build_dataset(args, train),
-        test: build_dataset(args, test),
-    }
+    held_out = build_dataset(args, args.held_out)
 
     model = position_codes.position_classifier(
         args.code, args.l2, args.first_layer_scale
@@ -129,11 +125,13 @@ def main(argv=None):
         metrics=["accuracy"],
         steps_per_execution=min(16, len(shuffled)),
     )
-    run.fit(model, shuffled, args.epochs, validation_data=data[test])
+    run.fit(model, shuffled, args.epochs, validation_data=held_out)
 
     best = run.best_model()
-    metrics = run.evaluate(best, **data)
-    metrics[f"{test}_distance"], found = measure(best, data[test])
+    metrics = run.evaluate(
+        best, **{"train": build_dataset(args, train), args.held_out: held_out}
+    )
+    metrics[f"{args.held_out}_distance"], found = measure(best, held_out)
     files.write_table(run.path / "found.csv", found)
     return run.finish(metrics)
 

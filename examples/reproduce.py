@@ -60,7 +60,24 @@ class Part(typing.NamedTuple):
         ]
 
 
+# Codes of position that can point to a pixel at all.
+CODES = ["coordinates", "fourier", "axis", "pixel", "unshared", "relative"]
 QUEUE = [
+    Part(
+        "position_codes/search/{code}_{split}_rate{learning-rate}"
+        "_scale{first-layer-scale}_seed{seed}",
+        {
+            "held-out": ["validation"],
+            "epochs": [2],
+            "dtype-policy": ["mixed_bfloat16"],
+            "code": CODES,
+            "split": ["quadrant", "band"],
+            "learning-rate": [0.003, 0.01],
+            "first-layer-scale": [0.1, 1.0],
+        },
+        minutes=0.4,
+        seeds=(100,),
+    ),
     Part(
         "coordinate_regression/{layer}_{split}_seed{seed}",
         {"layer": ["conv"], "split": ["quadrant"]},

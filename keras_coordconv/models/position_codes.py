@@ -3,8 +3,8 @@
 Each net has the paper's input, `location` of shape `(batch, 2)`, the (x, y) of
 a pixel, x the column, and its output, `logits` of shape `(batch, 4096)`. Only
 the first layer differs: it sees the code of the query and that of each pixel.
-Query and pixels have the same code, so that finding the pixel means finding the
-one whose code fits.
+Where query and pixels have the same code, to find the pixel is to find the one
+whose code is the query's.
 """
 
 import math
@@ -26,6 +26,7 @@ CODES = (
     "fourier",
     "axis",
     "pixel",
+    "unshared",
     "relative",
 )
 # Numbers per position, of all codes but coordinates, which have two.
@@ -49,10 +50,12 @@ def position_classifier(code, l2=0.0, first_layer_scale=1.0, name=None):
               six octaves, the longest period twice the canvas.
             - `"axis"`: a learned vector per column and one per row.
             - `"pixel"`: a learned vector per pixel.
+            - `"unshared"`: the same, but the query has no such vector.
             - `"relative"`: a learned vector per difference of columns between
               the pixel and the query, and one per difference of rows.
 
-            In `"none"` and `"padding"`, the query is (x, y) in pixels.
+            In `"none"`, `"padding"` and `"unshared"`, the query is (x, y) in
+            pixels.
         l2: Float, weight of the penalty on the sum of the squared kernels.
         first_layer_scale: Float, factor on the initial kernel of the first
             layer. 1 is He initialization.
@@ -99,11 +102,13 @@ def position_classifier(code, l2=0.0, first_layer_scale=1.0, name=None):
         x = convolve(offsets(pixels - query + (CANVAS_SIZE - 1)))
     else:
         encode = code_layer(code)
+        if code != "unshared":
+            query = encode(query)
         # The convolution of both codes side by side is the sum of two: this way
         # each of them is convolved once, not at each pixel of each example.
         # The scale is that of He initialization for both together.
         scale = first_layer_scale / math.sqrt(2)
-        x = convolve(encode(query), scale) + convolve(
+        x = convolve(query, scale) + convolve(
             encode(pixels), scale, "positions1", use_bias=False
         )
     x = layers.ReLU(dtype="float32", name="relu1")(x)
