@@ -18,7 +18,13 @@ def convolve_with_block(center):
 
 @pytest.mark.parametrize(
     ("split", "train", "test"),
-    [("uniform", 2368, 768), ("quadrant", 2407, 729)],
+    [
+        ("uniform", 2368, 768),
+        ("quadrant", 2407, 729),
+        ("band", 56**2 - 15 * 56, 15 * 56),
+        ("border", 48**2, 56**2 - 48**2),
+        ("middle", 56**2 - 28**2, 28**2),
+    ],
 )
 def test_split_sizes(split, train, test):
     subsets = [
@@ -47,6 +53,55 @@ def test_uniform_split_draws_as_the_released_code():
 def test_quadrant_split():
     test = not_so_clevr.subset_locations("quadrant", "test")
     assert test.min() == 33 and test.max() == 59
+
+
+def test_regions():
+    def test_set(split):
+        test = not_so_clevr.subset_locations(split, "test").tolist()
+        return {tuple(center) for center in test}
+
+    everywhere = [(x, y) for x in range(4, 60) for y in range(4, 60)]
+    assert test_set("band") == {(x, y) for x, y in everywhere if x >= 45}
+    assert test_set("border") == {
+        (x, y) for x, y in everywhere if not (8 <= x <= 55 and 8 <= y <= 55)
+    }
+    assert test_set("middle") == {
+        (x, y) for x, y in everywhere if 18 <= x <= 45 and 18 <= y <= 45
+    }
+
+
+@pytest.mark.parametrize("split", ["quadrant", "band", "border", "middle"])
+def test_validation_is_the_part_of_the_training_set_next_to_the_test_set(split):
+    subsets = {
+        name: not_so_clevr.subset_locations(split, name)
+        for name in ("train", "test", "fit", "validation")
+    }
+    as_sets = {
+        name: {tuple(center) for center in centers.tolist()}
+        for name, centers in subsets.items()
+    }
+    assert as_sets["fit"] | as_sets["validation"] == as_sets["train"]
+    assert not as_sets["fit"] & as_sets["validation"]
+    assert 330 < len(as_sets["validation"]) < 380
+
+    def distance_to_test(centers):
+        steps = np.abs(centers[:, None] - subsets["test"][None]).max(axis=-1)
+        return steps.min(axis=-1)
+
+    nearest = distance_to_test(subsets["fit"]).min()
+    assert distance_to_test(subsets["validation"]).max() == nearest - 1
+
+
+def test_validation_of_the_uniform_split_is_drawn_from_the_training_set():
+    train, fit, validation = (
+        {tuple(center) for center in centers.tolist()}
+        for centers in (
+            not_so_clevr.subset_locations("uniform", name)
+            for name in ("train", "fit", "validation")
+        )
+    )
+    assert fit | validation == train and not fit & validation
+    assert 0.13 < len(validation) / len(train) < 0.17
 
 
 def test_images():
@@ -102,7 +157,7 @@ def test_limited_dataset_spreads_over_the_subset():
     ("arguments", "name"),
     [
         (("random", "train"), "split"),
-        (("uniform", "validation"), "subset"),
+        (("uniform", "holdout"), "subset"),
     ],
 )
 def test_unknown_names(arguments, name):

@@ -24,6 +24,18 @@ class QuadrantTest(tfds.testing.DatasetBuilderTestCase):
     EXAMPLE_DIR = "."
 
 
+class RegionsTest(tfds.testing.DatasetBuilderTestCase):
+    DATASET_CLASS = not_so_clevr.NotSoClevr
+    BUILDER_CONFIG_NAMES_TO_TEST = ("middle",)
+    SPLITS = {"train": 2352, "test": 784}  # noqa: RUF012
+    EXAMPLE_DIR = "."
+
+
+def test_a_configuration_per_split():
+    names = [config.name for config in not_so_clevr.NotSoClevr.BUILDER_CONFIGS]
+    assert names == list(not_so_clevr.SPLITS)
+
+
 def test_loaded_by_name(tmp_path):
     dataset = tfds.load(
         "not_so_clevr/quadrant", split="test", data_dir=tmp_path

@@ -9,7 +9,9 @@ EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
 # Apart from what they all import first.
 SCRIPTS = sorted({path.stem for path in EXAMPLES.glob("*.py")} - {"startup"})
 # They compare other things than layers, and nobody would serve their nets.
-WITHOUT_LAYER_AND_EXPORT = ("instances", "position_probes", "tiles")
+WITHOUT_LAYER_AND_EXPORT = (
+    *("instances", "position_codes", "position_probes", "tiles"),
+)
 
 
 @pytest.mark.tensorflow_backend
