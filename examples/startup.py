@@ -4,6 +4,8 @@ For `--help`, neither TensorFlow nor any other package that takes long is
 imported: the script only makes its parser, which needs nothing of them.
 """
 
+import environment  # noqa: F401, before TensorFlow
+
 import functools
 import importlib.abc
 import importlib.machinery
@@ -84,11 +86,6 @@ def _without_stderr(function, *arguments):
         os.dup2(stderr, 2)
         os.close(stderr)
 
-
-# TensorFlow reads these when it is imported. Its errors are exceptions, too.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# oneDNN's kernels are faster also on processors where it leaves them off.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 ASKED_FOR_HELP = not {"-h", "--help"}.isdisjoint(sys.argv[1:])
 sys.meta_path.insert(0, _NoImports() if ASKED_FOR_HELP else _QuietTensorFlow())

@@ -1,12 +1,16 @@
-"""Settings for all tests: a quiet TensorFlow, and the same seed everywhere."""
+"""Settings for all tests: the scripts' environment and one random seed."""
 
-import os
+import environment  # noqa: F401, before TensorFlow
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("MPLBACKEND", "agg")
+import signal
 
 import keras
 import pytest
+
+# A shell without job control starts background jobs with SIGINT ignored, and
+# the processes that a test starts inherit that. With a handler in this process
+# they get the default, whatever the shell did.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_configure(config):

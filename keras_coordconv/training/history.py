@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import pathlib
 
 import keras
@@ -34,6 +35,37 @@ def read_flags(folder):
     Raises:
         ValueError: if there is no run in the folder.
     """
+    flags = _read_args(folder)
+    flags.pop("environment", None)
+    return flags
+
+
+def read_environment(folder):
+    """The `environment` in which the run in a folder was started.
+
+    It is empty where the run does not say.
+
+    Raises:
+        ValueError: if there is no run in the folder.
+    """
+    return _read_args(folder).get("environment", {})
+
+
+def environment():
+    """Settings beside the flags that change the last digits of a training.
+
+    Returns:
+        Dictionary of the `backend` and, on TensorFlow, `onednn`: whether it was
+        turned on or off, or `None` for the processor's default.
+    """
+    settings = {"backend": keras.backend.backend()}
+    if settings["backend"] == "tensorflow":
+        turned = os.environ.get("TF_ENABLE_ONEDNN_OPTS")
+        settings["onednn"] = {"0": False, "1": True}.get(turned)
+    return settings
+
+
+def _read_args(folder):
     path = pathlib.Path(folder, "args.json")
     if not path.exists():
         raise ValueError(

@@ -1,6 +1,6 @@
 """A training run: its folder, its seeds, and how it is saved and resumed.
 
-    args.json                       the flags
+    args.json                       the flags, and the environment
     history.csv                     a row an epoch: epoch, seconds of training
                                     so far, losses and metrics
     checkpoint-N/<name>.weights.h5  the state of each model after epoch N
@@ -92,6 +92,7 @@ class Run:
         keras.config.set_dtype_policy(args.dtype_policy)
         if self.writes:
             print(f"run: {self.path}, {self.epochs_done} epochs done")
+            self._note_environment()
         arguments.say_on_interrupt(
             "Interrupted. To go on: "
             f"python {sys.argv[0]} --resume --workdir {self.path}"
@@ -306,10 +307,29 @@ class Run:
                 f"Received: --workdir {path}, which has one. Continue it with "
                 "--resume, or name another folder."
             )
+        self._environment = history.environment()
+        if (path / "args.json").exists():
+            self._environment |= history.read_environment(path)
         flags = {**vars(self.args), "workdir": str(path)}
         del flags["resume"]
-        files.write_json(path / "args.json", flags)
+        files.write_json(
+            path / "args.json", {**flags, "environment": self._environment}
+        )
         return path
+
+    def _note_environment(self):
+        """Prints in what the environment of a resumed run differs."""
+        now = history.environment()
+        changes = [
+            f"{name} was {value} and is {now.get(name)}"
+            for name, value in self._environment.items()
+            if value != now.get(name)
+        ]
+        if changes:
+            print(
+                "The environment has changed, so the last digits will differ "
+                f"from those of an uninterrupted run: {', '.join(changes)}"
+            )
 
     def _start_clock(self):
         self._start = time.perf_counter() - self.seconds

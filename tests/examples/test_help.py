@@ -7,7 +7,9 @@ import pytest
 
 EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
 # Apart from what they all import first.
-SCRIPTS = sorted({path.stem for path in EXAMPLES.glob("*.py")} - {"startup"})
+SCRIPTS = sorted(
+    {path.stem for path in EXAMPLES.glob("*.py")} - {"environment", "startup"}
+)
 # They compare other things than layers, and nobody would serve their nets.
 WITHOUT_LAYER_AND_EXPORT = (
     *("instances", "position_codes", "position_probes", "tiles"),

@@ -1,8 +1,11 @@
-"""TensorFlow Serving itself, where there is one."""
+"""TensorFlow Serving itself: `pytest -m real_server`.
+
+It needs the server's binary, named by TENSORFLOW_MODEL_SERVER, or Docker with
+the image tensorflow/serving.
+"""
 
 import os
 import pathlib
-import shutil
 import socket
 import subprocess
 import time
@@ -17,23 +20,7 @@ FOLDER = pathlib.Path(__file__).parents[2] / "saved_models"
 BINARY = os.environ.get("TENSORFLOW_MODEL_SERVER")
 
 
-def docker_answers():
-    if not shutil.which("docker"):
-        return False
-    image = ["docker", "image", "inspect", "tensorflow/serving"]
-    return (
-        subprocess.run(image, capture_output=True, check=False).returncode == 0
-    )
-
-
-pytestmark = [
-    pytest.mark.tensorflow_backend,
-    pytest.mark.skipif(
-        not (BINARY or docker_answers()),
-        reason="TENSORFLOW_MODEL_SERVER names no binary, and docker has no "
-        "image tensorflow/serving",
-    ),
-]
+pytestmark = [pytest.mark.tensorflow_backend, pytest.mark.real_server]
 
 
 def free_port():

@@ -16,8 +16,6 @@ import sys
 import time
 import zipfile
 
-os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-
 import h5py
 import numpy as np
 import toys

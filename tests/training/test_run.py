@@ -83,6 +83,13 @@ def test_what_a_run_writes(tmp_path, capsys):
         "dtype_policy": "float32",
         "tensorboard": None,
         "width": 3,
+        "environment": {
+            "tensorflow": {
+                "backend": "tensorflow",
+                "onednn": os.environ["TF_ENABLE_ONEDNN_OPTS"] == "1",
+            },
+            "jax": {"backend": "jax"},
+        }[keras.backend.backend()],
     }
     history = read_history(run)
     assert [row["epoch"] for row in history] == ["1", "2", "3"]
@@ -203,6 +210,25 @@ def test_epoch_without_an_end(tmp_path):
     run = Run("toy", flags(tmp_path))
     with pytest.raises(RuntimeError, match="must end with `end_epoch`"):
         list(run.epochs(2))
+
+
+@pytest.mark.tensorflow_backend
+def test_resumed_with_other_kernels(tmp_path, monkeypatch, capsys):
+    """One line says that the digits will differ; the run continues."""
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "1")
+    record_epochs(Run("toy", flags(tmp_path)), {"loss": 1.0})
+    Run("toy", flags(tmp_path, resume=True))
+    assert "environment" not in capsys.readouterr().out
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    for _ in range(2):
+        Run("toy", flags(tmp_path, resume=True))
+        printed = capsys.readouterr().out.splitlines()
+        assert printed[-1].endswith(": onednn was True and is False")
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
+    Run("toy", flags(tmp_path, resume=True))
+    assert "onednn was True and is None" in capsys.readouterr().out
+    args = json.loads((tmp_path / "args.json").read_text())
+    assert args["environment"]["onednn"] is True
 
 
 def test_history_with_a_column_that_comes_later(tmp_path):

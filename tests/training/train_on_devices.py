@@ -8,8 +8,6 @@ writes. Writes the losses and the weights to `--output`.
 
 import os
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import keras
 import numpy as np
 from keras import layers
