@@ -113,6 +113,13 @@ def build_parser():
         help="train on scikit-learn's digits",
     )
     model.add_argument(
+        "--images",
+        choices=("gray", "binary"),
+        default="gray",
+        help="digits in gray, or all ink white, as the paper's code draws them "
+        "(default: %(default)s)",
+    )
+    model.add_argument(
         "--coordinates",
         type=places,
         help="where the CoordConv net has coordinates, some of "
@@ -159,7 +166,10 @@ def load_examples(args):
             except ValueError as error:
                 raise ValueError(NO_DATA.format(reason=error)) from error
         examples[subset] = scattered_mnist.features(
-            digits, subset, args.limit_examples
+            digits,
+            subset,
+            args.limit_examples,
+            binary=args.images == "binary",
         )
     return examples
 

@@ -46,6 +46,7 @@ RECIPES = {
         "epochs": 20,
         "learning_rate": 0.003,
         "split": "uniform",
+        "coordinate_limit": 0.1,
     },
 }
 LOSSES = {
@@ -79,6 +80,12 @@ def build_parser():
         help="test places at random or in one quarter",
     )
     group.add_argument(
+        "--coordinate-limit",
+        type=arguments.not_negative_number,
+        help="the coordinates go from minus this to this, where a white pixel "
+        "is 1",
+    )
+    group.add_argument(
         "--epochs",
         type=arguments.positive_integer,
         help="length of the training",
@@ -95,7 +102,9 @@ def build_models(args):
     """The nets to compare."""
     if args.probe == "strides":
         return [
-            position_probes.strided_regressor(layer, strides, head)
+            position_probes.strided_regressor(
+                layer, strides, head, coordinate_limit=args.coordinate_limit
+            )
             for head, strides, layer in itertools.product(
                 ("dense", "average"), (1, 2), ("conv", "coordconv")
             )

@@ -83,6 +83,25 @@ QUEUE = [
         {"layer": ["conv"], "split": ["quadrant"]},
         minutes=1.5,
     ),
+    Part(
+        "position_probes/{probe}_{split}_seed{seed}",
+        {"probe": ["strides"], "split": ["uniform", "quadrant"]},
+        minutes=4,
+        seeds=(0, 1, 2),
+    ),
+    # The authors' setting.
+    Part(
+        "object_detection/authors_{layer}_{anchors}_seed{seed}",
+        {
+            "images": ["binary"],
+            "batch-size": [1],
+            "learning-rate": [0.001],
+            "epochs": [5],
+            "layer": ["conv", "coordconv"],
+            "anchors": ["scrambled", "grid"],
+        },
+        minutes=12,
+    ),
 ]
 
 

@@ -74,7 +74,7 @@ def load_stand_in(subset):
     return digits[in_test if subset == "test" else ~in_test]
 
 
-def features(digits, subset="train", limit_examples=None, seed=0):
+def features(digits, subset="train", limit_examples=None, seed=0, binary=False):
     """Images of scattered digits.
 
     An image depends on the digits, the subset, the seed and its own number
@@ -86,6 +86,8 @@ def features(digits, subset="train", limit_examples=None, seed=0):
         limit_examples: Integer, how many examples to make, the first ones, or
             `None` for all.
         seed: Integer from 0 on.
+        binary: Boolean, whether all ink is white, as in the images of the
+            authors' code, which clips to 1 without dividing by 255.
 
     Returns:
         Dictionary of arrays, the examples first: `image`, float32 of shape
@@ -110,7 +112,9 @@ def features(digits, subset="train", limit_examples=None, seed=0):
     # All at once would take gigabytes.
     images = [
         draw_digits(
-            digits[start : start + _CHUNK], boxes[start : start + _CHUNK]
+            digits[start : start + _CHUNK],
+            boxes[start : start + _CHUNK],
+            white=1 if binary else 255,
         )
         for start in range(0, count, _CHUNK)
     ]
@@ -140,13 +144,14 @@ def random_boxes(rows, columns, heights, widths):
     return np.concatenate([centers - half_sides, centers + half_sides], axis=-1)
 
 
-def draw_digits(digits, boxes):
+def draw_digits(digits, boxes, white=255):
     """Images of digits, each stretched to its box; where several are, the sum.
 
     Args:
         digits: Uint8 array of shape `(images, boxes, height, width)`.
         boxes: Array of shape `(images, boxes, 4)`, top, left, bottom and right
             in pixels.
+        white: Number, the value in `digits` that is drawn as 1.
 
     Returns:
         Float32 array of shape `(images, 64, 64, 1)`, sums above 1 being 1.
@@ -158,7 +163,7 @@ def draw_digits(digits, boxes):
     # Resizing is linear in the rows and in the columns: two small matrices.
     rows = _resize_matrices(ink.any(axis=-1), boxes[..., 0], boxes[..., 2])
     columns = _resize_matrices(ink.any(axis=-2), boxes[..., 1], boxes[..., 3])
-    drawn = rows @ (digits / np.float32(255)) @ columns.swapaxes(-1, -2)
+    drawn = rows @ (digits / np.float32(white)) @ columns.swapaxes(-1, -2)
     return np.minimum(drawn.sum(axis=1), 1)[..., None]
 
 

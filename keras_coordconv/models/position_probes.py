@@ -58,7 +58,9 @@ def side_classifier(layer="conv", padding="same", depth=4):
     return keras.Model(inputs, logit, name=f"{layer}_{padding}")
 
 
-def strided_regressor(layer="conv", strides=2, head="dense", depth=4):
+def strided_regressor(
+    layer="conv", strides=2, head="dense", depth=4, coordinate_limit=1.0
+):
     """From an image of one pixel to its (x, y), with strided convolutions.
 
     Args:
@@ -67,6 +69,8 @@ def strided_regressor(layer="conv", strides=2, head="dense", depth=4):
         head: String, what reads the last maps: `"dense"`, one layer over all
             positions; or `"average"`, over the mean of each map.
         depth: Integer, how many convolutions there are.
+        coordinate_limit: Float, the coordinates go from minus this to this. The
+            white pixel is 1.
 
     Returns:
         A Functional `keras.Model` from `image` to `(batch, 2)`, (x, y) as
@@ -75,12 +79,18 @@ def strided_regressor(layer="conv", strides=2, head="dense", depth=4):
     inputs = keras.Input((CANVAS_SIZE, CANVAS_SIZE, 1), name="image")
     x = inputs
     for index in range(1, depth + 1):
+        coordinates = {}
+        if layer == "coordconv" and index == 1:
+            coordinates = {
+                "coordinate_range": (-coordinate_limit, coordinate_limit)
+            }
         x = _convolution(
             x,
             layer if index == 1 else "conv",
             index,
             strides=strides,
             padding="same",
+            **coordinates,
         )
     if head == "dense":
         x = layers.Flatten(name="features")(x)

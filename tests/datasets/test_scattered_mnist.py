@@ -61,6 +61,20 @@ def test_images_as_pil_draws_them():
         )
 
 
+def test_binary_images_are_white_where_there_is_ink():
+    digits = fake_digits()
+    gray, binary = (
+        scattered_mnist.features(digits, "test", 20, binary=binary)
+        for binary in (False, True)
+    )
+    np.testing.assert_array_equal(binary["boxes"], gray["boxes"])
+    # Clipped to 1, in units of 1 of the 255.
+    np.testing.assert_allclose(
+        binary["image"], np.minimum(255 * gray["image"], 1), atol=1e-4
+    )
+    assert np.mean((binary["image"] > 0) & (binary["image"] < 1)) < 0.01
+
+
 def test_one_digit_by_hand():
     digit = np.zeros((5, 5), "uint8")
     digit[1:3, 2:4] = [[255, 0], [0, 51]]

@@ -55,3 +55,20 @@ def test_strided_regressor(strides, head):
     # 3x3 kernels of 16 filters: of 3 channels, and 3 times of 16.
     first, others = 9 * 3 * 16 + 16, 3 * (9 * 16 * 16 + 16)
     assert model.count_params() == first + others + 2 * (16 * size**2 + 1)
+
+
+def test_limit_of_the_coordinates():
+    # Behind a kernel that passes the row on, and a mean over a black image of
+    # which the lower half is seen: the mean of its coordinates.
+    model = position_probes.strided_regressor(
+        "coordconv", 1, "average", depth=1, coordinate_limit=0.1
+    )
+    kernel = np.zeros((3, 3, 3, 16))
+    kernel[1, 1, 1, 0] = 1
+    model.get_layer("coordconv1").set_weights([kernel, np.zeros(16)])
+    head = np.zeros((16, 2))
+    head[0, 0] = 1
+    model.get_layer("location").set_weights([head, np.zeros(2)])
+    (answer,) = model.predict(np.zeros((1, 32, 32, 1)), verbose=0)
+    rows = np.linspace(-0.1, 0.1, 32)
+    np.testing.assert_allclose(answer, [rows[16:].sum() / 32, 0], atol=1e-6)
