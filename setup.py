@@ -48,6 +48,7 @@ setup(
         "importlib_resources",
         "matplotlib>=3.9",
         "pillow",
+        "scipy",
         "tqdm",
     ],
     extras_require={

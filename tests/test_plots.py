@@ -205,3 +205,30 @@ def test_detections_are_drawn_where_they_are():
         assert score.get_text() == "0.90"
     assert len(figure.axes) == 6
     assert not any(panel.patches for panel in figure.axes[4:])
+
+
+def test_positions_that_are_found():
+    def run(code, split, found, train=1.0):
+        return {
+            "code": code,
+            "split": split,
+            "train_accuracy": train,
+            "test_accuracy": np.mean(found),
+            "centers": np.array([[10, 20], [11, 20]]),
+            "found": np.array(found),
+        }
+
+    runs = [
+        run("none", "band", [False, False], train=0.5),
+        run("coordinates", "uniform", [True, True]),
+        run("coordinates", "band", [True, False]),
+        run("coordinates", "band", [True, True]),
+    ]
+    panels = plots.plot_position_codes(runs).axes[:4]
+    titles = [panel.get_title().splitlines() for panel in panels]
+    assert titles[0] == ["uniform", "new pairs", "", "100 %"]
+    assert titles[1] == ["band", "new columns", "", "75 % (50 to 100)"]
+    assert titles[2:] == [["not run"], ["0 %", "train 50 %"]]
+    image = panels[1].images[0].get_array()
+    assert image.count() == 2
+    assert (image[20, 10], image[20, 11]) == (1.0, 0.5)

@@ -5,6 +5,7 @@ from keras_coordconv.plots.detections import plot_detections
 from keras_coordconv.plots.generators import plot_coverage
 from keras_coordconv.plots.generators import plot_images
 from keras_coordconv.plots.generators import plot_lines
+from keras_coordconv.plots.position_codes import plot_position_codes
 from keras_coordconv.plots.probes import plot_by_place
 from keras_coordconv.plots.returns import plot_intervals
 from keras_coordconv.plots.returns import plot_returns
@@ -28,6 +29,7 @@ __all__ = [
     "plot_lines",
     "plot_locations",
     "plot_not_so_clevr",
+    "plot_position_codes",
     "plot_rendered",
     "plot_returns",
     "plot_scores",
