@@ -2,18 +2,18 @@
 
 Coordinate classification, the task of Section 4 of the CoordConv paper
 (https://arxiv.org/abs/1807.03247): from (x, y) to the pixel at (x, y). The
-paper's net finds the pixel also in a quarter of the canvas that it never saw as
-a target. But each column and each row of that quarter was a target; only their
-combinations are new. Would another code of position do as well, and what if the
-columns are new?
+paper's network finds the pixel also in a quarter of the canvas that it never
+saw as a target. But each column and each row of that quarter was a target; only
+their combinations are new. Would another code of position do as well, and what
+if the columns are new?
 
     python examples/position_codes.py --code fourier --split band
 
-trains the paper's net with the code "fourier" in the place of coordinates, on
-the split whose last columns are never a target, and measures it there. All nets
-are trained in the same way, at the settings that were best for their code on
-validation data: `--held-out validation` trains on one part of the training set
-and measures on another.
+trains the paper's network with the code "fourier" in the place of coordinates,
+on the split whose last columns are never a target, and measures it there. All
+networks are trained in the same way, at the settings that were best for their
+code on validation data: `--held-out validation` trains on one part of the
+training set and measures on another.
 """
 
 import startup  # noqa: F401, before the rest
@@ -50,7 +50,7 @@ def build_parser():
         "--code",
         choices=position_codes.CODES,
         default="coordinates",
-        help="how the net sees positions (default: %(default)s)",
+        help="how the network sees positions (default: %(default)s)",
     )
     group.add_argument(
         "--split",
@@ -81,7 +81,7 @@ def build_dataset(args, subset, batch_size=64, **order):
 
 
 def measure(model, data):
-    """What the net finds: the mean distance, and each position."""
+    """What the network finds: the mean distance, and each position."""
     rows = []
     for location, _ in data:
         pixel = np.argmax(model.predict_on_batch(location), axis=-1)

@@ -141,7 +141,7 @@ def print_queue(parts, workdir):
             f"{todo:.0f} min left"
         )
         for (_, folder, _), is_done in zip(points, done, strict=True):
-            state = "begun" if (folder / "args.json").exists() else "to do"
+            state = "started" if (folder / "args.json").exists() else "to do"
             name = folder.relative_to(workdir)
             print(f"  {'done' if is_done else state}  {name}")
     print(f"about {left:.0f} min left on one core")

@@ -1,9 +1,9 @@
-"""The net of coordinate classification with other codes of position.
+"""The network of coordinate classification with other codes of position.
 
-Each net has the paper's input, `location` of shape `(batch, 2)`, the (x, y) of
-a pixel, x the column, and its output, `logits` of shape `(batch, 4096)`. Only
-the first layer differs: it sees the code of the query and that of each pixel.
-Where query and pixels have the same code, to find the pixel is to find the one
+Each network has the paper's input, `location` of shape `(batch, 2)`, the (x, y)
+of a pixel, x the column, and its output, `logits` of shape `(batch, 4096)`.
+Only the first layer differs: it sees the code of the query and that of each
+pixel. Where query and pixels have the same code, to find the pixel is to find the one
 whose code is the query's.
 """
 
@@ -45,7 +45,7 @@ def position_classifier(code, l2=0.0, first_layer_scale=1.0, name=None):
             - `"padding"`: no code, but 3x3 convolutions with zero padding in
               the place of the 1x1 ones.
             - `"coordinates"`: the column and the row, in pixels. This is the
-              paper's net of 7,553 parameters.
+              paper's network of 7,553 parameters.
             - `"fourier"`: sines and cosines of the column and of the row, in
               six octaves, the longest period twice the canvas.
             - `"axis"`: a learned vector per column and one per row.
@@ -73,8 +73,8 @@ def position_classifier(code, l2=0.0, first_layer_scale=1.0, name=None):
         )
 
     def convolve(x, scale=first_layer_scale, name="conv1", **arguments):
-        # In float32 also where the net is in half precision, which cannot tell
-        # all coordinates in pixels apart.
+        # In float32 in any case: half precision cannot tell all coordinates in
+        # pixels apart.
         return layers.Conv2D(
             FILTERS,
             kernel_size,
