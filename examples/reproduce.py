@@ -25,6 +25,7 @@ import pathlib
 import typing
 
 from keras_coordconv import files
+from keras_coordconv.datasets import not_so_clevr
 from keras_coordconv.training import arguments
 from keras_coordconv.training import history
 from keras_coordconv.training import sweeps
@@ -61,15 +62,27 @@ class Part(typing.NamedTuple):
 
 
 # Codes of position that can point to a pixel at all.
-CODES = ["coordinates", "fourier", "axis", "pixel", "unshared", "relative"]
+CODES = ["coordinates", "relative", "pixel", "axis", "fourier", "unshared"]
+BFLOAT16 = {"dtype-policy": ["mixed_bfloat16"]}
+
+
+def position_codes(codes, minutes, seeds):
+    return Part(
+        "position_codes/{code}_{split}_seed{seed}",
+        {**BFLOAT16, "code": codes, "split": list(not_so_clevr.SPLITS)},
+        minutes,
+        seeds,
+    )
+
+
 QUEUE = [
     Part(
         "position_codes/search/{code}_{split}_rate{learning-rate}"
         "_scale{first-layer-scale}_seed{seed}",
         {
+            **BFLOAT16,
             "held-out": ["validation"],
             "epochs": [2],
-            "dtype-policy": ["mixed_bfloat16"],
             "code": CODES,
             "split": ["quadrant", "band"],
             "learning-rate": [0.003, 0.01],
@@ -78,17 +91,23 @@ QUEUE = [
         minutes=0.4,
         seeds=(100,),
     ),
+    position_codes(CODES, minutes=0.4, seeds=(0,)),
     Part(
         "coordinate_regression/{layer}_{split}_seed{seed}",
         {"layer": ["conv"], "split": ["quadrant"]},
         minutes=1.5,
     ),
+    position_codes(CODES, minutes=0.4, seeds=(1,)),
+    position_codes(["none"], minutes=0.4, seeds=(0,)),
+    position_codes(["padding"], minutes=1, seeds=(0,)),
+    position_codes(CODES, minutes=0.4, seeds=(2,)),
     Part(
         "position_probes/{probe}_{split}_seed{seed}",
         {"probe": ["strides"], "split": ["uniform", "quadrant"]},
         minutes=4,
         seeds=(0, 1, 2),
     ),
+    position_codes(CODES, minutes=0.4, seeds=(3, 4)),
     # The authors' setting.
     Part(
         "object_detection/authors_{layer}_{anchors}_seed{seed}",
@@ -102,6 +121,8 @@ QUEUE = [
         },
         minutes=12,
     ),
+    position_codes(["none"], minutes=0.4, seeds=(1, 2, 3, 4)),
+    position_codes(["padding"], minutes=1, seeds=(1, 2, 3, 4)),
 ]
 
 

@@ -3,8 +3,8 @@
 Each network has the paper's input, `location` of shape `(batch, 2)`, the (x, y)
 of a pixel, x the column, and its output, `logits` of shape `(batch, 4096)`.
 Only the first layer differs: it sees the code of the query and that of each
-pixel. Where query and pixels have the same code, to find the pixel is to find the one
-whose code is the query's.
+pixel. Where query and pixels have the same code, to find the pixel is to find
+the one whose code is the query's.
 """
 
 import math
