@@ -26,15 +26,17 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-from keras_coordconv import files
-from keras_coordconv import game_scores
-from keras_coordconv import plots
-from keras_coordconv.models import actor_critic
-from keras_coordconv.training import a2c
-from keras_coordconv.training import arguments
-from keras_coordconv.training import history
-from keras_coordconv.training.environments import make_environments
-from keras_coordconv.training.run import Run
+from keras_coordconv import _files
+from keras_coordconv.experiments import plots
+from keras_coordconv.experiments.evaluation import game_scores
+from keras_coordconv.experiments.models import actor_critic
+from keras_coordconv.experiments.reinforcement import a2c
+from keras_coordconv.experiments.reinforcement.environments import (
+    make_environments,
+)
+from keras_coordconv.experiments.training import arguments
+from keras_coordconv.experiments.training import history
+from keras_coordconv.experiments.training.run import Run
 
 NAME = "atari_a2c"
 # The learning rate falls as in the usual ten million steps.
@@ -160,7 +162,7 @@ def main(argv=None):
     rollouts = a2c.Rollouts(environments, ROLLOUT_STEPS, DISCOUNT)
     for epoch in run.epochs(args.epochs):
         logs = train_epoch(args, epoch, model, rollouts, games)
-        files.write_table(run.path / "games.csv", games)
+        _files.write_table(run.path / "games.csv", games)
         run.end_epoch(logs)
         shown = ", ".join(f"{name} {x:.4g}" for name, x in logs.items())
         print(f"epoch {epoch}/{args.epochs}: {shown}")
@@ -185,7 +187,7 @@ def main(argv=None):
         ),
     )
     if args.layer != "dense":
-        with files.written_whole(run.path / "figures" / "game.gif") as path:
+        with _files.written_whole(run.path / "figures" / "game.gif") as path:
             environments.save_animation(first_game, path)
     if args.export_dir:
         export(best, args, run.card(metrics))

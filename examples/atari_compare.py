@@ -26,13 +26,13 @@ import pathlib
 
 import numpy as np
 
-from keras_coordconv import files
-from keras_coordconv import game_scores
-from keras_coordconv import plots
-from keras_coordconv.models import actor_critic
-from keras_coordconv.training import arguments
-from keras_coordconv.training import history
-from keras_coordconv.training import sweeps
+from keras_coordconv import _files
+from keras_coordconv.experiments import plots
+from keras_coordconv.experiments.evaluation import game_scores
+from keras_coordconv.experiments.models import actor_critic
+from keras_coordconv.experiments.training import arguments
+from keras_coordconv.experiments.training import history
+from keras_coordconv.experiments.training import sweeps
 
 
 def build_parser():
@@ -131,8 +131,8 @@ def write_results(workdir, runs):
         | run["metrics"]
         for run in runs
     ]
-    files.write_table(workdir / "table.csv", rows)
-    files.write_figure(workdir / "returns.png", plots.plot_returns(runs))
+    _files.write_table(workdir / "table.csv", rows)
+    _files.write_figure(workdir / "returns.png", plots.plot_returns(runs))
     written = ["table.csv", "returns.png"]
     intervals = {}
     for layer in actor_critic.LAYERS:
@@ -145,7 +145,7 @@ def write_results(workdir, runs):
         figure = plots.plot_intervals(
             intervals, "interquartile mean of human-normalized scores"
         )
-        files.write_figure(workdir / "test_scores.png", figure)
+        _files.write_figure(workdir / "test_scores.png", figure)
         written.append("test_scores.png")
     for row in rows:
         print(

@@ -19,11 +19,13 @@ import time
 import keras
 import numpy as np
 
-from keras_coordconv import files
-from keras_coordconv.models import actor_critic
-from keras_coordconv.training import a2c
-from keras_coordconv.training import arguments
-from keras_coordconv.training.environments import make_environments
+from keras_coordconv import _files
+from keras_coordconv.experiments.models import actor_critic
+from keras_coordconv.experiments.reinforcement import a2c
+from keras_coordconv.experiments.reinforcement.environments import (
+    make_environments,
+)
+from keras_coordconv.experiments.training import arguments
 
 BASELINE = "stable-baselines3"
 LEARNING_RATE = 0.0007
@@ -231,7 +233,7 @@ def main(argv=None):
         results.append(row)
         print(", ".join(f"{key} {_shown(x)}" for key, x in row.items()))
     path = pathlib.Path(args.output, "results.json")
-    files.write_json(path, results)
+    _files.write_json(path, results)
     print(f"written: {path}")
     return results
 

@@ -40,11 +40,11 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from keras_coordconv import files
-from keras_coordconv.datasets import image_decoding
-from keras_coordconv.datasets import image_sources
-from keras_coordconv.datasets import imagenet
-from keras_coordconv.training import arguments
+from keras_coordconv import _files
+from keras_coordconv.experiments.datasets import image_decoding
+from keras_coordconv.experiments.datasets import image_sources
+from keras_coordconv.experiments.datasets import imagenet
+from keras_coordconv.experiments.training import arguments
 
 AUTOTUNE = tf.data.AUTOTUNE
 DRAWN = 200
@@ -297,7 +297,7 @@ def main(argv=None):
         "speedup_over": speedups,
         "memory_megabytes": memory,
     }
-    files.write_json(output / "results.json", results)
+    _files.write_json(output / "results.json", results)
     print(f"written: {output / 'results.json'}")
     return results
 

@@ -46,10 +46,10 @@ import numpy as np
 from keras import ops
 
 import keras_coordconv
-from keras_coordconv import files
-from keras_coordconv import plots
-from keras_coordconv.models import resnet
-from keras_coordconv.training import arguments
+from keras_coordconv import _files
+from keras_coordconv.experiments import plots
+from keras_coordconv.experiments.models import resnet
+from keras_coordconv.experiments.training import arguments
 
 
 class Shape(typing.NamedTuple):
@@ -609,11 +609,11 @@ def main(argv=None):
         },
         "rows": rows,
     }
-    files.write_json(output / "results.json", results)
+    _files.write_json(output / "results.json", results)
     print(f"\nwritten: {output / 'results.json'}")
     on_shapes = [row for row in rows if row["mode"] not in RESNET50_MODES]
     if on_shapes:
-        files.write_figure(
+        _files.write_figure(
             output / "chart.png", plots.plot_benchmark(on_shapes)
         )
         print(f"written: {output / 'chart.png'}")

@@ -18,11 +18,11 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from keras_coordconv import files
+from keras_coordconv import _files
+from keras_coordconv.experiments.training import arguments
 from keras_coordconv.serving import ServingClient
 from keras_coordconv.serving import check
 from keras_coordconv.serving.signatures import read_signatures
-from keras_coordconv.training import arguments
 
 
 def open_target(name, signature):
@@ -178,7 +178,7 @@ def main(argv=None):
             f"Received: {error.message.splitlines()[0]}"
         ) from error
     path = pathlib.Path(args.output, "results.json")
-    files.write_json(path, results)
+    _files.write_json(path, results)
     print(f"written: {path}")
     return results
 

@@ -19,15 +19,15 @@ import startup  # noqa: F401, before the rest
 import keras
 import numpy as np
 
-from keras_coordconv import plots
-from keras_coordconv.coverage import coverage
-from keras_coordconv.datasets import sort_of_clevr
-from keras_coordconv.models import gan
-from keras_coordconv.rebuilding import in_float32
-from keras_coordconv.training import adversarial
-from keras_coordconv.training import arguments
-from keras_coordconv.training import optimizers
-from keras_coordconv.training.run import Run
+from keras_coordconv.conversion.clone import in_float32
+from keras_coordconv.experiments import plots
+from keras_coordconv.experiments.datasets import sort_of_clevr
+from keras_coordconv.experiments.evaluation.coverage import coverage
+from keras_coordconv.experiments.models import gan
+from keras_coordconv.experiments.training import adversarial
+from keras_coordconv.experiments.training import arguments
+from keras_coordconv.experiments.training import optimizers
+from keras_coordconv.experiments.training.run import Run
 
 NAME = "clevr_gan"
 RECIPES = {

@@ -3,7 +3,7 @@
 Section 5 of the CoordConv paper (https://arxiv.org/abs/1807.03247). Its claim:
 between the codes of two images, a VAE with CoordConv moves the objects, where
 one without lets them fade and appear. The paper prints no number and no
-architecture: see keras_coordconv/models/vae.py for this one.
+architecture: see keras_coordconv/experiments/models/vae.py for this one.
 
     python examples/clevr_vae.py
     python examples/clevr_vae.py --layer conv
@@ -18,16 +18,16 @@ import startup  # noqa: F401, before the rest
 import keras
 import numpy as np
 
-from keras_coordconv import plots
-from keras_coordconv.coverage import coverage
-from keras_coordconv.coverage import jumps
-from keras_coordconv.datasets import sort_of_clevr
-from keras_coordconv.models import gan
-from keras_coordconv.models import vae
-from keras_coordconv.rebuilding import in_float32
-from keras_coordconv.training import arguments
-from keras_coordconv.training import optimizers
-from keras_coordconv.training.run import Run
+from keras_coordconv.conversion.clone import in_float32
+from keras_coordconv.experiments import plots
+from keras_coordconv.experiments.datasets import sort_of_clevr
+from keras_coordconv.experiments.evaluation.coverage import coverage
+from keras_coordconv.experiments.evaluation.coverage import jumps
+from keras_coordconv.experiments.models import gan
+from keras_coordconv.experiments.models import vae
+from keras_coordconv.experiments.training import arguments
+from keras_coordconv.experiments.training import optimizers
+from keras_coordconv.experiments.training.run import Run
 
 NAME = "clevr_vae"
 RECIPES = {

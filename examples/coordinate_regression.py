@@ -17,14 +17,14 @@ trains the convolution net that the paper uses on that split.
 
 import startup  # noqa: F401, before the rest
 
-from keras_coordconv import plots
-from keras_coordconv.datasets import not_so_clevr
-from keras_coordconv.metrics import MeanPixelDistance
-from keras_coordconv.models import coordinate_regression
-from keras_coordconv.training import arguments
-from keras_coordconv.training import history
-from keras_coordconv.training import optimizers
-from keras_coordconv.training.run import Run
+from keras_coordconv.experiments import plots
+from keras_coordconv.experiments.datasets import not_so_clevr
+from keras_coordconv.experiments.evaluation.metrics import MeanPixelDistance
+from keras_coordconv.experiments.models import coordinate_regression
+from keras_coordconv.experiments.training import arguments
+from keras_coordconv.experiments.training import history
+from keras_coordconv.experiments.training import optimizers
+from keras_coordconv.experiments.training.run import Run
 
 NAME = "coordinate_regression"
 RECIPES = {

@@ -32,16 +32,16 @@ os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "true")
 
 import keras
 
-from keras_coordconv.datasets import image_decoding
-from keras_coordconv.datasets import image_sources
-from keras_coordconv.datasets import imagenet
-from keras_coordconv.datasets import stand_in
-from keras_coordconv.models import resnet
-from keras_coordconv.training import arguments
-from keras_coordconv.training import callbacks
-from keras_coordconv.training import distribution
-from keras_coordconv.training import optimizers
-from keras_coordconv.training.run import Run
+from keras_coordconv.experiments.datasets import image_decoding
+from keras_coordconv.experiments.datasets import image_sources
+from keras_coordconv.experiments.datasets import imagenet
+from keras_coordconv.experiments.datasets import stand_in
+from keras_coordconv.experiments.models import resnet
+from keras_coordconv.experiments.training import arguments
+from keras_coordconv.experiments.training import callbacks
+from keras_coordconv.experiments.training import distribution
+from keras_coordconv.experiments.training import optimizers
+from keras_coordconv.experiments.training.run import Run
 
 NAME = "imagenet_resnet50"
 NO_DATA = (

@@ -21,15 +21,15 @@ import startup  # noqa: F401, before the rest
 import keras
 import numpy as np
 
-from keras_coordconv import plots
-from keras_coordconv.datasets import passes
-from keras_coordconv.datasets import placed_rectangles
-from keras_coordconv.datasets.placed_rectangles import CELL_SIZE
-from keras_coordconv.metrics import MeanImageIoU
-from keras_coordconv.models import instances
-from keras_coordconv.training import arguments
-from keras_coordconv.training import optimizers
-from keras_coordconv.training.run import Run
+from keras_coordconv.experiments import plots
+from keras_coordconv.experiments.datasets import passes
+from keras_coordconv.experiments.datasets import placed_rectangles
+from keras_coordconv.experiments.datasets.placed_rectangles import CELL_SIZE
+from keras_coordconv.experiments.evaluation.metrics import MeanImageIoU
+from keras_coordconv.experiments.models import instances
+from keras_coordconv.experiments.training import arguments
+from keras_coordconv.experiments.training import optimizers
+from keras_coordconv.experiments.training.run import Run
 
 NAME = "instances"
 RECIPE = {"epochs": 5, "batch_size": 16, "learning_rate": 0.01}

@@ -21,15 +21,15 @@ import argparse
 import keras
 import numpy as np
 
-from keras_coordconv import plots
-from keras_coordconv.datasets import image_decoding
-from keras_coordconv.datasets import lsun
-from keras_coordconv.datasets import stand_in
-from keras_coordconv.models import gan
-from keras_coordconv.rebuilding import in_float32
-from keras_coordconv.training import adversarial
-from keras_coordconv.training import arguments
-from keras_coordconv.training.run import Run
+from keras_coordconv.conversion.clone import in_float32
+from keras_coordconv.experiments import plots
+from keras_coordconv.experiments.datasets import image_decoding
+from keras_coordconv.experiments.datasets import lsun
+from keras_coordconv.experiments.datasets import stand_in
+from keras_coordconv.experiments.models import gan
+from keras_coordconv.experiments.training import adversarial
+from keras_coordconv.experiments.training import arguments
+from keras_coordconv.experiments.training.run import Run
 
 NAME = "lsun_gan"
 NO_DATA = (

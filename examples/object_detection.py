@@ -29,16 +29,16 @@ import argparse
 import keras
 import numpy as np
 
-from keras_coordconv import detection_metrics
-from keras_coordconv import plots
-from keras_coordconv.datasets import passes
-from keras_coordconv.datasets import scattered_mnist
-from keras_coordconv.losses import BoxLoss
-from keras_coordconv.losses import ScoreLoss
-from keras_coordconv.models import region_proposal
-from keras_coordconv.training import arguments
-from keras_coordconv.training import optimizers
-from keras_coordconv.training.run import Run
+from keras_coordconv.experiments import plots
+from keras_coordconv.experiments.datasets import passes
+from keras_coordconv.experiments.datasets import scattered_mnist
+from keras_coordconv.experiments.evaluation import detection
+from keras_coordconv.experiments.evaluation.losses import BoxLoss
+from keras_coordconv.experiments.evaluation.losses import ScoreLoss
+from keras_coordconv.experiments.models import region_proposal
+from keras_coordconv.experiments.training import arguments
+from keras_coordconv.experiments.training import optimizers
+from keras_coordconv.experiments.training.run import Run
 
 NAME = "object_detection"
 NO_DATA = (
@@ -249,9 +249,9 @@ def measure(paper_detector, detector, image, boxes):
     """The paper's IOUs and COCO's average precision, by name."""
     truths = np.clip(boxes, 0, region_proposal.CANVAS_SIZE)
     found = paper_detector.predict(image, batch_size=100, verbose=0)
-    scores = detection_metrics.mean_ious(**found, truths=truths)
+    scores = detection.mean_ious(**found, truths=truths)
     found = detector.predict(image, batch_size=100, verbose=0)
-    return scores | detection_metrics.average_precision(**found, truths=truths)
+    return scores | detection.average_precision(**found, truths=truths)
 
 
 def draw_detections(detector, image, boxes):

@@ -16,13 +16,13 @@ import keras
 import numpy as np
 
 import keras_coordconv  # noqa: F401, for loading its models
-from keras_coordconv import files
-from keras_coordconv import plots
-from keras_coordconv.datasets import sort_of_clevr
-from keras_coordconv.models import gan
-from keras_coordconv.models import vae
-from keras_coordconv.training import arguments
-from keras_coordconv.training import history
+from keras_coordconv import _files
+from keras_coordconv.experiments import plots
+from keras_coordconv.experiments.datasets import sort_of_clevr
+from keras_coordconv.experiments.models import gan
+from keras_coordconv.experiments.models import vae
+from keras_coordconv.experiments.training import arguments
+from keras_coordconv.experiments.training import history
 
 SAMPLES = 1000
 # Of a VAE.
@@ -82,7 +82,7 @@ def main(argv=None):
                 for name, model in models.items()
             }
         )
-    files.write_figure(args.output, figure)
+    _files.write_figure(args.output, figure)
     print(f"written: {args.output}")
 
 

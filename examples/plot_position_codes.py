@@ -12,12 +12,12 @@ import startup  # noqa: F401, before the rest
 
 import numpy as np
 
-from keras_coordconv import files
-from keras_coordconv import plots
-from keras_coordconv.datasets import not_so_clevr
-from keras_coordconv.models import position_codes
-from keras_coordconv.training import arguments
-from keras_coordconv.training import history
+from keras_coordconv import _files
+from keras_coordconv.experiments import plots
+from keras_coordconv.experiments.datasets import not_so_clevr
+from keras_coordconv.experiments.models import position_codes
+from keras_coordconv.experiments.training import arguments
+from keras_coordconv.experiments.training import history
 
 
 def build_parser():
@@ -131,7 +131,7 @@ def main(argv=None):
     )
     if any(code == "coordinates" for code, _ in grouped):
         print_table("less coordinates", grouped, difference_cell)
-    files.write_figure(args.output, plots.plot_position_codes(runs))
+    _files.write_figure(args.output, plots.plot_position_codes(runs))
     print(f"\nwritten: {args.output}")
 
 

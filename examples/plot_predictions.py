@@ -11,11 +11,11 @@ import startup  # noqa: F401, before the rest
 
 import keras
 
-from keras_coordconv import files
-from keras_coordconv import plots
-from keras_coordconv.datasets import not_so_clevr
-from keras_coordconv.training import arguments
-from keras_coordconv.training import history
+from keras_coordconv import _files
+from keras_coordconv.experiments import plots
+from keras_coordconv.experiments.datasets import not_so_clevr
+from keras_coordconv.experiments.training import arguments
+from keras_coordconv.experiments.training import history
 
 TITLES = {"conv": "convolution", "coordconv": "CoordConv"}
 SUBSETS = {"train": "trained on", "test": "never seen"}
@@ -65,7 +65,7 @@ def main(argv=None):
             for title, one in examples.items()
         }
     figure = plots.plot_summed_predictions(truths, predictions)
-    files.write_figure(args["output"], figure)
+    _files.write_figure(args["output"], figure)
     print(f"written: {args['output']}")
 
 

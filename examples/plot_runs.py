@@ -12,10 +12,10 @@ import startup  # noqa: F401, before the rest
 import os
 import pathlib
 
-from keras_coordconv import files
-from keras_coordconv import plots
-from keras_coordconv.training import arguments
-from keras_coordconv.training import history
+from keras_coordconv import _files
+from keras_coordconv.experiments import plots
+from keras_coordconv.experiments.training import arguments
+from keras_coordconv.experiments.training import history
 
 SCORES = ("accuracy", "distance", "iou")
 
@@ -85,7 +85,7 @@ def main(argv=None):
     figure = plots.plot_scores(group_runs(runs), scores.pop())
     parent = os.path.commonpath([pathlib.Path(f).absolute() for f in args.runs])
     output = args.output or os.path.relpath(os.path.join(parent, "scores.png"))
-    files.write_figure(output, figure)
+    _files.write_figure(output, figure)
     print(f"written: {output}")
 
 

@@ -16,11 +16,11 @@ import startup  # noqa: F401, before the rest
 import keras
 import numpy as np
 
-from keras_coordconv import files
-from keras_coordconv import plots
-from keras_coordconv.models.blocks import CANVAS_SIZE
-from keras_coordconv.training import arguments
-from keras_coordconv.training import history
+from keras_coordconv import _files
+from keras_coordconv.experiments import plots
+from keras_coordconv.experiments.models.blocks import CANVAS_SIZE
+from keras_coordconv.experiments.training import arguments
+from keras_coordconv.experiments.training import history
 
 # How much each unit is in pixels, for (x, y) and for the coordinates.
 PER_PIXEL = 2 / (CANVAS_SIZE - 1)
@@ -65,7 +65,7 @@ def read_run(folder):
 def main(argv=None):
     args = build_parser().parse_args(argv)
     figure = plots.plot_units([read_run(folder) for folder in args.runs])
-    files.write_figure(args.output, figure)
+    _files.write_figure(args.output, figure)
     print(f"written: {args.output}")
 
 

@@ -21,13 +21,13 @@ import startup  # noqa: F401, before the rest
 import keras
 import numpy as np
 
-from keras_coordconv import files
-from keras_coordconv.datasets import not_so_clevr
-from keras_coordconv.models import position_codes
-from keras_coordconv.models.blocks import CANVAS_SIZE
-from keras_coordconv.training import arguments
-from keras_coordconv.training import optimizers
-from keras_coordconv.training.run import Run
+from keras_coordconv import _files
+from keras_coordconv.experiments.datasets import not_so_clevr
+from keras_coordconv.experiments.models import position_codes
+from keras_coordconv.experiments.models.blocks import CANVAS_SIZE
+from keras_coordconv.experiments.training import arguments
+from keras_coordconv.experiments.training import optimizers
+from keras_coordconv.experiments.training.run import Run
 
 NAME = "position_codes"
 RECIPES = {
@@ -132,7 +132,7 @@ def main(argv=None):
         best, **{"train": build_dataset(args, train), args.held_out: held_out}
     )
     metrics[f"{args.held_out}_distance"], found = measure(best, held_out)
-    files.write_table(run.path / "found.csv", found)
+    _files.write_table(run.path / "found.csv", found)
     return run.finish(metrics)
 
 

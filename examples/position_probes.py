@@ -29,14 +29,14 @@ import itertools
 import keras
 import numpy as np
 
-from keras_coordconv import plots
-from keras_coordconv.datasets import passes
-from keras_coordconv.datasets import white_patch
-from keras_coordconv.models import position_probes
-from keras_coordconv.models.position_probes import CANVAS_SIZE
-from keras_coordconv.training import arguments
-from keras_coordconv.training import optimizers
-from keras_coordconv.training.run import Run
+from keras_coordconv.experiments import plots
+from keras_coordconv.experiments.datasets import passes
+from keras_coordconv.experiments.datasets import white_patch
+from keras_coordconv.experiments.models import position_probes
+from keras_coordconv.experiments.models.position_probes import CANVAS_SIZE
+from keras_coordconv.experiments.training import arguments
+from keras_coordconv.experiments.training import optimizers
+from keras_coordconv.experiments.training.run import Run
 
 NAME = "position_probes"
 RECIPES = {

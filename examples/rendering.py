@@ -22,15 +22,15 @@ import startup  # noqa: F401, before the rest
 
 import keras
 
-from keras_coordconv import plots
-from keras_coordconv.datasets import not_so_clevr
-from keras_coordconv.metrics import MeanImageIoU
-from keras_coordconv.models import blocks
-from keras_coordconv.models import rendering
-from keras_coordconv.training import arguments
-from keras_coordconv.training import history
-from keras_coordconv.training import optimizers
-from keras_coordconv.training.run import Run
+from keras_coordconv.experiments import plots
+from keras_coordconv.experiments.datasets import not_so_clevr
+from keras_coordconv.experiments.evaluation.metrics import MeanImageIoU
+from keras_coordconv.experiments.models import blocks
+from keras_coordconv.experiments.models import rendering
+from keras_coordconv.experiments.training import arguments
+from keras_coordconv.experiments.training import history
+from keras_coordconv.experiments.training import optimizers
+from keras_coordconv.experiments.training.run import Run
 
 NAME = "rendering"
 RECIPES = {

@@ -24,11 +24,11 @@ import startup  # noqa: F401, before the rest
 import pathlib
 import typing
 
-from keras_coordconv import files
-from keras_coordconv.datasets import not_so_clevr
-from keras_coordconv.training import arguments
-from keras_coordconv.training import history
-from keras_coordconv.training import sweeps
+from keras_coordconv import _files
+from keras_coordconv.experiments.datasets import not_so_clevr
+from keras_coordconv.experiments.training import arguments
+from keras_coordconv.experiments.training import history
+from keras_coordconv.experiments.training import sweeps
 
 SEEDS = (0, 1, 2, 3, 4)
 
@@ -182,14 +182,14 @@ def collect(points, workdir, results):
             continue
         run = history.read_run(folder)
         target = pathlib.Path(results, folder.relative_to(workdir))
-        files.write_json(
+        _files.write_json(
             target.with_name(f"{target.name}.json"),
             {
                 **run["metrics"],
                 "settings": history.training_flags(run["args"]),
             },
         )
-        files.write_table(
+        _files.write_table(
             target.with_name(f"{target.name}_history.csv"), run["history"]
         )
         print(f"written: {target}.json")

@@ -21,15 +21,15 @@ import time
 import numpy as np
 from tqdm import tqdm
 
-from keras_coordconv import files
-from keras_coordconv import plots
+from keras_coordconv import _files
+from keras_coordconv.experiments import plots
+from keras_coordconv.experiments.training import arguments
 from keras_coordconv.serving import ServingClient
 from keras_coordconv.serving import ServingError
 from keras_coordconv.serving import check
 from keras_coordconv.serving import config
 from keras_coordconv.serving import export_for_serving
 from keras_coordconv.serving.versions import versions
-from keras_coordconv.training import arguments
 
 MODEL = "rendering"
 LOCATIONS = np.array([[8, 8], [48, 16], [24, 40], [56, 56]], "float32")
@@ -107,7 +107,7 @@ def export_model(path, folder):
     """Exports a rendering net to the next version."""
     import keras
 
-    from keras_coordconv.models import rendering
+    from keras_coordconv.experiments.models import rendering
 
     try:
         model = keras.saving.load_model(path, compile=False)
@@ -144,7 +144,7 @@ def main(argv=None):
     print(f"answered by: {source}")
 
     figure = plots.plot_rendered(LOCATIONS, answer["image"], source)
-    files.write_figure(args.figure, figure)
+    _files.write_figure(args.figure, figure)
     print(f"written: {written}\nwritten: {args.figure}")
     return {"answered_by": source, "images": answer["image"]}
 

@@ -25,9 +25,9 @@ import startup  # noqa: F401, before the rest
 import json
 import pathlib
 
-from keras_coordconv import files
-from keras_coordconv.training import arguments
-from keras_coordconv.training import sweeps
+from keras_coordconv import _files
+from keras_coordconv.experiments.training import arguments
+from keras_coordconv.experiments.training import sweeps
 
 SUPERVISED = ("coordinate_classification", "coordinate_regression", "rendering")
 TASKS = (*SUPERVISED, "object_detection")
@@ -240,7 +240,7 @@ def write_table(args, points):
         print("no point is done")
         return rows
     table = pathlib.Path(args.workdir) / "table.csv"
-    files.write_table(table, rows)
+    _files.write_table(table, rows)
     for row in rows:
         settings = " ".join(
             f"{name} {row[name]}" for name in SHOWN if name in row

@@ -27,16 +27,16 @@ import itertools
 import keras
 import numpy as np
 
-from keras_coordconv import plots
 from keras_coordconv import window_ranges
-from keras_coordconv.datasets import passes
-from keras_coordconv.datasets import placed_squares
-from keras_coordconv.datasets.placed_squares import CANVAS_SIZE
-from keras_coordconv.models import tiles
-from keras_coordconv.models.tiles import MARGIN
-from keras_coordconv.training import arguments
-from keras_coordconv.training import optimizers
-from keras_coordconv.training.run import Run
+from keras_coordconv.experiments import plots
+from keras_coordconv.experiments.datasets import passes
+from keras_coordconv.experiments.datasets import placed_squares
+from keras_coordconv.experiments.datasets.placed_squares import CANVAS_SIZE
+from keras_coordconv.experiments.models import tiles
+from keras_coordconv.experiments.models.tiles import MARGIN
+from keras_coordconv.experiments.training import arguments
+from keras_coordconv.experiments.training import optimizers
+from keras_coordconv.experiments.training.run import Run
 
 NAME = "tiles"
 # By the number of axes.

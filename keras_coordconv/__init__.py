@@ -4,12 +4,9 @@ Liu et al., "An intriguing failing of convolutional neural networks and the
 CoordConv solution", NeurIPS 2018, https://arxiv.org/abs/1807.03247.
 """
 
-from keras_coordconv.augmentation import CoordRandomCrop
-from keras_coordconv.augmentation import CoordRandomFlip
-from keras_coordconv.augmentation import CoordRandomZoom
-from keras_coordconv.augmentation import CoordResizing
 from keras_coordconv.conversion import convert_to_coordconv
 from keras_coordconv.conversion import fold_coordinates
+from keras_coordconv.conversion import load_coordconv_kernel
 from keras_coordconv.coordinates import coordinate_grid
 from keras_coordconv.layers import CoordConv1D
 from keras_coordconv.layers import CoordConv1DTranspose
@@ -24,7 +21,10 @@ from keras_coordconv.layers import CoordinateChannel2D
 from keras_coordconv.layers import CoordinateChannel3D
 from keras_coordconv.layers import CoordSeparableConv1D
 from keras_coordconv.layers import CoordSeparableConv2D
-from keras_coordconv.other_implementations import load_coordconv_kernel
+from keras_coordconv.preprocessing import CoordRandomCrop
+from keras_coordconv.preprocessing import CoordRandomFlip
+from keras_coordconv.preprocessing import CoordRandomZoom
+from keras_coordconv.preprocessing import CoordResizing
 from keras_coordconv.ranges import flipped_ranges
 from keras_coordconv.ranges import resized_ranges
 from keras_coordconv.ranges import strided_ranges

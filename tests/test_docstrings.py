@@ -42,14 +42,19 @@ def test_type_hints_of_layers(name):
         assert parameters[argument].annotation is not inspect.Parameter.empty
 
 
+ROOMS = ("datasets", "evaluation", "models", "reinforcement", "training")
+
+
 def test_all_are_in_the_reference():
     root = pathlib.Path(__file__).parents[1]
     pages = (root / "docs/api").glob("*.md")
     reference = "".join(page.read_text() for page in pages)
     modules = [
-        f"{room}.{path.stem}"
-        for room in ("datasets", "models", "training")
-        for path in (root / "keras_coordconv" / room).glob("[!_]*.py")
+        f"experiments.{room}.{path.stem}"
+        for room in ROOMS
+        for path in (root / "keras_coordconv/experiments" / room).glob(
+            "[!_]*.py"
+        )
     ]
     for name in (*keras_coordconv.__all__, *modules):
         assert f"::: keras_coordconv.{name}\n" in reference, name

@@ -5,7 +5,7 @@ import collections
 import keras
 import numpy as np
 import pytest
-from test_conversion import randomize
+from conversion.test_convert import randomize
 
 import keras_coordconv
 from keras_coordconv import fold_coordinates

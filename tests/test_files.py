@@ -12,19 +12,19 @@ import time
 
 import pytest
 
-from keras_coordconv import files
+from keras_coordconv import _files
 
 # Without the package around it, and its TensorFlow.
 WRITER = f"""
 import pathlib, sys, time
-sys.path.insert(0, {str(pathlib.Path(files.__file__).parent)!r})
-import files
+sys.path.insert(0, {str(pathlib.Path(_files.__file__).parent)!r})
+import _files
 path = pathlib.Path(sys.argv[1])
 print("ready", flush=True)
 """
 WRITE_FILES = """
 for number in range(10**6):
-    with files.written_whole(path) as partial:
+    with _files.written_whole(path) as partial:
         with partial.open("w") as file:
             for _ in range(100):
                 file.write(f"{number}\\n")
@@ -32,13 +32,13 @@ for number in range(10**6):
 """
 WRITE_FOLDERS = """
 for number in range(10**6):
-    with files.written_whole(path / str(number)) as partial:
+    with _files.written_whole(path / str(number)) as partial:
         for name in "abcdefgh":
             (partial / name).mkdir(parents=True)
             (partial / name / "file").write_text("whole")
 """
 WAIT = """
-with files.written_whole(path) as partial:
+with _files.written_whole(path) as partial:
     partial.write_text("half")
     print("writing", flush=True)
     time.sleep(600)
@@ -50,7 +50,7 @@ KILL_AT_EACH_LINE = """
 import os, shutil, signal
 
 def write(path, as_folder):
-    with files.written_whole(path) as payload:
+    with _files.written_whole(path) as payload:
         if as_folder:
             (payload / "below").mkdir(parents=True)
             payload = payload / "below" / "file"
@@ -67,7 +67,7 @@ def write_and_kill(path, as_folder, line):
     lines = 0
     def trace(frame, event, argument):
         nonlocal lines
-        if frame.f_code.co_filename not in (files.__file__, shutil.__file__):
+        if frame.f_code.co_filename not in (_files.__file__, shutil.__file__):
             return None
         if event == "line":
             lines += 1
@@ -78,7 +78,7 @@ def write_and_kill(path, as_folder, line):
     write(path, as_folder)
 
 def killed_while_writing(path):
-    with files.written_whole(path) as payload:
+    with _files.written_whole(path) as payload:
         payload.mkdir()
         (payload / "file").write_text("half")
         os.kill(os.getpid(), signal.SIGKILL)
@@ -94,7 +94,7 @@ for as_folder in (False, True):
     while status:
         line += 1
         folder = path / f"{as_folder}-{line}"
-        foreign = folder / f"{files.PREFIX}{line:032x}"
+        foreign = folder / f"{_files.PREFIX}{line:032x}"
         foreign.mkdir(parents=True)
         (foreign / "thesis.txt").write_text("thesis")
         before = everything_below(folder)
@@ -110,7 +110,7 @@ for as_folder in (False, True):
         found = everything_below(folder)
         if found.get("new") != "old" and "new" in found:
             assert found.items() >= written.items(), found
-        files.write_text(folder / "last", "last")
+        _files.write_text(folder / "last", "last")
         found = everything_below(folder)
         assert found.pop("last") == "last"
         if "new" in found and found["new"] != "old":
@@ -149,7 +149,7 @@ def test_files_of_killed_writers_are_whole(tmp_path):
         lines = path.read_text().splitlines()
         assert len(lines) == 100 and len(set(lines)) == 1
         assert len(list(path.parent.iterdir())) <= 2
-    files.write_text(path, "last")
+    _files.write_text(path, "last")
     assert [file.name for file in path.parent.iterdir()] == ["numbers"]
 
 
@@ -166,22 +166,22 @@ def test_folders_of_killed_writers_are_whole(tmp_path):
             if path.name.isdecimal():
                 written = [file.read_text() for file in path.glob("*/file")]
                 assert written == ["whole"] * 8
-        files.write_text(folder / "last", "")
+        _files.write_text(folder / "last", "")
         assert not list(folder.glob(".keras_coordconv-*"))
 
 
 def test_killed_in_mid_write_the_old_file_stays(tmp_path):
     path = tmp_path / "file"
-    files.write_text(path, "old")
+    _files.write_text(path, "old")
     process = start(WAIT, path)
     process.stdout.readline()
     # Another writer leaves alone what is being written.
-    files.write_text(tmp_path / "other", "")
+    _files.write_text(tmp_path / "other", "")
     (partial,) = tmp_path.glob(".keras_coordconv-*/payload/file")
     assert partial.read_text() == "half" and path.read_text() == "old"
     kill(process)
     assert partial.exists() and path.read_text() == "old"
-    files.write_text(path, "new")
+    _files.write_text(path, "new")
     assert path.read_text() == "new"
     assert sorted(file.name for file in tmp_path.iterdir()) == ["file", "other"]
 
@@ -201,7 +201,7 @@ def test_writers_of_one_folder_at_the_same_time(tmp_path):
     (tmp_path / "partial-mine").write_text("mine")
     program = """
 for number in range(300):
-    files.write_text(path / f"{sys.argv[2]}-{number}", sys.argv[2])
+    _files.write_text(path / f"{sys.argv[2]}-{number}", sys.argv[2])
 """
     processes = [
         subprocess.Popen([sys.executable, "-c", WRITER + program, tmp_path, n])
@@ -230,11 +230,14 @@ def test_writers_of_one_file_at_the_same_time(tmp_path):
 
 def test_error_leaves_what_was_there(tmp_path):
     path = tmp_path / "file"
-    files.write_text(path, "old")
-    with pytest.raises(KeyboardInterrupt), files.written_whole(path) as partial:
+    _files.write_text(path, "old")
+    with (
+        pytest.raises(KeyboardInterrupt),
+        _files.written_whole(path) as partial,
+    ):
         partial.write_text("half")
         raise KeyboardInterrupt
-    with pytest.raises(FileNotFoundError), files.written_whole(path):
+    with pytest.raises(FileNotFoundError), _files.written_whole(path):
         pass  # Nothing was written.
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
@@ -246,7 +249,7 @@ def test_full_folder_is_not_replaced(tmp_path):
         (tmp_path / "1" / "file").write_text("old")
         with (
             pytest.raises(OSError, match="not empty"),
-            files.written_whole(tmp_path / "1") as partial,
+            _files.written_whole(tmp_path / "1") as partial,
         ):
             partial.mkdir()
             (partial / "file").write_text("new")
@@ -268,8 +271,8 @@ def fail_to_flush(monkeypatch, number, fails):
 
 def test_file_system_that_cannot_flush_folders(tmp_path, monkeypatch):
     fail_to_flush(monkeypatch, errno.EINVAL, stat.S_ISDIR)
-    files.write_text(tmp_path / "file", "whole")
-    with files.written_whole(tmp_path / "folder") as payload:
+    _files.write_text(tmp_path / "file", "whole")
+    with _files.written_whole(tmp_path / "folder") as payload:
         payload.mkdir()
         (payload / "file").write_text("whole")
     assert (tmp_path / "file").read_text() == "whole"
@@ -286,7 +289,7 @@ def test_what_is_not_on_disk_is_not_published(
     fail_to_flush(monkeypatch, number, fails)
     with (
         pytest.raises(OSError, match=os.strerror(number)),
-        files.written_whole(tmp_path / "folder") as payload,
+        _files.written_whole(tmp_path / "folder") as payload,
     ):
         payload.mkdir()
         (payload / "file").write_text("whole")
@@ -299,9 +302,9 @@ def test_file_system_without_locks(tmp_path, monkeypatch):
     def flock(file, operation):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-    monkeypatch.setattr(files.fcntl, "flock", flock)
-    with files.written_whole(tmp_path / "first") as payload:
-        files.write_text(tmp_path / "second", "whole")
+    monkeypatch.setattr(_files.fcntl, "flock", flock)
+    with _files.written_whole(tmp_path / "first") as payload:
+        _files.write_text(tmp_path / "second", "whole")
         payload.write_text("whole")
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
         "first": "whole",
@@ -311,7 +314,7 @@ def test_file_system_without_locks(tmp_path, monkeypatch):
 
 def test_written_as_without_it(tmp_path):
     (tmp_path / "plain").write_text("ä")
-    files.write_text(tmp_path / "whole", "ä")
+    _files.write_text(tmp_path / "whole", "ä")
     plain, whole = tmp_path / "plain", tmp_path / "whole"
     assert whole.read_bytes() == plain.read_bytes()
     # Others may read it, as far as the user lets them.
@@ -321,15 +324,15 @@ def test_written_as_without_it(tmp_path):
 def test_json_table_and_figure(tmp_path):
     from matplotlib.figure import Figure
 
-    files.write_json(tmp_path / "metrics.json", {"loss": 0.5})
+    _files.write_json(tmp_path / "metrics.json", {"loss": 0.5})
     assert json.loads((tmp_path / "metrics.json").read_text()) == {"loss": 0.5}
     rows = [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25, "iou": 1}]
-    files.write_table(tmp_path / "history.csv", rows)
+    _files.write_table(tmp_path / "history.csv", rows)
     assert (tmp_path / "history.csv").read_text().splitlines() == [
         "epoch,loss,iou",
         "1,0.5,",
         "2,0.25,1",
     ]
-    files.write_figure(tmp_path / "figures" / "empty.png", Figure())
+    _files.write_figure(tmp_path / "figures" / "empty.png", Figure())
     png = (tmp_path / "figures" / "empty.png").read_bytes()
     assert png.startswith(b"\x89PNG") and png.endswith(b"IEND\xaeB`\x82")

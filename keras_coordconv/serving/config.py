@@ -5,7 +5,7 @@ import os
 import pathlib
 from collections.abc import Mapping
 
-from keras_coordconv import files
+from keras_coordconv import _files
 from keras_coordconv.serving.versions import MODEL_CARD
 from keras_coordconv.serving.versions import models
 from keras_coordconv.serving.warmup import BATCH_SIZES
@@ -74,16 +74,16 @@ def write_config(
     for name, numbers in found.items():
         for number in numbers:
             version = folder / name / str(number)
-            files.write_text(
+            _files.write_text(
                 version / "batching_params.pbtxt",
                 batching_parameters(_batch_sizes(version), batch_threads),
             )
-    files.write_text(
+    _files.write_text(
         folder / "batching.config",
         batching_parameters(BATCH_SIZES, batch_threads),
     )
     path = folder / "models.config"
-    files.write_text(path, text_format.MessageToString(config))
+    _files.write_text(path, text_format.MessageToString(config))
     return path
 
 

@@ -15,9 +15,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_coordconv import _files
 from keras_coordconv import conversion
-from keras_coordconv import files
-from keras_coordconv import rebuilding
+from keras_coordconv.conversion import clone
 from keras_coordconv.serving import check
 from keras_coordconv.serving import warmup as warmup_file
 from keras_coordconv.serving.signatures import Signature
@@ -120,7 +120,7 @@ def export_for_serving(
     exported = conversion.fold_coordinates(model) if fold_coordinates else model
 
     # Servers only look at folders whose name is a number.
-    with files.written_whole(path) as partial:
+    with _files.written_whole(path) as partial:
         archive = keras.export.ExportArchive()
         functions: dict[Any, Any] = {}
         endpoints = []
@@ -296,7 +296,7 @@ def _check(folder, model, signatures, outputs):
     random = np.random.default_rng(0)
     tolerance = max(
         HALF_PRECISION.get(layer.compute_dtype, TOLERANCE)
-        for layer in rebuilding.all_layers(model)
+        for layer in clone.all_layers(model)
     )
     requests, expected, again = [], [], []
     for name, signature in signatures.items():

@@ -70,7 +70,7 @@ def test_runs_table_and_figures(scripts, monkeypatch, capsys):
 def test_each_run_is_one_of_the_script():
     import atari_a2c
 
-    from keras_coordconv.training import arguments
+    from keras_coordconv.experiments.training import arguments
 
     args = atari_compare.build_parser().parse_args(
         ["--test-games", "3", "--dtype-policy", "mixed_bfloat16"]

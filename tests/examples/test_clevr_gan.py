@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_coordconv.datasets import sort_of_clevr
+from keras_coordconv.experiments.datasets import sort_of_clevr
 
 pytestmark = pytest.mark.tensorflow_backend
 

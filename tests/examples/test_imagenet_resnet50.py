@@ -45,7 +45,7 @@ def test_images_that_cannot_be_read(tmp_path, monkeypatch, capsys):
 def test_killed_resumed_and_exported(scripts, tmp_path):
     import tensorflow as tf
 
-    from keras_coordconv.datasets import stand_in
+    from keras_coordconv.experiments.datasets import stand_in
 
     # A small one, which the script takes as it is.
     stand_in.write_stand_in("runs/stand_in", {"train": 10, "val": 10})
@@ -78,7 +78,7 @@ def test_killed_resumed_and_exported(scripts, tmp_path):
         image_bytes=tf.constant(files)
     )
     assert set(answer) == {"probabilities", "class_ids", "labels"}
-    from keras_coordconv.datasets import imagenet
+    from keras_coordconv.experiments.datasets import imagenet
 
     images = [imagenet.preprocess_for_evaluation(f, 32) for f in files]
     logits = keras.ops.convert_to_numpy(model(np.stack(images)))

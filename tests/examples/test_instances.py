@@ -3,7 +3,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from keras_coordconv.models import instances as models
+from keras_coordconv.experiments.models import instances as models
 
 pytestmark = pytest.mark.tensorflow_backend
 SMALL = ("--limit-examples", "24", "--epochs", "2")

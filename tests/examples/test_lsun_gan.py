@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from keras_coordconv.datasets import stand_in
+from keras_coordconv.experiments.datasets import stand_in
 
 pytestmark = pytest.mark.tensorflow_backend
 

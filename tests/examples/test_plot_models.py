@@ -8,7 +8,7 @@ import plot_predictions
 import plot_units
 import pytest
 
-from keras_coordconv.models import coordinate_classification
+from keras_coordconv.experiments.models import coordinate_classification
 
 
 def write_run(folder, layer="coordconv", split="quadrant", units="mixed"):

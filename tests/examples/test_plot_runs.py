@@ -6,7 +6,7 @@ import pathlib
 import plot_runs
 import pytest
 
-from keras_coordconv.training import history
+from keras_coordconv.experiments.training import history
 
 
 def write_run(folder, score="iou", **flags):

@@ -6,7 +6,7 @@ import numpy as np
 import position_codes
 import pytest
 
-from keras_coordconv.datasets import not_so_clevr
+from keras_coordconv.experiments.datasets import not_so_clevr
 
 pytestmark = pytest.mark.tensorflow_backend
 

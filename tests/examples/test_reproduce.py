@@ -7,7 +7,7 @@ import pathlib
 import pytest
 import reproduce
 
-from keras_coordconv.training import arguments
+from keras_coordconv.experiments.training import arguments
 
 pytestmark = pytest.mark.tensorflow_backend
 

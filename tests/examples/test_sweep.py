@@ -8,8 +8,8 @@ import subprocess
 import pytest
 import sweep
 
-from keras_coordconv.training import arguments
-from keras_coordconv.training import sweeps
+from keras_coordconv.experiments.training import arguments
+from keras_coordconv.experiments.training import sweeps
 
 pytestmark = pytest.mark.tensorflow_backend
 

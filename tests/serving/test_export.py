@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 import keras_coordconv
-from keras_coordconv import files
-from keras_coordconv.models import coordinate_classification
+from keras_coordconv import _files
+from keras_coordconv.experiments.models import coordinate_classification
 from keras_coordconv.serving import Signature
 from keras_coordconv.serving import check
 from keras_coordconv.serving import encoded_image_signature
@@ -369,7 +369,7 @@ def test_nothing_is_published_before_it_is_on_disk(tmp_path, monkeypatch):
         assert (folder / "saved_model.pb").exists()
         raise OSError("no space left")
 
-    monkeypatch.setattr(files, "_flush_all", fail)
+    monkeypatch.setattr(_files, "_flush_all", fail)
     with pytest.raises(OSError, match="no space left"):
         export_for_serving(small_model(), tmp_path)
     assert not list(tmp_path.iterdir())
@@ -644,7 +644,7 @@ def test_exports_at_the_same_time_leave_each_other_alone(tmp_path):
         time.sleep(0.01)
     time.sleep(0.1)
     (partial,) = tmp_path.glob(".keras_coordconv-*")
-    files.write_text(tmp_path / "note", "")
+    _files.write_text(tmp_path / "note", "")
     assert partial.exists()
     assert process.wait() == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "note"]

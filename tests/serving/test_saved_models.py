@@ -10,20 +10,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_coordconv import detection_metrics
-from keras_coordconv.coverage import coverage
-from keras_coordconv.datasets import not_so_clevr
-from keras_coordconv.datasets import scattered_mnist
-from keras_coordconv.datasets import sort_of_clevr
-from keras_coordconv.models import actor_critic
-from keras_coordconv.models import coordinate_classification
-from keras_coordconv.models import gan
-from keras_coordconv.models import region_proposal
-from keras_coordconv.models import rendering
+from keras_coordconv.experiments.datasets import not_so_clevr
+from keras_coordconv.experiments.datasets import scattered_mnist
+from keras_coordconv.experiments.datasets import sort_of_clevr
+from keras_coordconv.experiments.evaluation import detection
+from keras_coordconv.experiments.evaluation.coverage import coverage
+from keras_coordconv.experiments.models import actor_critic
+from keras_coordconv.experiments.models import coordinate_classification
+from keras_coordconv.experiments.models import gan
+from keras_coordconv.experiments.models import region_proposal
+from keras_coordconv.experiments.models import rendering
+from keras_coordconv.experiments.reinforcement import a2c
+from keras_coordconv.experiments.reinforcement.environments import (
+    make_environments,
+)
 from keras_coordconv.serving import ServingClient
 from keras_coordconv.serving import check
-from keras_coordconv.training import a2c
-from keras_coordconv.training.environments import make_environments
 
 pytestmark = pytest.mark.tensorflow_backend
 
@@ -216,7 +218,7 @@ def test_detector_finds_digits_of_another_hand():
     examples = scattered_mnist.features(digits, "test", limit_examples=100)
     model = tf.saved_model.load(str(FOLDER / "scattered_mnist_detector/1"))
     found = model.signatures["tensor"](image=tf.constant(examples["image"]))
-    precision = detection_metrics.average_precision(
+    precision = detection.average_precision(
         found["boxes"].numpy(),
         found["scores"].numpy(),
         np.clip(examples["boxes"], 0, 64),

@@ -1,0 +1,175 @@
+"""Atomic writes: what is written is there complete, or not at all.
+
+A file or folder is made in a scratch folder beside its destination, flushed to
+disk, and renamed:
+
+    .keras_coordconv-<32 hexadecimal digits>/
+        .keras_coordconv-<the same digits>      the marker
+        payload/<name>
+
+A process that is killed leaves its scratch folder, and the next write beside it
+removes it: after the name, the marker is the proof that this module made the
+folder. No other file is ever removed. The marker is locked while its process
+lives, and a locked folder is left alone.
+"""
+
+import contextlib
+import csv
+import errno
+import fcntl
+import json
+import os
+import pathlib
+import shutil
+import uuid
+
+PREFIX = ".keras_coordconv-"
+MARK = b"""\
+A scratch folder of keras_coordconv. What is written to payload/ is moved to the
+folder above when it is complete. If its process was killed, the next write to
+the folder above removes this folder.
+"""
+
+
+@contextlib.contextmanager
+def written_whole(path):
+    """Makes a file or a folder, which appears when the block ends well.
+
+    Args:
+        path: String or path. A file that exists is replaced. Missing parent
+            folders are made.
+
+    Yields:
+        `pathlib.Path` of the same name, not there yet: write a file to it, or
+        make it a folder and fill that.
+
+    Raises:
+        OSError: if it cannot be written, or if `path` is a folder that exists
+            and is not empty.
+
+    Example:
+
+    >>> with _files.written_whole("run/best.keras") as path:
+    ...     model.save(path)
+    """
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_killed(path.parent)
+    scratch, marker = _make_scratch(path.parent)
+    with marker:
+        try:
+            marker.write(MARK)
+            payload = scratch / "payload" / path.name
+            payload.parent.mkdir()
+            yield payload
+            _flush_all(payload)
+            os.replace(payload, path)
+            _flush(path.parent)
+        finally:
+            _remove(scratch)
+
+
+def write_text(path, text):
+    with written_whole(path) as payload:
+        payload.write_text(text, encoding="utf-8")
+
+
+def write_json(path, content):
+    write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def write_table(path, rows):
+    """Writes dictionaries as CSV, with a column for each name in any of them.
+
+    Args:
+        path: String or path.
+        rows: Iterable of dictionaries.
+    """
+    rows = list(rows)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    with (
+        written_whole(path) as payload,
+        payload.open("w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.DictWriter(file, names)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def write_figure(path, figure):
+    """Writes a figure of matplotlib in the format of the path's ending."""
+    with written_whole(path) as payload:
+        figure.savefig(payload, dpi=150)
+
+
+def _make_scratch(parent):
+    """A new scratch folder, and its marker: empty, open and locked."""
+    while True:
+        scratch = parent / f"{PREFIX}{uuid.uuid4().hex}"
+        scratch.mkdir(mode=0o700)
+        path = scratch / scratch.name
+        # Another process may remove it before it is locked.
+        with contextlib.suppress(FileNotFoundError):
+            marker = path.open("xb", buffering=0)
+            # Some network file systems have no locks: there, what killed
+            # processes leave stays.
+            with contextlib.suppress(OSError):
+                fcntl.flock(marker, fcntl.LOCK_EX)
+            if path.exists():
+                return scratch, marker
+            marker.close()
+
+
+def _remove_killed(parent):
+    """Removes the scratch folders of killed processes."""
+    for scratch in parent.glob(PREFIX + 32 * "[0-9a-f]"):
+        # Being written, or being removed by another process.
+        with contextlib.suppress(OSError):
+            _remove_if_killed(scratch)
+
+
+def _remove_if_killed(scratch):
+    try:
+        marker = (scratch / scratch.name).open("r+b", buffering=0)
+    except FileNotFoundError:
+        # Killed before it had a marker. A folder that is not empty stays.
+        scratch.rmdir()
+        return
+    with marker:
+        # The lock of a killed process has ended with it.
+        fcntl.flock(marker, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # The process may have been killed before the marker was complete.
+        if MARK.startswith(marker.read(len(MARK) + 1)):
+            _remove(scratch)
+
+
+def _remove(scratch):
+    """Removes a scratch folder: the proof whose it is comes last."""
+    with contextlib.suppress(OSError):
+        payload = scratch / "payload"
+        if payload.exists():
+            shutil.rmtree(payload)
+        (scratch / scratch.name).unlink()
+        scratch.rmdir()
+
+
+def _flush_all(path):
+    for root, _, names in os.walk(path):
+        for name in names:
+            _flush(os.path.join(root, name))
+        _flush(root)
+    if path.is_file():
+        _flush(path)
+
+
+def _flush(path):
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some network file systems cannot flush a folder.
+        unsupported = error.errno in (errno.EINVAL, errno.ENOTSUP)
+        if not (unsupported and os.path.isdir(path)):
+            raise
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,11 @@
+"""Coordinates for models that exist already, and for kernels of others."""
+
+from keras_coordconv.conversion.convert import convert_to_coordconv
+from keras_coordconv.conversion.convert import fold_coordinates
+from keras_coordconv.conversion.kernels import load_coordconv_kernel
+
+__all__ = [
+    "convert_to_coordconv",
+    "fold_coordinates",
+    "load_coordconv_kernel",
+]

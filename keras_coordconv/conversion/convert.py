@@ -1,0 +1,318 @@
+"""From existing models to CoordConv, and back to plain convolutions.
+
+`convert_to_coordconv` gives coordinates to convolutions of a trained model
+without changing its outputs; `fold_coordinates` is the way back for inference.
+"""
+
+from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_coordconv import layers
+from keras_coordconv.conversion.clone import all_layers
+from keras_coordconv.conversion.clone import check_graph
+from keras_coordconv.conversion.clone import rebuild
+from keras_coordconv.conversion.clone import remake
+from keras_coordconv.conversion.follow import GraphRanges
+from keras_coordconv.coordinates import DEFAULT_RANGE
+from keras_coordconv.coordinates import CoordinateRange
+from keras_coordconv.coordinates import RadiusCenter
+from keras_coordconv.layers.coordinate_layer import COORDINATE_ARGUMENTS
+from keras_coordconv.layers.position_bias import PositionBias
+
+# A depthwise CoordConv has more output channels than the convolution: it cannot
+# take its place in a graph.
+_CONVERTIBLE = {
+    getattr(keras.layers, name): getattr(layers, f"Coord{name}")
+    for name in (
+        "Conv1D",
+        "Conv2D",
+        "Conv3D",
+        "Conv1DTranspose",
+        "Conv2DTranspose",
+        "Conv3DTranspose",
+        "SeparableConv1D",
+        "SeparableConv2D",
+    )
+}
+
+
+def convert_to_coordconv(
+    model: keras.Model,
+    select: str | Sequence[str] | Callable[[keras.Layer], bool] = "first",
+    use_radius: bool = False,
+    coordinate_range: CoordinateRange = DEFAULT_RANGE,
+    radius_center: RadiusCenter = None,
+    ranges: bool = False,
+) -> keras.Model:
+    """A copy of a model in which chosen convolutions see coordinates.
+
+    The convolutions keep their weights and get zeros for the coordinates: the
+    new model's outputs are those of the old one, until training moves them.
+    The old model stays as it is. The new one has all that its layers have
+    learnt: weights, frozen or not, statistics, vocabularies, random seeds.
+
+    Args:
+        model: Functional or Sequential `keras.Model`, built. Nested models are
+            converted too; a shared layer stays shared.
+        select: Which convolutions to convert: `"first"` (the first one in the
+            order of `model.layers`), `"all"`, a list of layer names, or a
+            function from a layer to a boolean. Depthwise convolutions are never
+            converted: they would get more output channels.
+        use_radius: Boolean, whether they see the radius too.
+        coordinate_range, radius_center: As for the layers.
+        ranges: Boolean, whether the new model has one more input, `ranges`, of
+            shape `(batch, axes, 2)`: for each example, the coordinates of the
+            first and of the last pixel of its image. It takes the place of
+            `coordinate_range`. Each convolution gets the coordinates of the
+            pixels that it sees: the ranges follow through convolutions,
+            poolings, `ZeroPadding`, `Cropping` and `UpSampling`; any other
+            layer is taken to leave each pixel at its place. Where branches
+            meet, the first one counts. Convolutions inside nested models
+            cannot be chosen.
+
+    Returns:
+        A new `keras.Model`, not compiled. With `ranges`, its inputs are a list,
+        or a dictionary where the old ones are, with `ranges` last.
+
+    Raises:
+        ValueError: if the model is not Functional or Sequential, or not built,
+            or has no convolution; if `select` is malformed or chooses none; if
+            it chooses one inside a subclassed model or a wrapper, which has no
+            graph to rebuild; or if Keras cannot save and load a layer with
+            weights. With `ranges`, also if they cannot follow to one that is
+            chosen.
+
+    Example:
+
+    >>> model = keras.applications.ResNet50(weights="imagenet")
+    >>> model = keras_coordconv.convert_to_coordconv(model)
+    >>> model.get_layer("conv1_conv")
+    <CoordConv2D name=conv1_conv, built=True>
+
+    Crops of 224 x 224 pixels, in the coordinates of the photographs:
+
+    >>> model = keras_coordconv.convert_to_coordconv(model, ranges=True)
+    >>> model.predict([crops, ranges])
+    """
+    check_graph(model)
+    chosen = _select(model, select)
+    replaced = {}
+    graph_ranges = GraphRanges()
+
+    def convert(layer, tensor, inputs):
+        if layer not in chosen:
+            return None
+        if layer not in replaced:
+            replaced[layer] = remake(
+                layer,
+                _CONVERTIBLE[type(layer)],
+                without=_LORA_ARGUMENTS,
+                use_radius=use_radius,
+                coordinate_range=coordinate_range,
+                radius_center=radius_center,
+            )
+        new_layer = replaced[layer]
+        if not ranges:
+            return new_layer
+        ranges_input = inputs["ranges" if isinstance(inputs, dict) else -1]
+        own_ranges = graph_ranges.of(tensor, ranges_input, layer.data_format)
+        return lambda x, **kwargs: new_layer([x, own_ranges], **kwargs)
+
+    if ranges:
+        model = _with_ranges_input(model, chosen)
+    new_model = rebuild(model, convert)
+    _check_all_replaced(chosen, replaced)
+    for layer, new_layer in replaced.items():
+        new_layer.trainable = layer.trainable
+        for weight in new_layer.weights:
+            old = getattr(layer, weight.name)
+            weight.assign(_append_coordinate_slice(old, weight))
+            _freeze_as(weight, old)
+    return new_model
+
+
+def fold_coordinates(model: keras.Model) -> keras.Model:
+    """A copy of a model for inference, with the coordinates worked out.
+
+    Each CoordConv becomes a plain convolution and a `PositionBias`: what its
+    coordinates and its bias add at each position, at the model's input size.
+    One that is shared by inputs of several sizes becomes one pair a size, the
+    kernel in each. Depthwise CoordConvs, which give the coordinates channels of
+    their own, stay as they are, and so do layers that get ranges as inputs.
+
+    Args:
+        model: Functional or Sequential `keras.Model`, built for inputs of known
+            spatial size. Nested models are folded too.
+
+    Returns:
+        A new `keras.Model`, not compiled. The position biases do not train.
+
+    Raises:
+        ValueError: if the model is not Functional or Sequential, or not built,
+            or has no CoordConv to fold; if one has an input of unknown size, or
+            is inside a subclassed model or a wrapper, which has no graph to
+            rebuild, or inside a model that is called with several sizes; or if
+            Keras cannot save and load a layer with weights.
+
+    Example:
+
+    >>> folded = keras_coordconv.fold_coordinates(model)
+    >>> export_for_serving(folded, "saved_models/my_model")
+    """
+    check_graph(model)
+    chosen = [
+        layer
+        for layer in all_layers(model)
+        if type(layer) in _PLAIN and not layer._takes_ranges
+    ]
+    _check_any(model, chosen, "a CoordConv to fold")
+    replaced: dict[keras.Layer, Any] = {}
+
+    def fold(layer, tensor, _):
+        if layer not in chosen:
+            return None
+        sizes = replaced.setdefault(layer, {})
+        size = layer._spatial_shape(tensor)
+        if size not in sizes:
+            # Further sizes of a shared layer: each has its own constants.
+            suffix = "_" + "x".join(map(str, size)) if sizes else ""
+            sizes[size] = _folded(layer, layer.name + suffix)
+        return sizes[size]
+
+    new_model = rebuild(model, fold)
+    _check_all_replaced(chosen, replaced)
+    for layer, sizes in replaced.items():
+        weights, coordinate_weights = layer._split_weights()
+        for size, new_layer in sizes.items():
+            new_layer.trainable = layer.trainable
+            convolution, position_bias = new_layer.layers
+            for weight, value in zip(
+                convolution.weights, keras.tree.flatten(weights), strict=True
+            ):
+                weight.assign(value)
+                _freeze_as(weight, getattr(layer, weight.name))
+            position_bias.bias.assign(
+                layer._position_bias(size, coordinate_weights)
+            )
+    return new_model
+
+
+def _folded(layer, name):
+    """A plain convolution and a position bias, without values yet."""
+    convolution = remake(
+        layer,
+        _PLAIN[type(layer)],
+        without=(*_LORA_ARGUMENTS, *COORDINATE_ARGUMENTS),
+        use_bias=False,
+        activation=None,
+        activity_regularizer=None,
+        name="convolution",
+    )
+    position_bias = PositionBias(
+        activation=layer.activation,
+        activity_regularizer=layer.activity_regularizer,
+        dtype=layer.dtype_policy,
+        name="position_bias",
+    )
+    return keras.Sequential([convolution, position_bias], name=name)
+
+
+def _select(model, select):
+    """The layers of a model that `select` means."""
+    convolutions = [
+        layer for layer in all_layers(model) if type(layer) in _CONVERTIBLE
+    ]
+    _check_any(model, convolutions, "a convolution to convert")
+    if select == "first":
+        chosen = convolutions[:1]
+    elif select == "all":
+        chosen = convolutions
+    elif callable(select):
+        chosen = [layer for layer in convolutions if select(layer)]
+    elif isinstance(select, (list, tuple)):
+        names = [layer.name for layer in convolutions]
+        unknown = [name for name in select if name not in names]
+        if unknown:
+            raise ValueError(
+                "`select` must hold names of convolutions of the model. "
+                f"Received: select={select!r}, without one for {unknown}; "
+                f"the model has {names}"
+            )
+        chosen = [layer for layer in convolutions if layer.name in select]
+    else:
+        raise ValueError(
+            '`select` must be "first", "all", a list of layer names or a '
+            f"function of a layer. Received: select={select!r}"
+        )
+    if not chosen:
+        raise ValueError(
+            "`select` must choose at least one convolution. "
+            f"Received: select={select!r}, which chooses none of "
+            f"{[layer.name for layer in convolutions]}"
+        )
+    return chosen
+
+
+def _with_ranges_input(model, chosen):
+    """The same graph with one more input, which nothing uses yet."""
+    nested = [layer.name for layer in chosen if layer not in model.layers]
+    if nested:
+        raise ValueError(
+            "With `ranges`, the convolutions to convert must be layers of the "
+            f"model itself. Received: {nested} inside a nested model. Convert "
+            "that one, and call it with [images, ranges]."
+        )
+    ranges = keras.Input((chosen[0].rank, 2), name="ranges")
+    if isinstance(model, keras.Sequential):
+        inputs, outputs = [*model.inputs, ranges], model.outputs[0]
+    elif isinstance(model.input, dict):
+        inputs, outputs = {**model.input, "ranges": ranges}, model.output
+    else:
+        inputs, outputs = [*model.inputs, ranges], model.output
+    return keras.Model(inputs, outputs, name=model.name)
+
+
+def _check_any(model, chosen, what):
+    if not chosen:
+        raise ValueError(
+            f"`model` must have {what}. Received: model={model}, without one."
+        )
+
+
+def _check_all_replaced(chosen, replaced):
+    missed = [layer.name for layer in chosen if layer not in replaced]
+    if missed:
+        raise ValueError(
+            "All convolutions to replace must be layers of a Functional or "
+            "Sequential model, or of such a model inside it. "
+            f"Received: {missed} inside a subclassed model or a wrapper."
+        )
+
+
+def _freeze_as(weight, old):
+    """Freezes a weight if the old one is; a tensor, with LoRA, is not."""
+    weight.trainable = getattr(old, "trainable", weight.trainable)
+
+
+def _append_coordinate_slice(old, new):
+    """Old weights followed by zeros where the coordinates come in.
+
+    The depthwise part of a separable convolution keeps its new values there:
+    with zeros in both parts, neither would have a gradient.
+    """
+    result = ops.convert_to_numpy(new).copy()
+    if new.name != "depthwise_kernel":
+        result[:] = 0
+    old = ops.convert_to_numpy(old)
+    result[tuple(slice(size) for size in old.shape)] = old
+    return result
+
+
+_PLAIN = {ours: plain for plain, ours in _CONVERTIBLE.items()}
+
+# A low-rank update is already in the kernel that the layer shows.
+_LORA_ARGUMENTS = ("lora_rank", "lora_alpha")

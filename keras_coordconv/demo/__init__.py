@@ -1,5 +1,0 @@
-"""A page to try the trained models on: python -m keras_coordconv.demo
-
-`models.py` asks the models, `game.py` plays, `drawing.py` draws, `page.py` is
-the page.
-"""

@@ -1,0 +1,373 @@
+"""Where images of classes come from: class folders, or TensorFlow Datasets.
+
+source = open_source("imagenet2012", data_dir)
+source.examples("train", shuffle_seed=0)   # what `read` takes, and the class
+source.read(item)                          # the encoded image, in a graph
+"""
+
+import os
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+
+from keras_coordconv.experiments.datasets import passes
+
+SUBSETS = ("train", "validation")
+
+_ENDINGS = (b".jpg", b".jpeg", b".png", b".gif", b".bmp")
+_FOLDERS = {"train": ("train",), "validation": ("val", "validation", "test")}
+# Without a folder for it, one image in ten is for validation.
+_HELD_OUT = 10
+# Files of TensorFlow Datasets that are read in turns, records from each in a
+# turn, and records that are shuffled together: encoded images, about 110 kB
+# each.
+_FILES_IN_TURNS = 16
+_RECORDS_IN_A_TURN = 16
+_SHUFFLED_TOGETHER = 2048
+
+
+class FolderSource:
+    """Class folders of images: `train/<class>/*.jpg` and `val/<class>/*.jpg`.
+
+    `val` may be named `validation` or `test`. Without a folder `train`, the
+    class folders are those of `folder` itself, and one image in ten is for
+    validation. Files ending in .jpg, .jpeg, .png, .gif or .bmp, in capitals
+    too, are images, also in folders below a class folder. Names that begin with
+    a dot are left out.
+
+    Args:
+        folder: String or path.
+        limit_examples: Integer, how many images of each subset to use at most,
+            evenly from all classes.
+
+    Raises:
+        ValueError: if there are no images in class folders, or a folder cannot
+            be read.
+    """
+
+    def __init__(self, folder, limit_examples=None):
+        self.folder = pathlib.Path(folder)
+        if not self.folder.is_dir():
+            raise ValueError(f"The data folder must exist. Received: {folder}")
+        roots = {
+            subset: _first_folder(self.folder, _FOLDERS[subset])
+            for subset in SUBSETS
+        }
+        if roots["train"] is None:
+            names, paths, labels = _list_images(self.folder)
+            held_out = np.arange(len(paths)) % _HELD_OUT == _HELD_OUT - 1
+            parts = {
+                "train": (paths[~held_out], labels[~held_out]),
+                "validation": (paths[held_out], labels[held_out]),
+            }
+        else:
+            names, *train = _list_images(roots["train"])
+            parts = {"train": tuple(train)}
+            if roots["validation"] is None:
+                raise ValueError(
+                    f"Beside {roots['train']} there must be a folder val, "
+                    "validation or test with the same class folders. "
+                    f"Received: {self.folder}"
+                )
+            found, *validation = _list_images(roots["validation"])
+            if found != names:
+                raise ValueError(
+                    "train and validation must have the same class folders. "
+                    f"Received: {roots['train']} with {len(names)}, "
+                    f"{roots['validation']} with {len(found)}; different: "
+                    f"{sorted(set(names) ^ set(found))[:5]}"
+                )
+            parts["validation"] = tuple(validation)
+        self.labels = names
+        self._parts = {
+            subset: _spread(part, limit_examples)
+            for subset, part in parts.items()
+        }
+
+    def count(self, subset):
+        """Number of images of a subset."""
+        return len(self._parts[subset][0])
+
+    def files(self, subset):
+        """Paths of the images of a subset."""
+        return [os.fsdecode(path) for path in self._parts[subset][0]]
+
+    def examples(self, subset, shuffle_seed=None, shards=1, shard=0, start=0):
+        """`tf.data.Dataset` of what `read` takes, and the class.
+
+        Args:
+            subset: String, one of `SUBSETS`.
+            shuffle_seed: Integer, for one pass after another without end, each
+                in an order that depends on this seed and the number of the pass
+                alone. `None` for one pass, in the order of the classes.
+            shards: Integer, how many processes share the examples.
+            shard: Integer, which of them this one is.
+            start: Integer, how many examples, of all processes, to skip.
+        """
+        paths, labels = map(tf.constant, self._parts[subset])
+        count = len(paths)
+
+        def one_pass(number):
+            return tf.data.Dataset.from_tensor_slices(
+                passes.order(count, shuffle_seed, number)
+            )
+
+        if shuffle_seed is None:
+            numbers = tf.data.Dataset.range(start, count)
+        else:
+            numbers = _endless(one_pass, count, start)
+        return numbers.shard(shards, shard).map(
+            lambda number: (paths[number], labels[number])
+        )
+
+    def read(self, path):
+        """The encoded image, in a graph."""
+        return tf.io.read_file(path)
+
+
+class TfdsSource:
+    """An image classification data set of TensorFlow Datasets.
+
+    Args:
+        name: String, such as `"imagenet2012"`: any set with the features
+            `image` and `label`.
+        data_dir: String, TFDS's folder, or `None` for its default. Raw files in
+            its `downloads/manual` are prepared first.
+        limit_examples: Integer, how many images of each subset to use at most.
+        prepare: Boolean, whether raw files may be prepared. Several processes
+            must not do so at the same time.
+
+    Raises:
+        ValueError: if TFDS does not know the data set, or has no files of it.
+    """
+
+    def __init__(self, name, data_dir=None, limit_examples=None, prepare=True):
+        import tensorflow_datasets as tfds
+
+        try:
+            self.builder = tfds.builder(name, data_dir=data_dir)
+        except (tfds.core.registered.DatasetNotFoundError, OSError) as error:
+            raise ValueError(
+                "TensorFlow Datasets must know the data set. "
+                f"Received: {name!r}, data_dir={data_dir!r}"
+            ) from error
+        _prepare(self.builder, prepare)
+        features = self.builder.info.features
+        if not {"image", "label"} <= set(features):
+            raise ValueError(
+                "The data set must have the features `image` and `label`. "
+                f"Received: {name!r} with {sorted(features)}"
+            )
+        self.labels = list(features["label"].names)
+        splits = self.builder.info.splits
+        self._splits = {
+            "train": "train",
+            "validation": next(
+                (split for split in ("validation", "test") if split in splits),
+                None,
+            ),
+        }
+        for subset, split in self._splits.items():
+            if split not in splits:
+                raise ValueError(
+                    f"The data set must have a split for {subset}. "
+                    f"Received: {name!r} with {sorted(splits)}"
+                )
+        self._limit = limit_examples
+
+    def count(self, subset):
+        """Number of images of a subset."""
+        examples = self.builder.info.splits[self._splits[subset]].num_examples
+        return min(examples, self._limit or examples)
+
+    def examples(self, subset, shuffle_seed=None, shards=1, shard=0, start=0):
+        """As `FolderSource.examples`.
+
+        In training, each process has a part of the data set to itself, and
+        reads no other files. Files are shuffled, and records within some
+        thousands.
+        """
+        count = self.count(subset)
+        first, end = 0, count
+        if shuffle_seed is not None:
+            first, end = (count * n // shards for n in (shard, shard + 1))
+        split = f"{self._splits[subset]}[{first}:{end}]"
+        if shuffle_seed is None:
+            records = self._records(split).skip(start).shard(shards, shard)
+        else:
+            records = _endless(
+                lambda number: self._records(split, shuffle_seed, number),
+                end - first,
+                start // shards,
+            )
+        return records.map(self._parse, num_parallel_calls=tf.data.AUTOTUNE)
+
+    def read(self, encoded):
+        """The encoded image, in a graph."""
+        return encoded
+
+    def _records(self, split, seed=None, number=None):
+        """Serialized examples of a split: of one pass, or in their order."""
+        files = self.builder.info.splits[split].file_instructions
+        names, skips, takes = (
+            tf.constant([getattr(file, name) for file in files])
+            for name in ("filename", "skip", "take")
+        )
+
+        def read(file):
+            records = tf.data.TFRecordDataset(names[file])
+            skip, take = (tf.cast(n[file], tf.int64) for n in (skips, takes))
+            return records.skip(skip).take(take)
+
+        def shuffle(block, records):
+            block_seed = tf.random.experimental.stateless_fold_in(
+                tf.stack([tf.cast(seed, tf.int64), number]), block
+            )
+            return tf.random.experimental.stateless_shuffle(records, block_seed)
+
+        if seed is None:
+            return tf.data.Dataset.range(len(files)).flat_map(read)
+        return (
+            tf.data.Dataset.from_tensor_slices(
+                passes.order(len(files), seed, number)
+            )
+            .interleave(
+                read,
+                cycle_length=_FILES_IN_TURNS,
+                block_length=_RECORDS_IN_A_TURN,
+                num_parallel_calls=tf.data.AUTOTUNE,
+                deterministic=True,
+            )
+            .batch(_SHUFFLED_TOGETHER)
+            .enumerate()
+            .map(shuffle)
+            .prefetch(1)
+            .unbatch()
+        )
+
+    def _parse(self, record):
+        import tensorflow_datasets as tfds
+
+        example = self.builder.info.features.deserialize_example(
+            record, decoders={"image": tfds.decode.SkipDecoding()}
+        )
+        return example["image"], example["label"]
+
+
+def open_source(
+    name="imagenet2012", data_dir=None, limit_examples=None, prepare=True
+):
+    """Finds the images: class folders, or else TensorFlow Datasets.
+
+    Args:
+        name: String, the name in TensorFlow Datasets.
+        data_dir: String. A folder that has neither `<name>/` nor
+            `downloads/manual/` is one of class folders.
+        limit_examples: As for both sources.
+        prepare: As for `TfdsSource`.
+
+    Returns:
+        `FolderSource` or `TfdsSource`.
+
+    Raises:
+        ValueError: if there are no images.
+    """
+    if data_dir is not None:
+        known = (name.split("/")[0], "downloads/manual")
+        if not any(pathlib.Path(data_dir, path).is_dir() for path in known):
+            return FolderSource(data_dir, limit_examples)
+    return TfdsSource(name, data_dir, limit_examples, prepare)
+
+
+def _endless(one_pass, count, start):
+    """Passes of `count` examples one after another, from example `start` on."""
+    passes_on = tf.data.Dataset.counter(start // count)
+    return passes_on.flat_map(one_pass).skip(start % count)
+
+
+def _first_folder(folder, names):
+    for name in names:
+        if (folder / name).is_dir():
+            return folder / name
+    return None
+
+
+def _list_images(folder):
+    """Names of the class folders, paths and classes of the images."""
+    found = {}
+    try:
+        # Bytes: names need not be UTF-8.
+        for entry in sorted(os.scandir(os.fsencode(folder)), key=_name):
+            if entry.is_dir() and not entry.name.startswith(b"."):
+                images = list(images_below(entry.path))
+                if images:
+                    name = entry.name.decode("utf-8", "replace")
+                    found.setdefault(name, []).extend(images)
+    except OSError as error:
+        raise ValueError(
+            "All class folders must be readable. Received: "
+            f"{os.fsdecode(error.filename)} ({error.strerror})"
+        ) from error
+    if len(found) < 2:
+        raise ValueError(
+            "A data folder must have a folder of images for each class, as "
+            "<folder>/train/<class>/*.jpg and <folder>/val/<class>/*.jpg. "
+            f"Received: {folder}, which has {len(found)} folders with images"
+        )
+    paths = [path for images in found.values() for path in images]
+    labels = np.repeat(np.arange(len(found)), list(map(len, found.values())))
+    return list(found), np.array(paths, object), labels.astype("int64")
+
+
+def images_below(folder):
+    """Paths of the images in a folder and its folders, links followed."""
+
+    def fail(error):
+        raise error
+
+    seen = set()
+    for root, folders, names in os.walk(folder, onerror=fail, followlinks=True):
+        folders[:] = sorted(x for x in folders if not x.startswith(b"."))
+        # A link may lead back to a folder above it.
+        real = os.path.realpath(root)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        for name in sorted(names):
+            if name.lower().endswith(_ENDINGS) and not name.startswith(b"."):
+                yield os.path.join(root, name)
+
+
+def _name(entry):
+    return entry.name
+
+
+def _spread(part, limit):
+    """At most `limit` examples, evenly from the whole list."""
+    count = len(part[0])
+    if limit is None or limit >= count:
+        return part
+    chosen = np.arange(limit) * count // limit
+    return tuple(array[chosen] for array in part)
+
+
+def _prepare(builder, allowed):
+    """Prepares a data set from raw files that were put in place by hand."""
+    if builder.is_prepared():
+        return
+    manual = pathlib.Path(builder._data_dir_root) / "downloads/manual"
+    if manual.is_dir() and any(manual.iterdir()):
+        if not allowed:
+            raise ValueError(
+                f"{builder.name} must be prepared before several processes "
+                f"share it. Received: raw files in {manual}. Start the script "
+                "with one process first"
+            )
+        builder.download_and_prepare()
+        return
+    raise ValueError(
+        f"{builder.name} must be prepared, or its raw files must be in "
+        f"{manual}. Received: neither"
+    )

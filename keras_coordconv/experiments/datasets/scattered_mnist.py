@@ -1,0 +1,202 @@
+"""Scattered MNIST: images of five digits, and the box around each of them.
+
+Section 5 of the paper (object detection). A digit is cropped to its ink,
+stretched to a random height and width, and put on a canvas of 120x120 pixels,
+of which the middle 64x64 are the image. Images with all five centres inside are
+kept; boxes may reach over the edge.
+
+Boxes are in the format `"yxyx"` of `keras.utils.bounding_boxes`: top, left,
+bottom, right, in pixels from the image's upper left corner.
+"""
+
+import numpy as np
+
+from keras_coordconv.experiments.models.blocks import CANVAS_SIZE
+
+EXAMPLES = {"train": 9000, "test": 1000}
+DIGITS = 5
+SIDES = (15, 25)
+FULL_CANVAS_SIZE = 120
+
+_CHUNK = 250
+
+
+def load_digits(subset, data_dir=None):
+    """The digits of MNIST, from TensorFlow Datasets.
+
+    Args:
+        subset: String, `"train"` or `"test"`.
+        data_dir: String, TensorFlow Datasets' folder, or `None` for its
+            default.
+
+    Returns:
+        Uint8 array of shape `(digits, 28, 28)`.
+
+    Raises:
+        ValueError: if there is no such subset, or if `mnist` is not there.
+    """
+    import tensorflow_datasets as tfds
+
+    _check_subset(subset)
+    builder = tfds.builder("mnist", data_dir=data_dir)
+    if not builder.is_prepared():
+        raise ValueError(
+            "TensorFlow Datasets must have `mnist` in its folder. "
+            f"Received: data_dir={data_dir!r}, and none in {builder.data_path}"
+        )
+    examples = builder.as_dataset(split=subset, batch_size=-1)
+    return examples["image"].numpy()[..., 0]
+
+
+def load_stand_in(subset):
+    """Digits in MNIST's place that need no download: scikit-learn's, 8x8.
+
+    Args:
+        subset: String, `"train"` (four digits in five) or `"test"`.
+
+    Returns:
+        Uint8 array of shape `(digits, 8, 8)`.
+
+    Raises:
+        ValueError: if there is no such subset, or scikit-learn is not
+            installed.
+    """
+    _check_subset(subset)
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise ValueError(
+            "The stand-in for MNIST needs the package scikit-learn. "
+            f"Received: {error}. Run: pip install scikit-learn"
+        ) from error
+    digits = (load_digits().images * (255 / 16)).astype("uint8")
+    in_test = np.arange(len(digits)) % 5 == 4
+    return digits[in_test if subset == "test" else ~in_test]
+
+
+def features(digits, subset="train", limit_examples=None, seed=0, binary=False):
+    """Images of scattered digits.
+
+    An image depends on the digits, the subset, the seed and its own number
+    alone: with another limit, the first ones are the same.
+
+    Args:
+        digits: Uint8 array of shape `(digits, height, width)`, white on black.
+        subset: String, `"train"` (9000 examples) or `"test"` (1000).
+        limit_examples: Integer, how many examples to make, the first ones, or
+            `None` for all.
+        seed: Integer from 0 on.
+        binary: Boolean, whether all ink is white, as in the images of the
+            authors' code, which clips to 1 without dividing by 255.
+
+    Returns:
+        Dictionary of arrays, the examples first: `image`, float32 of shape
+        `(examples, 64, 64, 1)`, from 0 to 1; `boxes`, float32 of shape
+        `(examples, 5, 4)`, top, left, bottom and right of each digit in pixels.
+
+    Raises:
+        ValueError: if there is no such subset, or a digit has no ink.
+
+    Example:
+
+    >>> examples = features(load_digits("test"), "test", limit_examples=10)
+    >>> examples["image"].shape, examples["boxes"].shape
+    ((10, 64, 64, 1), (10, 5, 4))
+    """
+    _check_subset(subset)
+    count = min(EXAMPLES[subset], limit_examples or EXAMPLES[subset])
+    random = np.random.default_rng([seed, list(EXAMPLES).index(subset)])
+    which, *places = random.random((count, 5, DIGITS)).swapaxes(0, 1)
+    digits = digits[(which * len(digits)).astype(int)]
+    boxes = random_boxes(*places)
+    # All at once would take gigabytes.
+    images = [
+        draw_digits(
+            digits[start : start + _CHUNK],
+            boxes[start : start + _CHUNK],
+            white=1 if binary else 255,
+        )
+        for start in range(0, count, _CHUNK)
+    ]
+    return {"image": np.concatenate(images), "boxes": boxes.astype("float32")}
+
+
+def random_boxes(rows, columns, heights, widths):
+    """Boxes as they are on images that have all centres inside.
+
+    Few canvases are such images: 1.2 %. Drawing canvases until one is gives
+    centres that are uniform in the image, and sides whose density is that of
+    the canvas divided by `120 - side`, the room that a centre has there: a long
+    side leaves less room outside the image. This draws from these directly.
+
+    Args:
+        rows, columns, heights, widths: Arrays of one shape, independent numbers
+            that are uniform in [0, 1).
+
+    Returns:
+        Array of shape `(..., 4)`, top, left, bottom and right in pixels.
+    """
+    centers = CANVAS_SIZE * np.stack([rows, columns], axis=-1)
+    # The inverse of the distribution function of 1 / (120 - side).
+    most, least = (FULL_CANVAS_SIZE - side for side in SIDES)
+    room = most * (least / most) ** np.stack([heights, widths], axis=-1)
+    half_sides = (FULL_CANVAS_SIZE - room) / 2
+    return np.concatenate([centers - half_sides, centers + half_sides], axis=-1)
+
+
+def draw_digits(digits, boxes, white=255):
+    """Images of digits, each stretched to its box; where several are, the sum.
+
+    Args:
+        digits: Uint8 array of shape `(images, boxes, height, width)`.
+        boxes: Array of shape `(images, boxes, 4)`, top, left, bottom and right
+            in pixels.
+        white: Number, the value in `digits` that is drawn as 1.
+
+    Returns:
+        Float32 array of shape `(images, 64, 64, 1)`, sums above 1 being 1.
+
+    Raises:
+        ValueError: if a digit has no ink.
+    """
+    ink = digits > 0
+    # Resizing is linear in the rows and in the columns: two small matrices.
+    rows = _resize_matrices(ink.any(axis=-1), boxes[..., 0], boxes[..., 2])
+    columns = _resize_matrices(ink.any(axis=-2), boxes[..., 1], boxes[..., 3])
+    drawn = rows @ (digits / np.float32(white)) @ columns.swapaxes(-1, -2)
+    return np.minimum(drawn.sum(axis=1), 1)[..., None]
+
+
+def _resize_matrices(has_ink, low, high):
+    """Bilinear resizing along one axis, from the ink to `low` to `high`.
+
+    Args:
+        has_ink: Boolean array of shape `(..., source)`, the places with ink.
+        low, high: Arrays of shape `(...)`, in pixels of the image.
+
+    Returns:
+        Float32 array of shape `(..., 64, source)`. Outside the box it is 0.
+    """
+    if not has_ink.any(axis=-1).all():
+        raise ValueError(
+            "Each digit must have ink. Received: a digit whose pixels are all 0"
+        )
+    source = has_ink.shape[-1]
+    first = has_ink.argmax(axis=-1)[..., None]
+    last = source - 1 - has_ink[..., ::-1].argmax(axis=-1)[..., None]
+    low, high = low[..., None], high[..., None]
+    # Of each pixel's middle: 0 at the upper, 1 at the lower end of the box.
+    place = (np.arange(CANVAS_SIZE) + 0.5 - low) / (high - low)
+    inside = (place >= 0) & (place < 1)
+    center = first + place * (last + 1 - first) - 0.5
+    distance = np.clip(center, first, last)[..., None] - np.arange(source)
+    weights = np.maximum(1 - np.abs(distance), 0) * inside[..., None]
+    return weights.astype("float32")
+
+
+def _check_subset(subset):
+    if subset not in EXAMPLES:
+        raise ValueError(
+            f"`subset` must be one of {', '.join(EXAMPLES)}. "
+            f"Received: subset={subset!r}"
+        )

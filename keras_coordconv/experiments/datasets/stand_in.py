@@ -1,0 +1,97 @@
+"""A small data set in ImageNet's place: ten drawn shapes, as JPEG files.
+
+Its class folders are read as those of photographs are. It shows that a net
+learns, and nothing about how good that net is on photographs.
+"""
+
+import colorsys
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+
+from keras_coordconv import _files
+
+SIZE = 96
+# Images of each class.
+EXAMPLES = {"train": 200, "val": 50}
+
+# Whether a pixel is inside the shape. `u` and `v` are its distances from the
+# middle, to the right and down, in half-widths of the shape.
+SHAPES = {
+    "bar": lambda u, v: (abs(u) < 1) & (abs(v) < 0.35),
+    "column": lambda u, v: (abs(v) < 1) & (abs(u) < 0.35),
+    "cross": lambda u, v: (
+        (np.maximum(abs(u), abs(v)) < 1) & (np.minimum(abs(u), abs(v)) < 0.3)
+    ),
+    "diamond": lambda u, v: abs(u) + abs(v) < 1.1,
+    "disc": lambda u, v: np.hypot(u, v) < 1,
+    "frame": lambda u, v: (
+        (np.maximum(abs(u), abs(v)) < 0.9) & (np.maximum(abs(u), abs(v)) > 0.5)
+    ),
+    "ring": lambda u, v: (np.hypot(u, v) < 1) & (np.hypot(u, v) > 0.5),
+    "saltire": lambda u, v: (
+        (np.maximum(abs(u), abs(v)) < 0.9) & (abs(abs(u) - abs(v)) < 0.35)
+    ),
+    "square": lambda u, v: np.maximum(abs(u), abs(v)) < 0.9,
+    "triangle": lambda u, v: (v < 0.9) & (v > 2 * abs(u) - 0.9),
+}
+
+
+def write_stand_in(folder, examples=None, seed=0):
+    """Draws the shapes, in random places, sizes and colours.
+
+    Args:
+        folder: String or path. A folder that exists is left as it is.
+        examples: Dictionary from `"train"` and `"val"` to the number of images
+            of a class. Defaults to 200 and 50.
+        seed: Integer.
+
+    Returns:
+        `pathlib.Path` of the folder, with `train/<shape>/<number>.jpg` and
+        `val/<shape>/<number>.jpg`.
+    """
+    folder = pathlib.Path(folder)
+    if folder.exists():
+        return folder
+    try:
+        with _files.written_whole(folder) as partial:
+            _draw_all(partial, examples or EXAMPLES, seed)
+    except OSError:
+        # Another process of the same training wrote the same images first.
+        if not folder.exists():
+            raise
+    return folder
+
+
+def _draw_all(folder, examples, seed):
+    random = np.random.default_rng(seed)
+    for subset, count in examples.items():
+        for name in SHAPES:
+            (folder / subset / name).mkdir(parents=True)
+            for number in range(count):
+                encoded = tf.io.encode_jpeg(draw(name, random), quality=90)
+                path = folder / subset / name / f"{number:04d}.jpg"
+                path.write_bytes(encoded.numpy())
+
+
+def draw(name, random):
+    """One image of a shape, uint8 of shape `(96, 96, 3)`.
+
+    Args:
+        name: String, one of `SHAPES`.
+        random: `numpy` random generator.
+    """
+    half_width = random.uniform(0.25, 0.42) * SIZE
+    x, y = random.uniform(half_width, SIZE - half_width, 2)
+    rows, columns = np.mgrid[:SIZE, :SIZE]
+    inside = SHAPES[name]((columns - x) / half_width, (rows - y) / half_width)
+    # Neighbouring shapes have similar hues: colour helps, but does not suffice.
+    hue = list(SHAPES).index(name) / len(SHAPES) + random.normal(0, 0.05)
+    color = 255 * np.array(
+        colorsys.hsv_to_rgb(hue % 1, 1, random.uniform(0.7, 1))
+    )
+    background = np.full(3, random.uniform(0, 255))
+    image = np.where(inside[..., None], color, background)
+    image += random.normal(0, 12, image.shape)
+    return np.clip(image, 0, 255).astype("uint8")

@@ -1,0 +1,264 @@
+"""The page: a tab for each task, both nets side by side."""
+
+import functools
+import tempfile
+
+import gradio as gr
+import numpy as np
+
+from keras_coordconv.experiments.datasets import not_so_clevr
+from keras_coordconv.experiments.datasets import scattered_mnist
+from keras_coordconv.experiments.demo import drawing
+from keras_coordconv.experiments.demo import game
+from keras_coordconv.experiments.models.blocks import CANVAS_SIZE
+from keras_coordconv.experiments.reinforcement.environments import (
+    make_environments,
+)
+from keras_coordconv.serving import ServingError
+
+NETS = {"a convolution": "_conv", "CoordConv": ""}
+START = (40, 22)
+DETECTOR = "scattered_mnist_detector"
+GENERATOR = "clevr_generator"
+LEAST_SCORE = 0.8
+SLIDERS = 4
+
+
+def build_page(models):
+    """The page as `gradio.Blocks`.
+
+    Args:
+        models: `SavedModels` or `ServingClient`.
+    """
+    with gr.Blocks(title="CoordConv", analytics_enabled=False) as page:
+        gr.Markdown("# Convolution and CoordConv")
+        for title, question, ask in (
+            ("Classification", "Which pixel is at (x, y)?", _classify),
+            ("Rendering", "Draw a square around (x, y).", _render),
+            ("Regression", "Where is the white pixel?", _locate),
+        ):
+            with gr.Tab(title):
+                _place_tab(question, functools.partial(ask, models))
+        with gr.Tab("Detector"):
+            _detector_tab(models)
+        if _has(models, GENERATOR):
+            with gr.Tab("Generator"):
+                _generator_tab(models)
+        if _has(models, game.AGENT):
+            with gr.Tab("Game"):
+                _game_tab(models)
+    return page
+
+
+def _place_tab(question, ask):
+    gr.Markdown(
+        f"{question} Both nets were trained on three quarters of the canvas; "
+        "they have never seen the blue one. Click a place, there and elsewhere."
+    )
+    with gr.Row():
+        canvas = gr.Image(
+            _canvas(*START),
+            label="click a place",
+            interactive=False,
+            buttons=[],
+        )
+        pictures = [
+            gr.Image(label=name, interactive=False, buttons=[]) for name in NETS
+        ]
+    said = gr.Markdown(elem_classes="answer")
+    outputs = [canvas, *pictures, said]
+
+    def show(x, y):
+        answers = {name: ask(net, x, y) for name, net in NETS.items()}
+        words = [
+            f"{name}: **{answer}**" for name, (_, answer) in answers.items()
+        ]
+        return (
+            _canvas(x, y),
+            *(picture for picture, _ in answers.values()),
+            f"asked: ({x}, {y})  ·  " + "  ·  ".join(words),
+        )
+
+    @_or_message
+    def click(event: gr.SelectData):
+        half = not_so_clevr.SQUARE_HALF_SIZE
+        return show(*drawing.place_of(event.index, CANVAS_SIZE, half))
+
+    canvas.select(click, None, outputs)
+
+
+def _classify(models, net, x, y):
+    """Picture of the probabilities, and words."""
+    answer = _ask_location(models, f"coordinate_classification{net}", x, y)
+    image = answer["probabilities"].reshape(CANVAS_SIZE, CANVAS_SIZE)
+    found = int(answer["column"][0]), int(answer["row"][0])
+    return drawing.enlarge(image / image.max()), _off(found, (x, y))
+
+
+def _render(models, net, x, y):
+    """Picture of the square, and words."""
+    image = _ask_location(models, f"rendering{net}", x, y)["image"][0, ..., 0]
+    (truth,) = not_so_clevr.draw_squares(np.array([[x, y]]))[..., 0] > 0.5
+    found = image > 0.5
+    iou = (found & truth).sum() / (found | truth).sum()
+    return drawing.enlarge(image), f"IOU {iou:.2f}"
+
+
+def _locate(models, net, x, y):
+    """Picture of the pixel and of where the net sees it, and words."""
+    image = not_so_clevr.draw_centers(np.array([[x, y]]))
+    answer = models.predict(
+        f"coordinate_regression{net}", {"image": image}, "tensor"
+    )
+    found = CANVAS_SIZE * answer["location"][0]
+    picture = drawing.enlarge(image[0, ..., 0])
+    inside = np.clip(found, 0, CANVAS_SIZE - 1)
+    return drawing.cross(picture, *inside, drawing.GREEN), _off(found, (x, y))
+
+
+def _ask_location(models, name, x, y):
+    location = np.array([[x, y]], "float32")
+    return models.predict(name, {"location": location}, "tensor")
+
+
+def _off(found, truth):
+    distance = np.hypot(*np.subtract(found, truth))
+    return f"({found[0]:.0f}, {found[1]:.0f}), {distance:.1f} pixels off"
+
+
+def _canvas(x, y):
+    """The canvas with the quarter that was not learnt, and the place."""
+    image = np.zeros((CANVAS_SIZE, CANVAS_SIZE, 3), "uint8")
+    corner = CANVAS_SIZE // 2 + 1
+    image[corner:, corner:] = drawing.BLUE
+    image[y, x] = drawing.WHITE
+    return drawing.cross(drawing.enlarge(image), x, y, drawing.RED)
+
+
+def _detector_tab(models):
+    with gr.Row():
+        with gr.Column():
+            gr.Markdown(
+                "Five digits, anywhere, and the boxes that the detector gives "
+                f"a score of at least {LEAST_SCORE}. It has learnt MNIST's "
+                "digits; these are scikit-learn's."
+            )
+            shuffle = gr.Button("Shuffle", variant="primary")
+            said = gr.Markdown(elem_classes="answer")
+        found = gr.Image(label="found", interactive=False, buttons=[])
+
+    @_or_message
+    def detect():
+        digits = scattered_mnist.load_stand_in("test")
+        seed = int(np.random.default_rng().integers(2**31))
+        image = scattered_mnist.features(digits, "test", 1, seed)["image"]
+        answer = models.predict(DETECTOR, {"image": image}, "tensor")
+        scores = answer["scores"][0]
+        picture = drawing.enlarge(image[0, ..., 0])
+        for box in answer["boxes"][0][scores >= LEAST_SCORE]:
+            drawing.outline(picture, box, drawing.GREEN)
+        words = " ".join(f"{s:.2f}" for s in scores if s >= LEAST_SCORE)
+        return picture, f"scores: {words}"
+
+    shuffle.click(detect, None, [found, said])
+
+
+def _generator_tab(models):
+    ((name, spec),) = models.metadata(GENERATOR)["tensor"]["inputs"].items()
+    gr.Markdown(
+        "Images of a red and a blue object, each made of numbers. Four of them "
+        "are here; move one, and see what moves."
+    )
+    numbers = gr.State([0.0] * spec["shape"][-1])
+    with gr.Row():
+        with gr.Column():
+            sliders = [
+                gr.Slider(-1, 1, 0, step=0.05, label=f"number {index}")
+                for index in range(SLIDERS)
+            ]
+            shuffle = gr.Button("Shuffle all numbers", variant="primary")
+        image = gr.Image(label="generated", interactive=False, buttons=[])
+
+    @_or_message
+    def generate(numbers, *first):
+        numbers = np.array([[*first, *numbers[SLIDERS:]]], "float32")
+        answer = models.predict(GENERATOR, {name: numbers}, "tensor")
+        return drawing.enlarge(answer["image"][0])
+
+    def draw_numbers():
+        drawn = np.random.default_rng().uniform(-1, 1, spec["shape"][-1])
+        drawn = drawn.round(2).tolist()
+        return drawn, *drawn[:SLIDERS]
+
+    for slider in sliders:
+        slider.change(generate, [numbers, *sliders], image)
+    shuffle.click(draw_numbers, None, [numbers, *sliders])
+
+
+def _game_tab(models):
+    gr.Markdown(
+        f"An agent that was trained to play {game.NAME} from the score alone. "
+        "At each step it says how likely each action is, and one is drawn."
+    )
+    try:
+        environments = make_environments(game.NAME, count=1)
+    except ImportError:
+        gr.Markdown("To see it play, run `pip install '.[atari]'`.")
+        return
+    folder = tempfile.TemporaryDirectory()
+    steps = gr.State([])
+    play = gr.Button("Play a game", variant="primary")
+    with gr.Row():
+        moving = gr.Image(
+            label="the game",
+            interactive=False,
+            buttons=[],
+            elem_classes="enlarged",
+        )
+        still = gr.Image(label="a step of it", interactive=False, buttons=[])
+        with gr.Column():
+            number = gr.Slider(0, 1, step=1, label="step", interactive=False)
+            actions = gr.Label(
+                label="its actions", num_top_classes=6, show_heading=False
+            )
+    said = gr.Markdown(elem_classes="answer")
+
+    def show(steps, number):
+        observation, probabilities = steps[number]
+        image = environments.newest_image(observation)
+        return drawing.enlarge(image), game.name_actions(probabilities)
+
+    @_or_message
+    def play_game():
+        seed = int(np.random.default_rng().integers(2**31))
+        score, steps = game.play(models, environments, seed)
+        animation = f"{folder.name}/game.gif"
+        environments.save_animation([seen for seen, _ in steps], animation)
+        slider = gr.Slider(maximum=len(steps) - 1, value=0, interactive=True)
+        words = f"score: **{score:g}**"
+        return steps, animation, slider, *show(steps, 0), words
+
+    play.click(play_game, None, [steps, moving, number, still, actions, said])
+    number.change(show, [steps, number], [still, actions])
+
+
+def _or_message(function):
+    """What a server says instead of an answer is a message on the page."""
+
+    @functools.wraps(function)
+    def answer(*arguments):
+        try:
+            return function(*arguments)
+        except (ServingError, ValueError) as error:
+            raise gr.Error(
+                str(error), duration=None, print_exception=False
+            ) from error
+
+    return answer
+
+
+def _has(models, name):
+    try:
+        return bool(models.status(name))
+    except ServingError:
+        return False

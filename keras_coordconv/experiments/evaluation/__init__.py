@@ -1,0 +1,1 @@
+"""Metrics and losses, one kind per file."""

@@ -1,0 +1,145 @@
+"""Coordinate regression: from an image of one pixel to its (x, y), Section 4.
+
+All nets have the input `image` of shape `(batch, 64, 64, 1)`, 1 at one pixel,
+and the output `location`, `(batch, 2)`, its (x, y) divided by 64.
+"""
+
+import keras
+from keras import initializers
+from keras import layers
+from keras import ops
+
+from keras_coordconv.experiments.models.blocks import CANVAS_SIZE
+from keras_coordconv.experiments.models.blocks import l2_penalty
+from keras_coordconv.experiments.models.blocks import scaled_he_normal
+from keras_coordconv.layers import CoordConv2D
+
+
+def coordconv_regressor(
+    l2=0.0,
+    white=1.0,
+    first_layer_scale=1.0,
+    name="coordconv_regressor",
+):
+    """The CoordConv net: linear, then a maximum over all pixels.
+
+    906 parameters. There is no activation: the last layer's two maps must be
+    highest at the pixel, where they must have its coordinates as values.
+
+    Args:
+        l2: Float, weight of the penalty on the sum of the squared kernels.
+        white: Float, what the white pixel is multiplied by: 255 for the image
+            as bytes, 1 in the paper. The net takes a maximum over all pixels.
+            With 1 and He initialization it is often at a corner, whatever the
+            image. Then no gradient reaches the white pixel, and the net learns
+            the mean location.
+        first_layer_scale: Float, factor on the initial kernel of the first
+            layer. 1 is He initialization, as in the paper.
+        name: String, the model's name.
+
+    Returns:
+        A Functional `keras.Model` from `image` to `location`.
+    """
+    inputs = keras.Input((CANVAS_SIZE, CANVAS_SIZE, 1), name="image")
+    x = layers.Rescaling(white, name="white")(inputs)
+    x = CoordConv2D(
+        8,
+        1,
+        kernel_initializer=scaled_he_normal(first_layer_scale),
+        kernel_regularizer=l2_penalty(l2),
+        name="coordconv1",
+    )(x)
+    x = layers.Conv2D(8, 1, name="conv2", **_kernel(l2))(x)
+    x = layers.Conv2D(8, 1, name="conv3", **_kernel(l2))(x)
+    x = layers.Conv2D(8, 3, padding="same", name="conv4", **_kernel(l2))(x)
+    x = layers.Conv2D(2, 3, padding="same", name="conv5", **_kernel(l2))(x)
+    x = layers.MaxPooling2D(CANVAS_SIZE, name="highest")(x)
+    return keras.Model(inputs, _location(x), name=name)
+
+
+def conv_regressor_uniform(l2=0.0, name="conv_regressor_uniform"):
+    """The convolution net that the paper uses on the uniform split.
+
+    72,850 parameters: four 3x3 convolutions, two dense layers.
+
+    Args:
+        l2: Float, weight of the penalty on the sum of the squared kernels.
+        name: String, the model's name.
+
+    Returns:
+        A Functional `keras.Model` from `image` to `location`.
+    """
+    inputs = keras.Input((CANVAS_SIZE, CANVAS_SIZE, 1), name="image")
+    x = inputs
+    for index in range(1, 5):
+        x = _conv_relu(x, 16, 3, 1, l2, index)
+        if index < 4:
+            x = layers.MaxPooling2D(2, name=f"pool{index}")(x)
+    x = layers.Flatten(name="features")(x)
+    x = layers.Dense(64, activation="relu", name="dense1", **_kernel(l2))(x)
+    x = layers.Dense(2, name="dense2", **_kernel(l2))(x)
+    return keras.Model(inputs, _location(x), name=name)
+
+
+def conv_regressor_quadrant(l2=0.0, name="conv_regressor_quadrant"):
+    """The convolution net that the paper uses on the quadrant split.
+
+    12,914 parameters: convolutions, then an average over all positions.
+
+    Args:
+        l2: Float, weight of the penalty on the sum of the squared kernels.
+        name: String, the model's name.
+
+    Returns:
+        A Functional `keras.Model` from `image` to `location`.
+    """
+    inputs = keras.Input((CANVAS_SIZE, CANVAS_SIZE, 1), name="image")
+    x = _conv_relu(inputs, 16, 5, 2, l2, 1)
+    x = _conv_relu(x, 16, 1, 1, l2, 2)
+    x = _normalize(x, 2)
+    x = _conv_relu(x, 16, 3, 1, l2, 3)
+    x = _conv_relu(x, 16, 3, 2, l2, 4)
+    x = layers.Conv2D(
+        16, 3, strides=2, padding="same", name="conv5", **_kernel(l2)
+    )(x)
+    x = layers.ReLU(name="relu5")(_normalize(x, 5))
+    x = _conv_relu(x, 16, 3, 2, l2, 6)
+    x = _conv_relu(x, 16, 1, 1, l2, 7)
+    x = _conv_relu(x, 16, 3, 2, l2, 8)
+    x = _conv_relu(x, 2, 3, 1, l2, 9)
+    x = layers.GlobalAveragePooling2D(name="average")(x)
+    return keras.Model(inputs, _location(x), name=name)
+
+
+def _conv_relu(x, filters, kernel_size, strides, l2, index):
+    return layers.Conv2D(
+        filters,
+        kernel_size,
+        strides=strides,
+        padding="same",
+        activation="relu",
+        name=f"conv{index}",
+        **_kernel(l2),
+    )(x)
+
+
+def _normalize(x, index):
+    return layers.BatchNormalization(
+        momentum=0.9, epsilon=1e-5, name=f"norm{index}"
+    )(x)
+
+
+def _kernel(l2):
+    return {
+        "kernel_initializer": initializers.HeNormal(),
+        "kernel_regularizer": l2_penalty(l2),
+    }
+
+
+def _location(x):
+    return layers.Reshape((2,), dtype="float32", name="location")(x)
+
+
+def preprocess_for_serving(image):
+    """From a uint8 image of the canvas, 0 to 255, to 0 to 1."""
+    return ops.cast(image, "float32") / 255

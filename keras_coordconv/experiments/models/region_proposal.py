@@ -1,0 +1,233 @@
+"""Object detection: the region-proposal net of Faster R-CNN, Section 5.
+
+From an image of 64x64 pixels to 9 boxes at each of 13x13 places. The net moves
+a fixed box, the anchor, by 4 numbers (`box`) and says how likely an object is
+in it by 2 logits (`score`, the object first). `detector` keeps the best boxes.
+
+Boxes are in the format `"yxyx"` of `keras.utils.bounding_boxes`: top, left,
+bottom, right, in pixels from the image's upper left corner.
+"""
+
+import keras
+import numpy as np
+from keras import initializers
+from keras import layers
+from keras import ops
+from keras.utils import bounding_boxes
+
+from keras_coordconv.experiments.models.blocks import CANVAS_SIZE
+from keras_coordconv.experiments.models.blocks import l2_penalty
+from keras_coordconv.layers import CoordConv2D
+
+PLACES = ("image", "features", "boxes", "scores")
+PAPER_PLACES = ("image", "features", "boxes")
+ANCHOR_LAYOUTS = ("grid", "scrambled")
+
+# Heights and widths in pixels; middles of the anchors along each axis.
+_SIDES = (
+    *((15, 15), (20, 20), (25, 25), (15, 20), (20, 25)),
+    *((20, 15), (25, 20), (15, 25), (25, 15)),
+)
+_CENTERS = range(8, 57, 4)
+
+
+def anchor_boxes(layout="grid"):
+    """The boxes that the net moves.
+
+    Args:
+        layout: String, `"grid"`: at each place, 9 boxes of different sides
+            around it; or `"scrambled"`: the same numbers in the order of the
+            paper's code. There the 9 anchors of a place are written as 9 rows,
+            9 columns, 9 heights and 9 widths, and read as 9 times a row, a
+            column, a height and a width.
+
+    Returns:
+        Float32 array of shape `(1521, 4)`, top, left, bottom and right.
+
+    Raises:
+        ValueError: if there is no such layout.
+    """
+    if layout not in ANCHOR_LAYOUTS:
+        raise ValueError(
+            f"`layout` must be one of {', '.join(ANCHOR_LAYOUTS)}. "
+            f"Received: layout={layout!r}"
+        )
+    anchors = np.array(
+        [
+            [(row, column, height, width) for height, width in _SIDES]
+            for row in _CENTERS
+            for column in _CENTERS
+        ]
+    )
+    if layout == "scrambled":
+        anchors = anchors.swapaxes(1, 2).reshape(anchors.shape)
+    centers, sides = np.split(anchors.reshape(-1, 4), 2, axis=-1)
+    corners = [centers - sides / 2, centers + sides / 2]
+    return np.concatenate(corners, axis=-1).astype("float32")
+
+
+def region_proposal_net(
+    coordinates=PAPER_PLACES,
+    anchors=None,
+    width=1,
+    l2=0.0,
+    name="region_proposal_net",
+):
+    """The net with CoordConvs at chosen places, or plain convolutions.
+
+    81,590 parameters without coordinates, 83,838 with them where the paper has
+    them.
+
+    Args:
+        coordinates: Sequence of strings, where coordinates come in: `"image"`,
+            the first layer; `"features"`, the first one of the 13x13 places;
+            `"boxes"`, the last one that moves the boxes; `"scores"`, the one
+            that scores them (not in the paper). None of them is the
+            convolution net.
+        anchors: Array of shape `(1521, 4)`, as from `anchor_boxes`, the
+            default.
+        width: Integer, factor on the number of filters.
+        l2: Float, weight of the penalty on the sum of the squared kernels.
+        name: String, the model's name.
+
+    Returns:
+        A Functional `keras.Model` from `image`, `(batch, 64, 64, 1)` in
+        `[0, 1]`, to a dictionary: `box`, `(batch, 1521, 4)`, the moves of the
+        anchors, as `keras.utils.bounding_boxes.encode_box_to_deltas` has them;
+        and `score`, `(batch, 1521, 6)`, the moved boxes, followed by the logits
+        of object and background.
+
+    Raises:
+        ValueError: if there is no such place.
+    """
+    unknown = set(coordinates) - set(PLACES)
+    if unknown:
+        raise ValueError(
+            f"`coordinates` must be among {', '.join(PLACES)}. "
+            f"Received: coordinates={coordinates!r}"
+        )
+    anchors = anchor_boxes() if anchors is None else anchors
+
+    def convolve(x, place, filters, kernel_size, name, **arguments):
+        layer = CoordConv2D if place in coordinates else layers.Conv2D
+        return layer(
+            filters,
+            kernel_size,
+            **{"kernel_initializer": initializers.HeNormal(), **arguments},
+            kernel_regularizer=l2_penalty(l2),
+            name=name,
+        )(x)
+
+    relu = {"activation": "relu"}
+    inputs = keras.Input((CANVAS_SIZE, CANVAS_SIZE, 1), name="image")
+    x = convolve(inputs, "image", 32 * width, 5, "conv1", **relu)
+    x = layers.MaxPooling2D(name="pool1")(x)
+    x = convolve(x, None, 64 * width, 5, "conv2", **relu)
+    x = layers.MaxPooling2D(name="pool2")(x)
+    same = {**relu, "padding": "same"}
+    x = convolve(x, "features", 32 * width, 3, "features", **same)
+    box = convolve(x, None, 32 * width, 3, "mover", **same)
+    box = convolve(
+        box, "boxes", 4 * len(_SIDES), 1, "boxes", kernel_initializer="zeros"
+    )
+    box = layers.Reshape((-1, 4), dtype="float32", name="box")(box)
+    logits = convolve(x, "scores", 2 * len(_SIDES), 1, "scores")
+    logits = layers.Reshape((-1, 2), dtype="float32", name="logits")(logits)
+    moved = MoveAnchors(anchors, dtype="float32", name="moved")(box)
+    score = layers.Concatenate(dtype="float32", name="score")([moved, logits])
+    return keras.Model(inputs, {"box": box, "score": score}, name=name)
+
+
+def detector(net, iou_threshold=0.8, max_boxes=10, name="detector"):
+    """The net for inference: the best of its boxes, with their scores.
+
+    Args:
+        net: A model as from `region_proposal_net`.
+        iou_threshold: Float. Of two boxes whose IOU is above it, the one with
+            the higher score is kept. 0.8 in the paper.
+        max_boxes: Integer, how many boxes are kept. 10 in the paper.
+        name: String, the model's name.
+
+    Returns:
+        A Functional `keras.Model` from `image` to a dictionary: `boxes`,
+        `(batch, max_boxes, 4)`, inside the image, the best first, and `scores`,
+        `(batch, max_boxes)`, in `[0, 1]`. Where there are fewer boxes, both
+        are 0.
+    """
+    keep = KeepBestBoxes(
+        iou_threshold, max_boxes, dtype="float32", name="keep_best"
+    )
+    return keras.Model(net.input, keep(net.output["score"]), name=name)
+
+
+@keras.saving.register_keras_serializable(package="keras_coordconv")
+class MoveAnchors(layers.Layer):
+    """Moves anchors: from `(batch, anchors, 4)` to boxes of the same shape.
+
+    Args:
+        anchors: Array of shape `(anchors, 4)`, top, left, bottom and right.
+    """
+
+    def __init__(self, anchors, **kwargs):
+        super().__init__(**kwargs)
+        self.anchors = np.asarray(anchors, "float32").tolist()
+
+    def call(self, deltas):
+        return bounding_boxes.decode_deltas_to_boxes(
+            np.array(self.anchors, "float32"),
+            deltas,
+            anchor_format="yxyx",
+            box_format="yxyx",
+        )
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "anchors": self.anchors}
+
+
+@keras.saving.register_keras_serializable(package="keras_coordconv")
+class KeepBestBoxes(layers.Layer):
+    """Clips boxes to the image, and keeps the best that overlap little.
+
+    From `(batch, boxes, 6)`, boxes and the logits of object and background, to
+    `boxes` and `scores`, as `detector` has them.
+
+    Args:
+        iou_threshold, max_boxes: As for `detector`.
+    """
+
+    def __init__(self, iou_threshold=0.8, max_boxes=10, **kwargs):
+        super().__init__(**kwargs)
+        self.iou_threshold = iou_threshold
+        self.max_boxes = max_boxes
+
+    def call(self, proposals):
+        boxes = ops.clip(proposals[..., :4], 0, CANVAS_SIZE)
+        scores = ops.softmax(proposals[..., 4:])[..., 0]
+        has_area = ops.all(boxes[..., 2:] > boxes[..., :2], axis=-1)
+        scores = ops.where(has_area, scores, 0)
+        kept_boxes, kept_scores = [], []
+        for _ in range(self.max_boxes):
+            best = ops.argmax(scores, axis=-1)[:, None]
+            box = ops.take_along_axis(boxes, best[..., None], axis=1)
+            score = ops.take_along_axis(scores, best, axis=1)
+            kept_boxes.append(box * ops.cast(score > 0, box.dtype)[..., None])
+            kept_scores.append(score)
+            iou = bounding_boxes.compute_iou(box, boxes, "yxyx")[:, 0]
+            is_kept = ops.arange(boxes.shape[1]) == ops.cast(best, "int32")
+            scores = ops.where(
+                ops.logical_or(is_kept, iou > self.iou_threshold), 0, scores
+            )
+        return {
+            "boxes": ops.concatenate(kept_boxes, axis=1),
+            "scores": ops.concatenate(kept_scores, axis=1),
+        }
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "iou_threshold": self.iou_threshold,
+            "max_boxes": self.max_boxes,
+        }

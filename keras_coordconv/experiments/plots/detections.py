@@ -1,0 +1,67 @@
+"""Boxes over the digits of scattered MNIST."""
+
+import math
+
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from keras_coordconv.experiments.plots.canvas import show_canvas
+
+TRUE = {"edgecolor": "tab:green", "linewidth": 1, "linestyle": "--"}
+FOUND = {"edgecolor": "tab:orange", "linewidth": 1.5}
+
+
+def plot_detections(images, truths, boxes, scores, least_score=0.5):
+    """Images with their true boxes, and those that a detector finds.
+
+    Args:
+        images: Array of shape `(images, 64, 64, 1)`, in `[0, 1]`.
+        truths: Array of shape `(images, truths, 4)`, top, left, bottom and
+            right in pixels.
+        boxes: Array of shape `(images, boxes, 4)`.
+        scores: Array of shape `(images, boxes)`.
+        least_score: Float. Boxes with a lower score are not drawn.
+
+    Returns:
+        A `matplotlib.figure.Figure` with one panel an image, three in a row.
+    """
+    rows = math.ceil(len(images) / 3)
+    figure = Figure(figsize=(9, 3.2 * rows), layout="constrained")
+    panels = figure.subplots(rows, 3, squeeze=False).ravel()
+    for axis, image, *drawn in zip(
+        panels, images, truths, boxes, scores, strict=False
+    ):
+        show_canvas(axis, image, title="")
+        _draw_boxes(axis, *drawn, least_score)
+    for axis in panels[len(images) :]:
+        axis.set_axis_off()
+    true, found = (
+        Rectangle((0, 0), 1, 1, fill=False, **style) for style in (TRUE, FOUND)
+    )
+    figure.legend(
+        [true, found],
+        ["true", "found, with its score"],
+        loc="outside upper center",
+        ncols=2,
+        frameon=False,
+    )
+    return figure
+
+
+def _draw_boxes(axis, truths, boxes, scores, least_score):
+    for box in truths:
+        axis.add_patch(_rectangle(box, TRUE))
+    for box, score in zip(boxes, scores, strict=True):
+        if score >= least_score:
+            patch = axis.add_patch(_rectangle(box, FOUND))
+            axis.annotate(
+                f"{score:.2f}", patch.get_xy(), color=FOUND["edgecolor"], size=7
+            )
+
+
+def _rectangle(box, style):
+    top, left, bottom, right = (float(side) for side in box)
+    # The middle of the first pixel is at 0.
+    return Rectangle(
+        (left - 0.5, top - 0.5), right - left, bottom - top, fill=False, **style
+    )

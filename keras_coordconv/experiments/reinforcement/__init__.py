@@ -1,0 +1,1 @@
+"""A2C and the environments it plays in."""

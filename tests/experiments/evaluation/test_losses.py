@@ -1,0 +1,184 @@
+"""The losses against loops over images, boxes and truths in NumPy."""
+
+import keras
+import numpy as np
+import numpy_boxes
+import pytest
+
+from keras_coordconv.experiments.evaluation.losses import BoxLoss
+from keras_coordconv.experiments.evaluation.losses import ScoreLoss
+from keras_coordconv.experiments.evaluation.losses import match_boxes
+from keras_coordconv.experiments.models import region_proposal
+
+
+def match_one_image(truths, boxes):
+    """For each box: on an object, on none, and the truth that fits best."""
+    iou = np.array([[numpy_boxes.iou(b, t) for t in truths] for b in boxes])
+    closest = {}
+    for truth in range(len(truths)):
+        box = int(iou[:, truth].argmax())
+        if box not in closest or iou[box, truth] > iou[box, closest[box]]:
+            closest[box] = truth
+    positive = [b in closest or iou[b].max() > 0.5 for b in range(len(boxes))]
+    negative = [
+        b not in closest and iou[b].max() < 0.1 for b in range(len(boxes))
+    ]
+    matched = [closest.get(b, int(iou[b].argmax())) for b in range(len(boxes))]
+    return np.array(positive), np.array(negative), np.array(matched)
+
+
+def make_batch(images=4, boxes=50, truths=6):
+    """Truths, filled up after the first ones, and anchors with moves."""
+    random = np.random.default_rng(0)
+    true = numpy_boxes.random_boxes(random, images, truths)
+    counts = [truths - image for image in range(images)]
+    for image, count in enumerate(counts):
+        true[image, count:] = 0
+    anchors = numpy_boxes.random_boxes(random, boxes)
+    anchors[:truths] = true[0] + random.normal(size=(truths, 4))
+    moves = random.normal(0, 0.4, (images, boxes, 4)).astype("float32")
+    logits = random.normal(size=(images, boxes, 2)).astype("float32")
+    return true, counts, anchors, moves, logits
+
+
+def test_matches():
+    true, counts, anchors, moves, _ = make_batch()
+    boxes = np.array([list(map(numpy_boxes.move, anchors, m)) for m in moves])
+    positive, negative, matched = map(
+        keras.ops.convert_to_numpy, match_boxes(true, boxes.astype("float32"))
+    )
+    for image, count in enumerate(counts):
+        right = match_one_image(true[image, :count], boxes[image])
+        np.testing.assert_array_equal(positive[image], right[0])
+        np.testing.assert_array_equal(negative[image], right[1])
+        np.testing.assert_array_equal(
+            matched[image][right[0]], true[image][right[2]][right[0]]
+        )
+        # All three kinds of boxes are there.
+        assert (
+            right[0].any() and right[1].any() and (~right[0] & ~right[1]).any()
+        )
+
+
+def test_box_loss():
+    true, counts, anchors, moves, _ = make_batch()
+    expected = []
+    for image, count in enumerate(counts):
+        boxes = list(map(numpy_boxes.move, anchors, moves[image]))
+        positive, _, matched = match_one_image(true[image, :count], boxes)
+        losses = []
+        for box in np.flatnonzero(positive):
+            target = numpy_boxes.moves_to(
+                anchors[box], true[image][matched[box]]
+            )
+            errors = np.abs(moves[image][box] - target)
+            losses.append(sum(e if e > 1 else e * e for e in errors))
+        expected.append(np.mean(losses))
+    loss = BoxLoss(anchors, samples=50, reduction="none")
+    np.testing.assert_allclose(loss(true, moves), expected, rtol=1e-4)
+    assert float(BoxLoss(anchors, samples=50)(true, moves)) == pytest.approx(
+        np.mean(expected), rel=1e-4
+    )
+
+
+def test_score_loss():
+    true, counts, anchors, moves, logits = make_batch()
+    boxes = np.array([list(map(numpy_boxes.move, anchors, m)) for m in moves])
+    expected = []
+    for image, count in enumerate(counts):
+        positive, negative, _ = match_one_image(
+            true[image, :count], boxes[image]
+        )
+        of_object, of_background = logits[image].T
+        object_loss = np.log1p(np.exp(of_background - of_object))
+        background_loss = np.log1p(np.exp(of_object - of_background))
+        expected.append(
+            np.mean([*object_loss[positive], *background_loss[negative]])
+        )
+    proposals = np.concatenate([boxes, logits], -1).astype("float32")
+    loss = ScoreLoss(samples=50, reduction="none")
+    np.testing.assert_allclose(loss(true, proposals), expected, rtol=1e-4)
+
+
+def test_draws_some_of_the_candidates():
+    """At most 6 of each image, each as often as any other."""
+    candidates = np.zeros((3, 40), bool)
+    candidates[0, 10:30] = candidates[1, 5:9] = True
+    loss = ScoreLoss(seed=3)
+    drawn = np.array(
+        [keras.ops.convert_to_numpy(loss._draw(candidates)) for _ in range(500)]
+    )
+    assert not drawn[:, ~candidates].any()
+    assert (drawn[:, 0].sum(axis=-1) == 6).all()
+    # 6 of 20: 0.3, and four standard deviations of 500 draws.
+    np.testing.assert_allclose(drawn[:, 0, 10:30].mean(axis=0), 0.3, atol=0.083)
+    np.testing.assert_array_equal(drawn[:, 1], [candidates[1]] * 500)
+
+
+def test_draws_come_from_the_seed():
+    true, _, anchors, moves, _ = make_batch(boxes=200)
+    first, again, other = (
+        [float(loss(true, moves)) for _ in range(3)]
+        for loss in (BoxLoss(anchors, seed=seed) for seed in (1, 1, 2))
+    )
+    assert first == again != other
+    assert len(set(first)) == 3
+
+
+@pytest.mark.parametrize("truths", [1, 12])
+def test_any_number_of_truths(truths):
+    true, _, anchors, moves, _ = make_batch(truths=truths, images=1)
+    assert float(BoxLoss(anchors, samples=50)(true, moves)) > 0
+
+
+def test_images_without_boxes():
+    """All boxes are background; a truth without area is none."""
+    true = np.zeros((2, 3, 4), "float32")
+    true[1] = [10, 10, 10, 30]
+    _, _, anchors, moves, logits = make_batch(images=2)
+    assert float(BoxLoss(anchors)(true, moves)) == 0
+    proposals = np.concatenate([np.stack([anchors] * 2), logits], axis=-1)
+    expected = np.log1p(np.exp(logits[..., 0] - logits[..., 1])).mean(axis=1)
+    loss = ScoreLoss(samples=50, reduction="none")
+    np.testing.assert_allclose(loss(true, proposals), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        BoxLoss([[0, 0, 9, 9]], samples=3, seed=5),
+        ScoreLoss(positive_iou=0.6, negative_iou=0.2, seed=1),
+    ],
+)
+def test_config(loss):
+    again = keras.losses.deserialize(keras.losses.serialize(loss))
+    assert type(again) is type(loss)
+    assert again.get_config() == loss.get_config()
+
+
+def test_fit():
+    """Both losses with `compile` and `fit`, drawing from one generator."""
+    random = np.random.default_rng(0)
+    boxes = numpy_boxes.random_boxes(random, 6, 5)
+    images = np.zeros((6, 64, 64, 1), "float32")
+    for image, of_image in zip(images, boxes, strict=True):
+        for top, left, bottom, right in of_image.clip(0, 64).astype(int):
+            image[top:bottom, left:right] = 1
+    net = region_proposal.region_proposal_net()
+    net.sampler = keras.random.SeedGenerator(0)
+    assert net.non_trainable_variables == [net.sampler.state]
+    losses = {
+        "box": BoxLoss(region_proposal.anchor_boxes(), seed=net.sampler),
+        "score": ScoreLoss(seed=net.sampler),
+    }
+    net.compile(keras.optimizers.Adam(0.003), losses)
+    history = net.fit(
+        images,
+        {"box": boxes, "score": boxes},
+        batch_size=4,  # Then one of 2.
+        epochs=25,
+        verbose=0,
+    ).history
+    assert np.mean(history["score_loss"][-3:]) < 0.5 * history["score_loss"][0]
+    # 25 epochs of 2 batches, 3 draws a batch.
+    assert int(net.sampler.state[1]) == 150

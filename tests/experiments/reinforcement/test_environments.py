@@ -1,0 +1,153 @@
+"""Environments of Gymnasium and of Atari, seen by a learner."""
+
+import sys
+
+import gymnasium
+import numpy as np
+import pytest
+from ale_py.vector_env import AtariVectorEnv
+
+from keras_coordconv.experiments.reinforcement.environments import (
+    make_environments,
+)
+
+
+class Countdown(gymnasium.Env):
+    """Ends after as many steps as the seed says, or when its time is up."""
+
+    observation_space = gymnasium.spaces.Box(0, 99, (1,), np.float32)
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def reset(self, seed=None, options=None):
+        super().reset(seed=seed)
+        self.left = seed if seed is not None else 3
+        return np.array([self.left], "float32"), {}
+
+    def step(self, action):
+        if action == 1:
+            raise OSError("no emulator")
+        self.left -= 1
+        observation = np.array([self.left], "float32")
+        return observation, 2.0, self.left == 0, False, {}
+
+
+class FloatImages(Countdown):
+    observation_space = gymnasium.spaces.Box(0, 1, (84, 84, 3), np.float32)
+
+
+@pytest.fixture(autouse=True)
+def _register(monkeypatch):
+    monkeypatch.setattr(
+        gymnasium.envs.registration, "registry", dict(gymnasium.registry)
+    )
+    gymnasium.register("Countdown-v0", Countdown, max_episode_steps=4)
+    gymnasium.register("FloatImages-v0", FloatImages)
+
+
+def test_ends_and_scores():
+    environments = make_environments("Countdown-v0", count=3)
+    assert environments.observation_shape == (1,)
+    assert environments.action_count == 2
+    assert environments.reset(seed=2)[:, 0].tolist() == [2, 3, 4]
+    # Environment, of 2, 3 and 4 steps; the next games have 3.
+    steps = [environments.step(np.zeros(3, "int64")) for _ in range(5)]
+    assert [step.observations[:, 0].tolist() for step in steps] == [
+        [1, 2, 3],
+        [3, 1, 2],
+        [2, 3, 1],
+        [1, 2, 3],
+        [3, 1, 2],
+    ]
+    assert [step.over.tolist() for step in steps] == [
+        [False, False, False],
+        [True, False, False],
+        [False, True, False],
+        [False, False, True],
+        [True, False, False],
+    ]
+    scores = [step.scores[step.over].tolist() for step in steps]
+    assert scores == [[], [4], [6], [8], [6]]
+    assert all((step.rewards == 2).all() for step in steps)
+
+
+def test_last_observation_where_time_is_up():
+    environments = make_environments("Countdown-v0", count=2)
+    environments.reset(seed=5)
+    for _ in range(4):
+        step = environments.step(np.zeros(2, "int64"))
+    assert step.truncated.all() and not step.terminated.any()
+    assert step.over.all()
+    assert step.observations[:, 0].tolist() == [3, 3]
+    assert step.last_observations[:, 0].tolist() == [1, 2]
+
+
+def test_atari_lives_and_games():
+    """Against the vector environment that knows no lives."""
+    environments = make_environments("Breakout", count=3)
+    assert environments.observation_shape == (4, 84, 84)
+    games = AtariVectorEnv(
+        "breakout", 3, autoreset_mode="SameStep", reward_clipping=False
+    )
+    seen, _ = games.reset(seed=4)
+    np.testing.assert_array_equal(environments.reset(seed=4), seen)
+    random = np.random.default_rng(0)
+    totals, lives_lost, finished = np.zeros(3), 0, 0
+    for _ in range(300):
+        actions = random.integers(4, size=3)
+        step = environments.step(actions)
+        seen, rewards, terminated, _, _ = games.step(actions)
+        np.testing.assert_array_equal(step.observations, seen)
+        np.testing.assert_array_equal(step.over, terminated)
+        np.testing.assert_array_equal(step.rewards, np.sign(rewards))
+        totals += rewards
+        np.testing.assert_array_equal(step.scores, totals)
+        totals[terminated] = 0
+        lives_lost += step.terminated.sum()
+        finished += terminated.sum()
+    # A game has five lives; some games are not over yet.
+    assert finished >= 2
+    assert 5 * finished <= lives_lost < 5 * (finished + 3)
+    newest = environments.newest_image(step.observations[0])
+    np.testing.assert_array_equal(newest, seen[0, 3])
+
+
+def test_the_same_seed_is_the_same_game():
+    environments = make_environments("SpaceInvaders", count=2)
+    games = []
+    for seed in (1, 2, 1):
+        first = environments.reset(seed=seed)
+        steps = [environments.step(np.array([1, 4])) for _ in range(100)]
+        games.append([first, *(step.observations for step in steps)])
+        # Invaders are worth 5 points and more.
+        assert max(step.rewards.max() for step in steps) == 1
+        assert steps[-1].scores.max() >= 5
+    np.testing.assert_array_equal(games[0], games[2])
+    assert (np.array(games[0]) != games[1]).any()
+
+
+@pytest.mark.parametrize(
+    ("game", "message"),
+    [
+        ("Seaquset", r"Received: Seaquset \(.*doesn't exist"),
+        ("Pendulum-v1", "number of actions.*Received: Pendulum-v1"),
+        ("FloatImages-v0", "images of bytes. Received: FloatImages-v0"),
+        ("Blackjack-v1", "must be vectors.* Received: Blackjack-v1"),
+    ],
+)
+def test_what_cannot_be_played(game, message):
+    with pytest.raises(ValueError, match=message):
+        make_environments(game, count=2)
+
+
+def test_an_environment_that_fails():
+    environments = make_environments("Countdown-v0", count=2)
+    environments.reset(seed=5)
+    with pytest.raises(RuntimeError, match=r"Countdown-v0, OSError.*emulator"):
+        environments.step(np.array([0, 1]))
+
+
+@pytest.mark.parametrize("package", ["gymnasium", "ale_py.roms"])
+def test_packages_that_are_missing(monkeypatch, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ImportError, match=r"coordconv-keras\[atari\]"):
+        make_environments("Seaquest", count=1)

@@ -1,0 +1,254 @@
+"""The page to try the models on, in a browser as a person has it."""
+
+import io
+import pathlib
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import types
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_coordconv.experiments.demo import __main__ as demo
+from keras_coordconv.experiments.demo import drawing
+from keras_coordconv.experiments.demo import game
+from keras_coordconv.experiments.models import actor_critic
+from keras_coordconv.serving import export_for_serving
+
+pytestmark = pytest.mark.tensorflow_backend
+
+ROOT = pathlib.Path(__file__).parents[2]
+CHROMIUM = shutil.which("chromium")
+QUIET = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    api = pytest.importorskip("playwright.sync_api")
+    if not CHROMIUM:
+        pytest.skip("needs the browser chromium")
+    with api.sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+
+
+@pytest.fixture
+def start(browser, tmp_path):
+    """Starts the demo with some flags, and opens its page."""
+    pytest.importorskip("gradio")
+    processes = []
+
+    def start_demo(*flags):
+        port = free_port()
+        command = [sys.executable, "-m", "keras_coordconv.experiments.demo"]
+        with open(tmp_path / "log", "w") as log:
+            process = subprocess.Popen(
+                [*command, "--port", str(port), *flags], cwd=ROOT, stderr=log
+            )
+        processes.append(process)
+        deadline = time.monotonic() + 300
+        while is_closed(port):
+            assert process.poll() is None, (tmp_path / "log").read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        page = browser.new_page(viewport={"width": 1280, "height": 850})
+        page.set_default_timeout(120_000)
+        page.goto(f"http://127.0.0.1:{port}")
+        return page
+
+    yield start_demo
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+def is_closed(port):
+    with socket.socket() as probe:
+        return bool(probe.connect_ex(("127.0.0.1", port)))
+
+
+def listening_addresses(port):
+    lines = pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]
+    local = [line.split()[1].split(":") for line in lines]
+    return {address for address, number in local if int(number, 16) == port}
+
+
+def click_place(page, tab, x, y):
+    """Words below the pictures after a click at a place of the canvas."""
+    page.get_by_role("tab", name=tab).click()
+    canvas = page.locator("img:visible").first
+    box = canvas.bounding_box()
+    scale = box["width"] / 64
+    canvas.click(position={"x": (x + 0.5) * scale, "y": (y + 0.5) * scale})
+    words = page.locator(".prose.answer:visible", has_text=f"({x}, {y})")
+    words.wait_for()
+    return words.inner_text()
+
+
+def test_both_nets_side_by_side(start):
+    page = start()
+    port = int(page.url.rstrip("/").rpartition(":")[2])
+    assert listening_addresses(port) == {"0100007F"}  # 127.0.0.1
+    for tab, number, plain_is_wrong in (
+        ("Classification", r"([\d.]+) pixels off", lambda off: off > 3),
+        ("Regression", r"([\d.]+) pixels off", lambda off: off > 3),
+        ("Rendering", r"IOU ([\d.]+)", lambda iou: iou < 0.6),
+    ):
+        words = click_place(page, tab, 51, 48)  # In the quarter never seen.
+        plain, coordconv = map(float, re.findall(number, words))
+        assert plain_is_wrong(plain), words
+        assert coordconv == (1.0 if tab == "Rendering" else 0.0), words
+        words = click_place(page, tab, 20, 30)
+        assert float(re.findall(number, words)[1]) == coordconv, words
+    page.get_by_role("tab", name="Detector").click()
+    page.get_by_role("button", name="Shuffle").click()
+    words = page.locator(".prose.answer:visible", has_text="scores: ")
+    words.wait_for()
+    scores = map(float, words.inner_text().removeprefix("scores: ").split())
+    assert all(0.8 <= score <= 1 for score in scores)
+    page.get_by_role("tab", name="Generator").click()
+    page.get_by_role("button", name="Shuffle all").click()
+    page.locator("img:visible").wait_for()
+
+
+def test_game(start, tmp_path):
+    pytest.importorskip("ale_py")
+    export_for_serving(
+        actor_critic.image_actor_critic(18, (4, 84, 84)),
+        tmp_path / "models" / "seaquest_policy",
+        outputs=actor_critic.serving_outputs,
+    )
+    page = start("--saved-models", str(tmp_path / "models"))
+    page.get_by_role("tab", name="Game").click()
+    page.get_by_role("button", name="Play").click()
+    words = page.locator(".prose.answer:visible", has_text="score: ")
+    words.wait_for()
+    assert re.fullmatch(r"score: \d*0", words.inner_text())  # Tens.
+    moving, still = page.locator("img:visible").all()
+    answer = page.request.get(moving.get_attribute("src"))
+    with Image.open(io.BytesIO(answer.body())) as image:
+        frames = image.n_frames  # Those that are the same are one.
+    slider = page.locator("input[type=range]:visible")
+    assert 100 < frames <= int(slider.get_attribute("max")) + 1
+    # The agent has learnt nothing: 18 actions are about as likely.
+    actions = page.locator("[data-testid=label]:visible").inner_text()
+    assert re.fullmatch(r"its actions(\n[A-Z]+\n[56]%){6}", actions)
+    first = still.get_attribute("src")
+    page.locator("input[type=number]:visible").fill("99")
+    page.keyboard.press("Enter")
+    page.wait_for_function(
+        "([image, first]) => image.src != first",
+        arg=[still.element_handle(), first],
+    )
+
+
+def test_game_without_games(monkeypatch):
+    pytest.importorskip("gradio")
+    from keras_coordconv.experiments.demo.page import build_page
+
+    class Models:
+        def status(self, model):
+            return {1: "AVAILABLE"} if model == "seaquest_policy" else {}
+
+    monkeypatch.setitem(sys.modules, "ale_py", None)
+    blocks = build_page(Models()).blocks.values()
+    words = [getattr(block, "value", None) for block in blocks]
+    assert "To see it play, run `pip install '.[atari]'`." in words
+
+
+def test_server_that_is_down_is_one_message(start):
+    address = f"http://127.0.0.1:{free_port()}"
+    page = start("--server", address)
+    page.locator("img:visible").first.click()
+    message = page.get_by_text(f"No server answers at {address}")
+    message.wait_for()
+    assert message.count() == 1
+
+
+def test_steps_of_a_game():
+    class Models:
+        """Only the action with the number that is seen is possible."""
+
+        def predict(self, model, inputs, signature):
+            assert (model, signature) == ("seaquest_policy", "tensor")
+            return {"probabilities": np.eye(18)[inputs["observation"]]}
+
+    class Countdown:
+        count = 1
+
+        def reset(self, seed):
+            self.left, self.actions = 3, []
+            return np.array([self.left])
+
+        def step(self, actions):
+            self.left -= 1
+            self.actions += [*actions]
+            return types.SimpleNamespace(
+                observations=np.array([self.left]),
+                over=np.array([self.left == 0]),
+                scores=np.array([10.0 * len(self.actions)]),
+            )
+
+    countdown = Countdown()
+    score, steps = game.play(Models(), countdown, seed=0)
+    assert score == 30 and countdown.actions == [3, 2, 1]
+    assert [seen for seen, _ in steps] == [3, 2, 1]
+    assert [np.argmax(likely) for _, likely in steps] == [3, 2, 1]
+
+
+def test_names_of_actions():
+    pytest.importorskip("ale_py")
+    named = game.name_actions(np.eye(18)[3])
+    assert len(named) == 18 and named.pop("RIGHT") == 1
+    assert not any(named.values())
+
+
+def test_place_of_a_pixel():
+    assert drawing.place_of((0, 383), 64) == (0, 63)
+    assert drawing.place_of((45, 270), 64) == (7, 45)
+    assert drawing.place_of((0, 383), 64, margin=4) == (4, 59)
+
+
+def test_cross_is_drawn_where_it_is_inside():
+    picture = drawing.enlarge(np.zeros((3, 4)))
+    assert picture.shape == (18, 24, 3)
+    drawing.cross(picture, 3, 0, drawing.WHITE)
+    rows, columns = np.nonzero(picture[..., 0])
+    # The middle of the last pixel of the first row; 12 pixels to each side.
+    assert {*rows[columns == 21]} == set(range(16))
+    assert {*columns[rows == 3]} == set(range(9, 24))
+
+
+def test_outline_of_a_box():
+    picture = drawing.enlarge(np.zeros((3, 4)))
+    # Over the right edge by a pixel: that side is drawn at the edge.
+    drawing.outline(picture, (0.5, 1, 2.5, 5), drawing.WHITE)
+    expected = np.zeros((18, 24), "uint8")
+    expected[3:15, 6:24] = 255
+    expected[5:13, 8:22] = 0
+    np.testing.assert_array_equal(picture[..., 0], expected)
+
+
+def test_no_models(tmp_path, capsys):
+    pytest.importorskip("gradio")
+    with pytest.raises(SystemExit, match="2"):
+        demo.main(["--saved-models", str(tmp_path)])
+    assert "--saved-models must hold" in capsys.readouterr().err

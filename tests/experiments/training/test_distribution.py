@@ -1,0 +1,176 @@
+"""Several devices do what one does with the same batches."""
+
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from keras_coordconv.experiments.training import distribution
+
+SCRIPT = pathlib.Path(__file__).parent / "train_on_devices.py"
+BACKEND = keras.backend.backend()
+
+pytestmark = pytest.mark.skipif(
+    BACKEND not in ("tensorflow", "jax"),
+    reason="several devices need Keras on TensorFlow or JAX",
+)
+
+
+def free_port():
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return server.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    """Images of three colours with noise; 13 of them for validation."""
+    import tensorflow as tf
+
+    random = np.random.default_rng(0)
+    folder = tmp_path_factory.mktemp("images")
+    for subset, count in (("train", 45), ("val", 13)):
+        for number in range(count):
+            label = number % 3
+            image = random.uniform(0, 200, (24, 24, 3))
+            image[..., label] += 40
+            path = folder / subset / f"class{label}" / f"{number:02d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            content = tf.io.encode_png(image.astype("uint8"))
+            path.write_bytes(content.numpy())
+    return folder
+
+
+def start(data_dir, output, *flags, **environment):
+    return subprocess.Popen(
+        [
+            *(sys.executable, SCRIPT, "--data-dir", data_dir),
+            *("--workdir", output.parent / "run", "--output", output),
+            *map(str, flags),
+        ],
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finish(*processes):
+    for process in processes:
+        printed, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, printed
+
+
+@pytest.fixture(scope="module")
+def one_device(data_dir, tmp_path_factory):
+    output = tmp_path_factory.mktemp("one") / "result.npz"
+    finish(start(data_dir, output, "--devices", 1))
+    return dict(np.load(output))
+
+
+def check_same(found, expected, devices):
+    assert found.pop("devices") == devices
+    assert expected["loss"][-1] < expected["loss"][0] - 0.2
+    for name in set(expected) - {"devices"}:
+        np.testing.assert_allclose(
+            found[name], expected[name], rtol=1e-3, atol=1e-4, err_msg=name
+        )
+
+
+def test_two_devices(data_dir, tmp_path, one_device):
+    """Also where the run is resumed in the middle."""
+    output = tmp_path / "result.npz"
+    finish(start(data_dir, output, "--devices", 2, EPOCHS="5"))
+    finish(start(data_dir, output, "--devices", 2, "--resume"))
+    check_same(dict(np.load(output)), one_device, devices=2)
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="needs Keras on the JAX backend")
+def test_two_processes(data_dir, tmp_path, one_device):
+    output = tmp_path / "result.npz"
+    flags = ("--devices", 1, "--processes", 2)
+    flags += ("--coordinator", f"127.0.0.1:{free_port()}")
+    finish(
+        *(
+            start(data_dir, output, *flags, "--process-id", process)
+            for process in (0, 1)
+        )
+    )
+    check_same(dict(np.load(output)), one_device, devices=2)
+
+
+def test_batch_must_be_shared_evenly():
+    devices = distribution.Devices(count=4, processes=2)
+    assert devices.local_batch_size(12) == 6
+    with pytest.raises(ValueError, match="a batch of 10 for 4 devices"):
+        devices.local_batch_size(10)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"processes": 2},
+        {"coordinator": "127.0.0.1:1234"},
+        {"coordinator": "127.0.0.1:1", "processes": 2, "process_id": 2},
+        {"coordinator": "127.0.0.1:1", "processes": 2, "process_id": -1},
+    ],
+)
+def test_incomplete_processes(arguments):
+    with pytest.raises(ValueError, match="need a coordinator"):
+        distribution.start(1, **arguments)
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow's rule")
+def test_several_processes_need_jax():
+    with pytest.raises(ValueError, match="Set KERAS_BACKEND=jax"):
+        distribution.start(1, "127.0.0.1:1234", processes=2)
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow's strategies")
+@pytest.mark.parametrize(
+    ("name", "compiled"),
+    [
+        ("steps_per_execution", {"steps_per_execution": 4}),
+        ("jit_compile", {"jit_compile": True}),
+        (
+            "gradient_accumulation_steps",
+            {"optimizer": keras.optimizers.SGD(gradient_accumulation_steps=2)},
+        ),
+    ],
+)
+def test_what_a_strategy_cannot_train(name, compiled):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile(**{"optimizer": "sgd", "loss": "mse", **compiled})
+    distribution.Devices(count=2).check(model)
+    with pytest.raises(ValueError, match=f"train without `{name}`"):
+        distribution.Devices(count=2, is_mirrored=True).check(model)
+
+
+def test_what_a_strategy_can_train():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    devices = distribution.Devices(count=2, is_mirrored=True)
+    model.compile("sgd", "mse", **devices.compile_arguments())
+    devices.check(model)
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "two", ""])
+def test_number_of_devices(text, capsys):
+    import argparse
+
+    parser = argparse.ArgumentParser()
+    distribution.add_arguments(parser)
+    assert parser.parse_args([]).devices == "all"
+    assert parser.parse_args(["--devices", "3"]).devices == 3
+    with pytest.raises(SystemExit):
+        parser.parse_args([f"--devices={text}"])
+    assert "--devices" in capsys.readouterr().err
+
+
+def test_too_many_gpus():
+    with pytest.raises(ValueError, match="as many devices as are asked for"):
+        distribution._choose(["GPU:0", "GPU:1"], 3)

@@ -1,0 +1,338 @@
+"""What a run writes and restores; test_killed.py kills some."""
+
+import argparse
+import csv
+import json
+import os
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_coordconv.experiments.training import distribution
+from keras_coordconv.experiments.training.run import Run
+
+
+def flags(workdir, resume=False, **others):
+    return argparse.Namespace(
+        workdir=None if workdir is None else str(workdir),
+        resume=resume,
+        seed=0,
+        dtype_policy="float32",
+        tensorboard=None,
+        **others,
+    )
+
+
+def small_model(optimizer=None):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile(optimizer or keras.optimizers.Adam(0.1), "mse")
+    return model
+
+
+INPUTS = np.arange(16.0).reshape(8, 2) / 16
+TARGETS = INPUTS.sum(axis=-1, keepdims=True)
+
+
+def train(run, epochs, model=None):
+    model = model or small_model()
+    run.fit(model, INPUTS, epochs, y=TARGETS, batch_size=4)
+    return model
+
+
+def record_epochs(run, *logs, model=None):
+    """Epochs of which the weights are all their number."""
+    model = model or small_model()
+    run.track(model)
+    for epoch, log in zip(run.epochs(len(logs)), logs, strict=True):
+        model.set_weights([np.full(w.shape, epoch) for w in model.weights])
+        run.end_epoch(log)
+    return model
+
+
+def read_history(run):
+    with (run.path / "history.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def check_equal(*weights):
+    for found, expected in zip(*weights, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_what_a_run_writes(tmp_path, capsys):
+    from matplotlib.figure import Figure
+
+    run = Run("toy", flags(tmp_path / "run", width=3), monitor=None)
+    model = train(run, epochs=3)
+    run.save_figure("empty", Figure())
+    data = tf.data.Dataset.from_tensors((INPUTS, TARGETS))
+    loss = np.mean((model.predict(INPUTS) - TARGETS) ** 2)
+    assert run.evaluate(model, test=data) == {"test_loss": pytest.approx(loss)}
+    metrics = run.finish({"test_loss": 0.5, "seconds_to_perfect": None})
+    assert metrics == {
+        "seconds": run.seconds,
+        "parameters": 3,
+        "test_loss": 0.5,
+    }
+    assert json.loads((run.path / "metrics.json").read_text()) == metrics
+    assert json.loads((run.path / "args.json").read_text()) == {
+        "workdir": str(run.path),
+        "seed": 0,
+        "dtype_policy": "float32",
+        "tensorboard": None,
+        "width": 3,
+        "environment": {
+            "tensorflow": {
+                "backend": "tensorflow",
+                "onednn": os.environ["TF_ENABLE_ONEDNN_OPTS"] == "1",
+            },
+            "jax": {"backend": "jax"},
+        }[keras.backend.backend()],
+    }
+    history = read_history(run)
+    assert [row["epoch"] for row in history] == ["1", "2", "3"]
+    losses = [float(row["loss"]) for row in history]
+    assert len(set(losses)) == 3
+    seconds = [float(row["seconds"]) for row in history]
+    assert 0 <= seconds[0] <= seconds[1] <= seconds[2] == run.seconds
+    printed = capsys.readouterr().out.splitlines()
+    assert [
+        line.removeprefix(f"written: {run.path}/") for line in printed[-5:]
+    ] == [
+        "args.json",
+        "best.keras",
+        "figures/empty.png",
+        "history.csv",
+        "metrics.json",
+    ]
+    check_equal(run.best_model().get_weights(), model.get_weights())
+
+
+@pytest.mark.parametrize(
+    ("monitor", "mode", "best"),
+    [("loss", "min", 2), ("reward", "max", 3), (None, "min", 4)],
+)
+def test_best_model(tmp_path, monitor, mode, best):
+    run = Run("toy", flags(tmp_path), monitor=monitor, mode=mode)
+    record_epochs(
+        run,
+        {"loss": 3.0, "reward": 1.0},
+        {"loss": 1.0, "reward": 2.0},
+        {"loss": 2.0, "reward": 5.0},
+        {"loss": 2.0, "reward": 4.0},
+    )
+    assert (run.best_model().get_weights()[0] == best).all()
+
+
+def test_resumed_run_goes_on(tmp_path):
+    """With Adam's moments, its step count and the time of training."""
+    expected = train(Run("toy", flags(tmp_path / "whole")), epochs=6)
+    train(Run("toy", flags(tmp_path / "parts")), epochs=2)
+    run = Run("toy", flags(tmp_path / "parts", resume=True))
+    assert run.epochs_done == 2 and len(run.history) == 2 and run.seconds > 0
+    model = train(run, epochs=6)
+    check_equal(model.get_weights(), expected.get_weights())
+    assert int(model.optimizer.iterations) == 12
+    seconds = [float(row["seconds"]) for row in read_history(run)]
+    assert seconds == sorted(seconds)
+
+
+def test_random_numbers_depend_on_seed_and_epoch(tmp_path):
+    def draw(path, seed, resume=False):
+        args = flags(tmp_path / path, resume=resume)
+        args.seed = seed
+        run = Run("toy", args)
+        model = keras.Sequential([keras.Input((9,)), keras.layers.Dropout(0.5)])
+        run.track(model)
+        drawn = {}
+        for epoch in run.epochs(3):
+            drawn[epoch] = (
+                np.random.normal(),
+                float(keras.random.normal(())),
+                float(np.sum(model(np.eye(9), training=True) * np.arange(9))),
+            )
+            if epoch == 2 and not resume:
+                return drawn
+            run.end_epoch({"loss": 0.0})
+        return drawn
+
+    first = draw("a", seed=1)
+    assert draw("b", seed=1) == first
+    resumed = draw("a", seed=1, resume=True)
+    assert resumed[2] == first[2]
+    for others in (first[1], resumed[3], draw("c", seed=2)[2]):
+        assert not set(others) & set(first[2])
+
+
+def test_card_has_what_changes_the_training(tmp_path):
+    run = Run("toy", flags(tmp_path, width=2))
+    assert run.card({"loss": 0.5}) == {
+        "task": "toy",
+        "seed": 0,
+        "dtype_policy": "float32",
+        "width": 2,
+        "metrics": {"loss": 0.5},
+    }
+
+
+def test_folder_with_a_run_is_not_overwritten(tmp_path):
+    train(Run("toy", flags(tmp_path)), epochs=1)
+    with pytest.raises(ValueError, match=r"one run.*Received.*--resume"):
+        Run("toy", flags(tmp_path))
+
+
+def test_other_models_than_before(tmp_path):
+    run = Run("toy", flags(tmp_path))
+    run.track(small_model(), second=small_model())
+    for _ in run.epochs(1):
+        run.end_epoch({"loss": 1.0})
+    run = Run("toy", flags(tmp_path, resume=True))
+    with pytest.raises(ValueError, match=r"\['model'\], but .*second"):
+        run.track(small_model())
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_divergence_keeps_the_last_good_state(tmp_path, value):
+    run = Run("toy", flags(tmp_path))
+    with pytest.raises(ValueError, match=r"Received: score=.* epoch 2"):
+        record_epochs(run, {"loss": 2.0}, {"loss": 1.0, "score": value})
+    assert len(read_history(run)) == 1
+    run = Run("toy", flags(tmp_path, resume=True))
+    assert run.epochs_done == 1
+    model = small_model()
+    run.track(model)
+    assert (model.get_weights()[0] == 1).all()
+
+
+def test_epoch_without_an_end(tmp_path):
+    run = Run("toy", flags(tmp_path))
+    with pytest.raises(RuntimeError, match="must end with `end_epoch`"):
+        list(run.epochs(2))
+
+
+@pytest.mark.tensorflow_backend
+def test_resumed_with_other_kernels(tmp_path, monkeypatch, capsys):
+    """One line says that the digits will differ; the run continues."""
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "1")
+    record_epochs(Run("toy", flags(tmp_path)), {"loss": 1.0})
+    Run("toy", flags(tmp_path, resume=True))
+    assert "environment" not in capsys.readouterr().out
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    for _ in range(2):
+        Run("toy", flags(tmp_path, resume=True))
+        printed = capsys.readouterr().out.splitlines()
+        assert printed[-1].endswith(": onednn was True and is False")
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
+    Run("toy", flags(tmp_path, resume=True))
+    assert "onednn was True and is None" in capsys.readouterr().out
+    args = json.loads((tmp_path / "args.json").read_text())
+    assert args["environment"]["onednn"] is True
+
+
+def test_history_with_a_column_that_comes_later(tmp_path):
+    record_epochs(
+        Run("toy", flags(tmp_path)), {"loss": 1.0}, {"loss": 0.5, "top": 0.5}
+    )
+    run = Run("toy", flags(tmp_path, resume=True))
+    assert "top" not in run.history[0]
+    assert run.history[1]["top"] == 0.5
+
+
+def test_numbered_folders(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for number in ("001", "002"):
+        run = Run("toy", flags(None))
+        assert str(run.path) == os.path.join("runs", "toy", number)
+        written = json.loads((run.path / "args.json").read_text())
+        assert written["workdir"] == str(run.path)
+
+
+def test_unwritable_folder(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    for path in ("file/run", "file"):
+        with pytest.raises(OSError, match="file"):
+            Run("toy", flags(tmp_path / path))
+
+
+def test_moving_averages_below_a_scaled_loss(tmp_path):
+    """At the end of `fit`, Keras itself puts them into the model."""
+    run = Run("toy", flags(tmp_path))
+    keras.config.set_dtype_policy("mixed_float16")
+    model = small_model(keras.optimizers.SGD(0.1, use_ema=True))
+    train(run, 1, model)
+    check_equal(run.best_model().get_weights(), model.get_weights())
+
+
+def test_best_model_has_the_moving_averages(tmp_path):
+    """The checkpoint has the weights themselves, to go on with."""
+    run = Run("toy", flags(tmp_path))
+    model = small_model(keras.optimizers.SGD(0.1, use_ema=True))
+    seen = []
+
+    class Weights(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            seen.append(self.model.get_weights())
+
+    run.fit(model, INPUTS, 1, [Weights()], y=TARGETS, batch_size=2)
+    # Keras begins the averages at the first weights it sees, after a step.
+    averages = seen[0]
+    for weights in seen[1:]:
+        averages = [
+            0.99 * average + 0.01 * weight
+            for average, weight in zip(averages, weights, strict=True)
+        ]
+    best = run.best_model()
+    for found, average, last in zip(
+        best.get_weights(), averages, seen[-1], strict=True
+    ):
+        np.testing.assert_allclose(found, average, rtol=1e-5)
+        assert np.abs(average - last).max() > 1e-3
+    resumed = small_model(keras.optimizers.SGD(0.1, use_ema=True))
+    Run("toy", flags(tmp_path, resume=True)).track(resumed)
+    check_equal(resumed.get_weights(), seen[-1])
+
+
+def test_one_of_several_processes_only_reads(tmp_path, capsys):
+    train(Run("toy", flags(tmp_path / "run")), epochs=2)
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
+
+    class SecondProcess(distribution.Devices):
+        is_first_process = False
+
+    capsys.readouterr()
+    args = flags(tmp_path / "run", resume=True)
+    second = Run("toy", args, devices=SecondProcess())
+    assert second.epochs_done == 2
+    train(second, epochs=4)
+    second.finish({})
+    assert [row["epoch"] for row in second.history] == [1, 2, 3, 4]
+    after = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
+    assert after == before
+    assert capsys.readouterr().out == ""
+    new = Run("toy", flags(tmp_path / "new"), devices=SecondProcess())
+    train(new, epochs=1)
+    assert not new.path.exists()
+
+
+@pytest.mark.parametrize("with_fit", [True, False])
+def test_tensorboard(tmp_path, with_fit):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing import event_accumulator
+
+    args = flags(tmp_path / "run")
+    args.tensorboard = str(tmp_path / "logs")
+    run = Run("toy", args)
+    if with_fit:
+        train(run, epochs=2)
+    else:
+        record_epochs(run, {"loss": 2.0}, {"loss": 1.0})
+    run.finish({})
+    events = event_accumulator.EventAccumulator(f"{args.tensorboard}/train")
+    events.Reload()
+    losses = [
+        float(tf.make_ndarray(event.tensor_proto))
+        for event in events.Tensors("epoch_loss")
+    ]
+    assert losses == pytest.approx([row["loss"] for row in run.history])
