@@ -18,7 +18,7 @@ import numpy as np
 
 from keras_coordconv import _files
 from keras_coordconv.experiments import plots
-from keras_coordconv.experiments.models.blocks import CANVAS_SIZE
+from keras_coordconv.experiments.canvas import CANVAS_SIZE
 from keras_coordconv.experiments.training import arguments
 from keras_coordconv.experiments.training import history
 

@@ -22,9 +22,9 @@ import keras
 import numpy as np
 
 from keras_coordconv import _files
+from keras_coordconv.experiments.canvas import CANVAS_SIZE
 from keras_coordconv.experiments.datasets import not_so_clevr
 from keras_coordconv.experiments.models import position_codes
-from keras_coordconv.experiments.models.blocks import CANVAS_SIZE
 from keras_coordconv.experiments.training import arguments
 from keras_coordconv.experiments.training import optimizers
 from keras_coordconv.experiments.training.run import Run

@@ -24,13 +24,17 @@ LIBRARY = {
 }
 # Those of the experiments: each may import the library without `serving`, too.
 EXPERIMENTS = {
-    "models": (),
-    "datasets": ("models",),
-    "evaluation": (),
+    "canvas": (),
+    "models": ("canvas",),
+    "datasets": ("canvas",),
+    "evaluation": ("canvas",),
     "training": (),
     "reinforcement": ("training",),
-    "plots": ("datasets", "evaluation", "models"),
-    "demo": ("datasets", "models", "reinforcement", "serving", "training"),
+    "plots": ("canvas", "datasets", "evaluation"),
+    "demo": (
+        *("canvas", "datasets", "models", "reinforcement", "serving"),
+        "training",
+    ),
     "experiments": (),
 }
 MAY_IMPORT = LIBRARY | {

@@ -15,10 +15,10 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_coordconv import _files
+from keras_coordconv.experiments.canvas import CANVAS_SIZE
 from keras_coordconv.experiments.datasets import image_decoding
 from keras_coordconv.experiments.datasets import image_sources
 from keras_coordconv.experiments.datasets import passes
-from keras_coordconv.experiments.models.blocks import CANVAS_SIZE
 
 NAME = "bedroom_train_lmdb"
 

@@ -6,10 +6,9 @@ it. The data set is generated; nothing is downloaded.
 """
 
 import numpy as np
-import tensorflow_datasets as tfds
 
+from keras_coordconv.experiments.canvas import CANVAS_SIZE
 from keras_coordconv.experiments.datasets import passes
-from keras_coordconv.experiments.models.blocks import CANVAS_SIZE
 
 SQUARE_HALF_SIZE = 4
 SPLITS = ("uniform", "quadrant", "band", "border", "middle")
@@ -189,84 +188,6 @@ def dataset(
     return passes.batches(examples, batch_size, shuffle_seed, passes_done)
 
 
-class NotSoClevr(tfds.core.GeneratorBasedBuilder):
-    """Not-so-Clevr for TensorFlow Datasets.
-
-    >>> from keras_coordconv.experiments.datasets import not_so_clevr
-    >>> tfds.load("not_so_clevr/quadrant", split="train")
-    """
-
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012
-    BUILDER_CONFIGS = [  # noqa: RUF012
-        tfds.core.BuilderConfig(
-            name="uniform",
-            description="Test centres drawn at random all over the canvas.",
-        ),
-        tfds.core.BuilderConfig(
-            name="quadrant",
-            description="Test centres in the lower right quarter.",
-        ),
-        tfds.core.BuilderConfig(
-            name="band",
-            description="Test centers in the columns from 45 on.",
-        ),
-        tfds.core.BuilderConfig(
-            name="border",
-            description="Test centers in the outer four columns and rows.",
-        ),
-        tfds.core.BuilderConfig(
-            name="middle",
-            description="Test centers in a square in the middle.",
-        ),
-    ]
-
-    def _info(self):
-        image = tfds.features.Image(shape=(CANVAS_SIZE, CANVAS_SIZE, 1))
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description=(
-                "A white 9x9 square at every place of a 64x64 canvas. "
-                "`location` is the (x, y) of its centre in pixels, x the "
-                "column; `normalized_location` the same divided by 64; "
-                "`center` an image with the pixel of the centre set; `image` "
-                "the image of the square. Set pixels are 255."
-            ),
-            homepage="https://arxiv.org/abs/1807.03247",
-            citation=CITATION,
-            features=tfds.features.FeaturesDict(
-                {
-                    "location": tfds.features.Tensor(
-                        shape=(2,), dtype=np.float32
-                    ),
-                    "normalized_location": tfds.features.Tensor(
-                        shape=(2,), dtype=np.float32
-                    ),
-                    "center": image,
-                    "image": image,
-                }
-            ),
-        )
-
-    def _split_generators(self, dl_manager):
-        del dl_manager  # Generated: there is nothing to download.
-        return {subset: self._generate_examples(subset) for subset in SUBSETS}
-
-    def _generate_examples(self, subset):
-        centers = subset_locations(self.builder_config.name, subset)
-        for center in centers:
-            x, y = center.tolist()
-            yield (
-                f"{x},{y}",
-                {
-                    "location": center.astype("float32"),
-                    "normalized_location": np.float32(center / CANVAS_SIZE),
-                    "center": _as_uint8(draw_centers(center[None])[0]),
-                    "image": _as_uint8(draw_squares(center[None])[0]),
-                },
-            )
-
-
 def _held_out(centers, split):
     """Boolean arrays: which centers are in the test and the validation set."""
     if split == "uniform":
@@ -297,10 +218,6 @@ def _draw_squares(centers, half_size):
     rows = np.abs(index - centers[:, 1:]) <= half_size
     squares = rows[:, :, None] & columns[:, None, :]
     return squares[..., None].astype("float32")
-
-
-def _as_uint8(image):
-    return (255 * image).astype("uint8")
 
 
 def _check(name, value, allowed):

@@ -11,7 +11,7 @@ bottom, right, in pixels from the image's upper left corner.
 
 import numpy as np
 
-from keras_coordconv.experiments.models.blocks import CANVAS_SIZE
+from keras_coordconv.experiments.canvas import CANVAS_SIZE
 
 EXAMPLES = {"train": 9000, "test": 1000}
 DIGITS = 5

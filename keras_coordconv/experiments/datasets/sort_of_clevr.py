@@ -6,11 +6,9 @@ generated; nothing is downloaded.
 """
 
 import numpy as np
-import tensorflow_datasets as tfds
 
+from keras_coordconv.experiments.canvas import CANVAS_SIZE
 from keras_coordconv.experiments.datasets import passes
-from keras_coordconv.experiments.datasets.not_so_clevr import CITATION
-from keras_coordconv.experiments.models.blocks import CANVAS_SIZE
 
 OBJECT_HALF_SIZE = 10
 LEAST_DISTANCE = 20
@@ -135,53 +133,6 @@ def dataset(
     return passes.batches(
         features(subset, limit_examples), batch_size, shuffle_seed, passes_done
     )
-
-
-class SortOfClevr(tfds.core.GeneratorBasedBuilder):
-    """Sort-of-Clevr with two objects for TensorFlow Datasets.
-
-    >>> from keras_coordconv.experiments.datasets import sort_of_clevr
-    >>> tfds.load("sort_of_clevr", split="train")
-    """
-
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012
-
-    def _info(self):
-        center = tfds.features.Tensor(shape=(2,), dtype=np.int32)
-        shape = tfds.features.ClassLabel(names=list(SHAPES))
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description=(
-                "A red and a blue object on a white 64x64 canvas, each a "
-                "square of 21x21 pixels or a circle of the same diameter, "
-                "their centres at least 20 pixels apart. `red_center` and "
-                "`blue_center` are the (x, y) of the centres in pixels, x the "
-                "column."
-            ),
-            homepage="https://arxiv.org/abs/1807.03247",
-            citation=CITATION,
-            features=tfds.features.FeaturesDict(
-                {
-                    "image": tfds.features.Image(
-                        shape=(CANVAS_SIZE, CANVAS_SIZE, 3)
-                    ),
-                    "red_center": center,
-                    "blue_center": center,
-                    "red_shape": shape,
-                    "blue_shape": shape,
-                }
-            ),
-        )
-
-    def _split_generators(self, dl_manager):
-        del dl_manager  # Generated: there is nothing to download.
-        return {subset: self._generate_examples(subset) for subset in EXAMPLES}
-
-    def _generate_examples(self, subset):
-        examples = features(subset)
-        for number, values in enumerate(zip(*examples.values(), strict=True)):
-            yield number, dict(zip(examples, values, strict=True))
 
 
 def _places():

@@ -3,7 +3,8 @@
 import numpy as np
 
 from keras_coordconv.experiments.datasets.passes import spread_evenly
-from keras_coordconv.experiments.models.position_probes import CANVAS_SIZE
+
+CANVAS_SIZE = 32
 
 SPLITS = ("uniform", "quadrant")
 # The part of the uniform split that is for testing, as in Not-so-Clevr.

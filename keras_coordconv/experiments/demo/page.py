@@ -6,11 +6,11 @@ import tempfile
 import gradio as gr
 import numpy as np
 
+from keras_coordconv.experiments.canvas import CANVAS_SIZE
 from keras_coordconv.experiments.datasets import not_so_clevr
 from keras_coordconv.experiments.datasets import scattered_mnist
 from keras_coordconv.experiments.demo import drawing
 from keras_coordconv.experiments.demo import game
-from keras_coordconv.experiments.models.blocks import CANVAS_SIZE
 from keras_coordconv.experiments.reinforcement.environments import (
     make_environments,
 )

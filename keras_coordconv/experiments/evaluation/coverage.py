@@ -7,7 +7,8 @@ how much of what is generated is like the data, and the other way round.
 
 import numpy as np
 
-CANVAS_SIZE = 64
+from keras_coordconv.experiments.canvas import CANVAS_SIZE
+
 COLORS = {"red": (255, 0, 0), "blue": (0, 0, 255)}
 # Half of the way between any two of white, red and blue.
 COLOR_DISTANCE = 255 / np.sqrt(2)

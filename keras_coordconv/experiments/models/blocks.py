@@ -4,9 +4,9 @@ from keras import initializers
 from keras import layers
 from keras import regularizers
 
+from keras_coordconv.experiments.canvas import CANVAS_SIZE
 from keras_coordconv.layers import CoordConv2D
 
-CANVAS_SIZE = 64
 # Of (x, y) and of the coordinates; "mixed" is the paper's code.
 UNITS = ("pixels", "mixed", "normalized")
 

@@ -8,7 +8,7 @@ per pixel of the 64x64 canvas, row by row.
 import keras
 from keras import ops
 
-from keras_coordconv.experiments.models.blocks import CANVAS_SIZE
+from keras_coordconv.experiments.canvas import CANVAS_SIZE
 from keras_coordconv.experiments.models.blocks import apply_coordconv_stack
 from keras_coordconv.experiments.models.blocks import apply_deconv_stack
 from keras_coordconv.experiments.models.blocks import flatten_to_logits

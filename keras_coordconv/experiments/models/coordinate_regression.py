@@ -9,7 +9,7 @@ from keras import initializers
 from keras import layers
 from keras import ops
 
-from keras_coordconv.experiments.models.blocks import CANVAS_SIZE
+from keras_coordconv.experiments.canvas import CANVAS_SIZE
 from keras_coordconv.experiments.models.blocks import l2_penalty
 from keras_coordconv.experiments.models.blocks import scaled_he_normal
 from keras_coordconv.layers import CoordConv2D

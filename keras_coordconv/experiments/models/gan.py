@@ -17,7 +17,7 @@ from keras import initializers
 from keras import layers
 from keras import ops
 
-from keras_coordconv.experiments.models.blocks import CANVAS_SIZE
+from keras_coordconv.experiments.canvas import CANVAS_SIZE
 from keras_coordconv.layers import CoordConv2D
 from keras_coordconv.layers import CoordConv2DTranspose
 

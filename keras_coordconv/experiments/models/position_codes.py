@@ -13,7 +13,7 @@ import keras
 from keras import layers
 from keras import ops
 
-from keras_coordconv.experiments.models.blocks import CANVAS_SIZE
+from keras_coordconv.experiments.canvas import CANVAS_SIZE
 from keras_coordconv.experiments.models.blocks import apply_pixel_stack
 from keras_coordconv.experiments.models.blocks import flatten_to_logits
 from keras_coordconv.experiments.models.blocks import l2_penalty

@@ -15,7 +15,7 @@ from keras import layers
 from keras import ops
 from keras.utils import bounding_boxes
 
-from keras_coordconv.experiments.models.blocks import CANVAS_SIZE
+from keras_coordconv.experiments.canvas import CANVAS_SIZE
 from keras_coordconv.experiments.models.blocks import l2_penalty
 from keras_coordconv.layers import CoordConv2D
 

@@ -10,7 +10,7 @@ import keras
 from keras import layers
 from keras import ops
 
-from keras_coordconv.experiments.models.blocks import CANVAS_SIZE
+from keras_coordconv.experiments.canvas import CANVAS_SIZE
 from keras_coordconv.experiments.models.blocks import apply_coordconv_stack
 from keras_coordconv.experiments.models.blocks import apply_deconv_stack
 from keras_coordconv.experiments.models.blocks import flatten_to_logits

@@ -11,8 +11,8 @@ from keras import initializers
 from keras import layers
 from keras import ops
 
+from keras_coordconv.experiments.canvas import CANVAS_SIZE
 from keras_coordconv.experiments.models import gan
-from keras_coordconv.experiments.models.blocks import CANVAS_SIZE
 from keras_coordconv.layers import CoordConv2D
 
 LAYERS = ("coordconv", "conv")

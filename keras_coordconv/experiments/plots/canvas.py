@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_coordconv.experiments.models.blocks import CANVAS_SIZE
+from keras_coordconv.experiments.canvas import CANVAS_SIZE
 
 
 def show_canvas(axis, image, title, vmax=1.0):

@@ -3,6 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
+from keras_coordconv.experiments.canvas import CANVAS_SIZE
 from keras_coordconv.experiments.evaluation import coverage
 
 SAMPLES = 5
@@ -88,7 +89,7 @@ def plot_coverage(generators):
     Returns:
         A `matplotlib.figure.Figure` with one row a name.
     """
-    size = coverage.CANVAS_SIZE
+    size = CANVAS_SIZE
     figure = Figure(
         figsize=(13, 0.4 + 2.8 * len(generators)), layout="constrained"
     )

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from keras_coordconv.experiments.models.blocks import CANVAS_SIZE
+from keras_coordconv.experiments.canvas import CANVAS_SIZE
 from keras_coordconv.experiments.plots.canvas import frame_canvas
 from keras_coordconv.experiments.plots.canvas import show_canvas
 

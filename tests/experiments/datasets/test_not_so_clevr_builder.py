@@ -5,12 +5,13 @@ import pytest
 import tensorflow_datasets as tfds
 
 from keras_coordconv.experiments.datasets import not_so_clevr
+from keras_coordconv.experiments.datasets import not_so_clevr_builder
 
 pytestmark = pytest.mark.tensorflow_backend
 
 
 class UniformTest(tfds.testing.DatasetBuilderTestCase):
-    DATASET_CLASS = not_so_clevr.NotSoClevr
+    DATASET_CLASS = not_so_clevr_builder.NotSoClevr
     BUILDER_CONFIG_NAMES_TO_TEST = ("uniform",)
     SPLITS = {"train": 2368, "test": 768}  # noqa: RUF012
     # Nothing is downloaded: there are no fake examples.
@@ -18,21 +19,22 @@ class UniformTest(tfds.testing.DatasetBuilderTestCase):
 
 
 class QuadrantTest(tfds.testing.DatasetBuilderTestCase):
-    DATASET_CLASS = not_so_clevr.NotSoClevr
+    DATASET_CLASS = not_so_clevr_builder.NotSoClevr
     BUILDER_CONFIG_NAMES_TO_TEST = ("quadrant",)
     SPLITS = {"train": 2407, "test": 729}  # noqa: RUF012
     EXAMPLE_DIR = "."
 
 
 class RegionsTest(tfds.testing.DatasetBuilderTestCase):
-    DATASET_CLASS = not_so_clevr.NotSoClevr
+    DATASET_CLASS = not_so_clevr_builder.NotSoClevr
     BUILDER_CONFIG_NAMES_TO_TEST = ("middle",)
     SPLITS = {"train": 2352, "test": 784}  # noqa: RUF012
     EXAMPLE_DIR = "."
 
 
 def test_a_configuration_per_split():
-    names = [config.name for config in not_so_clevr.NotSoClevr.BUILDER_CONFIGS]
+    configs = not_so_clevr_builder.NotSoClevr.BUILDER_CONFIGS
+    names = [config.name for config in configs]
     assert names == list(not_so_clevr.SPLITS)
 
 

@@ -7,6 +7,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from keras_coordconv.experiments.datasets import sort_of_clevr
+from keras_coordconv.experiments.datasets import sort_of_clevr_builder
 
 pytestmark = pytest.mark.tensorflow_backend
 
@@ -15,7 +16,7 @@ FEW = {"train": 30, "test": 10}
 
 @mock.patch.dict(sort_of_clevr.EXAMPLES, FEW)
 class BuilderTest(tfds.testing.DatasetBuilderTestCase):
-    DATASET_CLASS = sort_of_clevr.SortOfClevr
+    DATASET_CLASS = sort_of_clevr_builder.SortOfClevr
     SPLITS = FEW
     # Nothing is downloaded: there are no fake examples.
     EXAMPLE_DIR = "."
