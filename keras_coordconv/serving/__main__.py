@@ -90,7 +90,8 @@ def run_export(args):
 def load_model(path):
     import keras
 
-    import keras_coordconv  # noqa: F401 (registers the layers)
+    # Registers the layers, and what else models of the scripts have.
+    import keras_coordconv.experiments  # noqa: F401
 
     try:
         return keras.saving.load_model(path, compile=False)

@@ -55,6 +55,18 @@ class Scripts:
         for process in processes:
             process.communicate()
 
+    def load_best(self, folder):
+        """Loads the best model of a run, compiled, as a user does later on."""
+        subprocess.run(
+            [
+                *(sys.executable, "-c"),
+                "import sys, keras, keras_coordconv.experiments\n"
+                "assert keras.saving.load_model(sys.argv[1]).optimizer",
+                str(self.folder / folder / "best.keras"),
+            ],
+            check=True,
+        )
+
     def kill_and_resume(self, name, *flags):
         """Kills a run after two epochs, resumes it, and runs another one whole.
 

@@ -70,6 +70,7 @@ def test_killed_resumed_and_exported(scripts, tmp_path):
     assert metrics["images_per_second"] > 0 and metrics["seconds"] > 0
     assert metrics["validation_undecodable_images"] == 0
 
+    scripts.load_best("run")
     model = keras.saving.load_model(folder / "best.keras", compile=False)
     photos = sorted((tmp_path / "runs/stand_in/val").rglob("*.jpg"))[::20]
     files = [path.read_bytes() for path in photos]

@@ -18,6 +18,7 @@ def test_small_run(scripts, frame):
         assert 0 <= metrics[f"{name}_iou"] <= 1
     figure = pathlib.Path("run/figures/instances.png").read_bytes()
     assert figure.startswith(b"\x89PNG")
+    scripts.load_best("run")
 
 
 def test_killed_and_resumed(scripts):

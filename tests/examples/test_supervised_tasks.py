@@ -57,6 +57,7 @@ def test_small_run(
     assert {path.name for path in pathlib.Path().iterdir()} == written
     if layer == "conv":
         return
+    scripts.load_best(folder)
     served = tf.saved_model.load("exported/1")
     answer = served.signatures["tensor"](
         **(

@@ -3,6 +3,8 @@
 import io
 import json
 import pathlib
+import subprocess
+import sys
 import zipfile
 
 import keras
@@ -57,6 +59,31 @@ def keras_model(name):
         pytest.skip(f"{path.name} was saved with a later Keras, {saved_with}")
     model = keras.saving.load_model(path, compile=False)
     return lambda inputs: OUTPUTS[name](model.predict_on_batch(inputs))
+
+
+def test_keras_loads_them_as_the_readme_says():
+    statement = "import keras_coordconv.experiments"
+    assert f"after\n`{statement}`" in (FOLDER / "README.md").read_text()
+    program = (
+        f"import sys, keras\n{statement}\n"
+        "for path in sys.argv[1:]:\n"
+        "    keras.saving.load_model(path, compile=False)\n"
+    )
+    paths = list(FOLDER.glob("*/model.keras"))
+    assert len(paths) == len(OUTPUTS)
+    command = [sys.executable, "-c", program, *paths]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+def test_command_line_exports_a_model_of_the_scripts(tmp_path):
+    path = FOLDER / "scattered_mnist_detector/model.keras"
+    command = [
+        *(sys.executable, "-m", "keras_coordconv.serving"),
+        *("export", path, tmp_path / "detector"),
+    ]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.stdout.split() == [f"{tmp_path}/detector/1"], result.stderr
 
 
 @pytest.fixture(scope="module")
