@@ -138,8 +138,10 @@ def _remove_if_killed(scratch):
     with marker:
         # The lock of a killed process has ended with it.
         fcntl.flock(marker, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        content = marker.read(len(MARK) + 1)
         # The process may have been killed before the marker was complete.
-        if MARK.startswith(marker.read(len(MARK) + 1)):
+        begun = MARK.startswith(content) and not (scratch / "payload").exists()
+        if content == MARK or begun:
             _remove(scratch)
 
 

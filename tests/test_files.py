@@ -196,6 +196,25 @@ def test_killed_at_each_line_and_written_once_more(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    "marker", [None, b"", _files.MARK[:9], _files.MARK[:-1], _files.MARK + b"x"]
+)
+def test_without_the_whole_marker_it_stays(tmp_path, marker):
+    scratch = tmp_path / f"{_files.PREFIX}{0:032x}"
+    (scratch / "payload").mkdir(parents=True)
+    (scratch / "payload" / "thesis.txt").write_text("thesis")
+    if marker is not None:
+        (scratch / scratch.name).write_bytes(marker)
+    _files.write_text(tmp_path / "file", "whole")
+    assert (scratch / "payload" / "thesis.txt").read_text() == "thesis"
+    assert marker is None or (scratch / scratch.name).read_bytes() == marker
+    # What is with a whole one, but not of this module, stays as well.
+    (scratch / scratch.name).write_bytes(_files.MARK)
+    (scratch / "mine").write_text("mine")
+    _files.write_text(tmp_path / "file", "whole")
+    assert [path.name for path in scratch.iterdir()] == ["mine"]
+
+
 def test_writers_of_one_folder_at_the_same_time(tmp_path):
     """Each removes what it thinks is left of a killed one: nothing is."""
     (tmp_path / "partial-mine").write_text("mine")

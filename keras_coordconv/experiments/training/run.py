@@ -4,18 +4,23 @@
     history.csv                     a row an epoch: epoch, seconds of training
                                     so far, losses and metrics
     checkpoint-N/<name>.weights.h5  the state of each model after epoch N
+    checkpoint-N/epoch.json         row N of the history
     best.keras                      the first model, after its best epoch
     metrics.json                    the result: numbers by name
     figures/*.png
 
 Each of them is there whole or not at all, whenever the process is killed. A
 resumed run goes on after the last whole epoch.
+
+A checkpoint belongs to the run if its epoch.json is the row of that epoch in
+history.csv. Any other file or folder, whatever its name, is left alone.
 """
 
 import contextlib
+import json
 import math
+import os
 import pathlib
-import shutil
 import sys
 import tempfile
 import time
@@ -26,6 +31,10 @@ import numpy as np
 from keras_coordconv import _files
 from keras_coordconv.experiments.training import arguments
 from keras_coordconv.experiments.training import history
+
+_EPOCH = "epoch.json"
+_WEIGHTS = ".weights.h5"
+_FILES = ("args.json", "history.csv", "best.keras", "metrics.json", "figures")
 
 
 class Run:
@@ -45,8 +54,9 @@ class Run:
         devices: `distribution.Devices`, where there may be several.
 
     Raises:
-        ValueError: if the folder holds a run that is not to be resumed, or if
-            other processes have other flags or another folder.
+        ValueError: if the folder holds a run that is not to be resumed, if its
+            checkpoint and its history do not match, or if other processes have
+            other flags or another folder.
 
     Example: one model with `fit`
 
@@ -71,12 +81,8 @@ class Run:
         self.devices = devices
         self.writes = devices is None or devices.is_first_process
         self.path = self._open_folder(name)
-        self.epochs_done = max(_checkpoints(self.path), default=0)
-        self.history = [
-            row
-            for row in history.read_history(self.path)
-            if row["epoch"] <= self.epochs_done
-        ]
+        self.history = self._read_history() if args.resume else []
+        self.epochs_done = len(self.history)
         # Keras saves a model only if all processes take part. What those but
         # the first one write is thrown away.
         self._scratch = None if self.writes else tempfile.TemporaryDirectory()
@@ -122,7 +128,10 @@ class Run:
                 with self._scope():
                     tracked.optimizer.build(tracked.trainable_variables)
         if self.epochs_done:
-            self._restore(_checkpoints(self.path)[self.epochs_done])
+            self._restore(_checkpoint(self.path, self.epochs_done))
+            # Those of a process that was killed before it removed them.
+            for row in self.history[:-1]:
+                self._remove_checkpoint(row)
         if self.args.tensorboard and self.writes:
             self._tensorboard = keras.callbacks.TensorBoard(
                 self.args.tensorboard
@@ -137,7 +146,7 @@ class Run:
         Args:
             count: Integer, epochs of the whole run: the last number.
         """
-        self._start_clock()
+        self._begin_epochs(count)
         for epoch in range(self.epochs_done + 1, count + 1):
             self._seed_epoch()
             yield epoch
@@ -167,17 +176,17 @@ class Run:
                 model.save(path)
         self.history.append(row)
         _files.write_table(self._output / "history.csv", self.history)
-        previous = _checkpoints(self._output)
         # The last thing that is written: with it, the epoch is done.
-        with _files.written_whole(self._output / f"checkpoint-{epoch}") as path:
+        with _files.written_whole(_checkpoint(self._output, epoch)) as path:
             path.mkdir()
             for name, model in self._models.items():
-                model.save_weights(path / f"{name}.weights.h5")
+                model.save_weights(path / f"{name}{_WEIGHTS}")
+            (path / _EPOCH).write_text(json.dumps(row), encoding="utf-8")
         self.epochs_done = epoch
         if self._tensorboard:
             self._tensorboard.on_epoch_end(epoch - 1, dict(logs))
-        for path in previous.values():
-            shutil.rmtree(path)
+        for previous in self.history[-2:-1]:
+            self._remove_checkpoint(previous)
 
     def check_finite(self, logs):
         """Checks that a training has not diverged. `end_epoch` does so, too.
@@ -209,7 +218,7 @@ class Run:
             **fit_arguments: Further arguments of `model.fit`.
         """
         self.track(model)
-        self._start_clock()
+        self._begin_epochs(epochs)
         model.fit(
             data,
             epochs=epochs,
@@ -289,8 +298,12 @@ class Run:
         _files.write_json(self._output / "metrics.json", result)
         if self.writes:
             print(", ".join(f"{name} {x:.6g}" for name, x in result.items()))
-            for path in sorted(self.path.rglob("*.*")):
-                if path.is_file() and path.suffix != ".h5":
+            paths = [
+                *self.path.glob("[!.]*.*"),
+                *self.path.glob("figures/[!.]*.*"),
+            ]
+            for path in sorted(paths):
+                if path.is_file():
                     print(f"written: {path}")
         return result
 
@@ -301,11 +314,12 @@ class Run:
             path = _make_numbered_folder(pathlib.Path("runs", name))
         if not self.writes:
             return path
-        if not self.args.resume and (path / "args.json").exists():
+        taken = [name for name in _FILES if os.path.lexists(path / name)]
+        if taken and not self.args.resume:
             raise ValueError(
                 "A work folder holds one run. "
-                f"Received: --workdir {path}, which has one. Continue it with "
-                "--resume, or name another folder."
+                f"Received: --workdir {path}, which has {', '.join(taken)}. "
+                "Continue it with --resume, or name another folder."
             )
         self._environment = history.environment()
         if (path / "args.json").exists():
@@ -331,7 +345,34 @@ class Run:
                 f"from those of an uninterrupted run: {', '.join(changes)}"
             )
 
-    def _start_clock(self):
+    def _read_history(self):
+        """Rows of the epochs of which there is a checkpoint, or a later one."""
+        rows = history.read_history(self.path)
+        done = max(
+            (row["epoch"] for row in rows if _has_checkpoint(self.path, row)),
+            default=0,
+        )
+        weights = self.path.glob(f"checkpoint-*/*{_WEIGHTS}")
+        found = sorted({path.parent.name for path in weights})
+        # A kill comes before the checkpoint of the last row, or after it.
+        if len(rows) - done not in (0, 1) or (found and not done):
+            matching = f"that of epoch {done}" if done else "none"
+            raise ValueError(
+                f"Cannot resume the run in {self.path}: history.csv has "
+                f"{len(rows)} epochs, the checkpoint that belongs to it is "
+                f"{matching} (found: {', '.join(found) or 'no checkpoint'}). "
+                "Restore what is missing, or start a new run in another folder."
+            )
+        return rows[:done]
+
+    def _begin_epochs(self, count):
+        for epoch in range(self.epochs_done + 1, count + 1):
+            path = _checkpoint(self.path, epoch)
+            if os.path.lexists(path):
+                raise ValueError(
+                    f"{path} is not a checkpoint of this run, which needs the "
+                    "name. Move it, or name another --workdir."
+                )
         self._start = time.perf_counter() - self.seconds
 
     def _seed_epoch(self):
@@ -350,7 +391,10 @@ class Run:
                     variable.assign([seed, self.epochs_done * 2**16])
 
     def _restore(self, checkpoint):
-        saved = {path.name.split(".")[0] for path in checkpoint.iterdir()}
+        saved = {
+            path.name.removesuffix(_WEIGHTS)
+            for path in checkpoint.glob(f"*{_WEIGHTS}")
+        }
         if saved != self._models.keys():
             raise ValueError(
                 "A run is resumed with the models it was begun with. "
@@ -359,7 +403,18 @@ class Run:
             )
         for name, model in self._models.items():
             with self._scope():
-                model.load_weights(checkpoint / f"{name}.weights.h5")
+                model.load_weights(checkpoint / f"{name}{_WEIGHTS}")
+
+    def _remove_checkpoint(self, row):
+        if not _has_checkpoint(self._output, row):
+            return
+        path = _checkpoint(self._output, row["epoch"])
+        for name in self._models:
+            (path / f"{name}{_WEIGHTS}").unlink(missing_ok=True)
+        (path / _EPOCH).unlink()
+        # What a user has put there stays.
+        with contextlib.suppress(OSError):
+            path.rmdir()
 
     def _is_best(self, row):
         if self.monitor is None:
@@ -371,12 +426,20 @@ class Run:
         )
 
 
-def _checkpoints(folder):
-    """Paths of the checkpoints by the epoch."""
-    return {
-        int(path.name.removeprefix("checkpoint-")): path
-        for path in folder.glob("checkpoint-*")
-    }
+def _checkpoint(folder, epoch):
+    return folder / f"checkpoint-{epoch}"
+
+
+def _has_checkpoint(folder, row):
+    """Whether a folder has the run's own checkpoint for a row of its history.
+
+    It may have none, or a foreign folder of that name.
+    """
+    path = _checkpoint(folder, row["epoch"]) / _EPOCH
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) == row
+    except (OSError, ValueError):
+        return False
 
 
 def _is_compiled(model):

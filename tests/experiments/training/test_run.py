@@ -4,6 +4,9 @@ import argparse
 import csv
 import json
 import os
+import pathlib
+import shutil
+import subprocess
 
 import keras
 import numpy as np
@@ -181,6 +184,92 @@ def test_folder_with_a_run_is_not_overwritten(tmp_path):
     train(Run("toy", flags(tmp_path)), epochs=1)
     with pytest.raises(ValueError, match=r"one run.*Received.*--resume"):
         Run("toy", flags(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "name", ["args.json", "history.csv", "best.keras", "metrics.json"]
+)
+def test_folder_with_files_of_a_run_is_not_overwritten(tmp_path, name):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(ValueError, match=f"which has {name}"):
+        Run("toy", flags(tmp_path))
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_checkpoints_of_others_are_left_alone(tmp_path, capsys):
+    train(Run("toy", flags(tmp_path / "other")), epochs=3)
+    path = tmp_path / "run"
+    train(Run("toy", flags(path)), epochs=2)
+    foreign = [path / f"checkpoint-{n}" for n in ("0", "01", "old", "99", "1")]
+    for copy in foreign[:-1]:
+        shutil.copytree(path / "checkpoint-2", copy)
+    # That of the next epoch but one, in the place of an earlier one.
+    shutil.copytree(tmp_path / "other" / "checkpoint-3", foreign[-1])
+    (path / ".DS_Store").touch()
+    (path / "checkpoint-2" / ".DS_Store").touch()
+    run = Run("toy", flags(path, resume=True))
+    assert run.epochs_done == 2
+    train(run, epochs=4)
+    assert {path.name for path in path.glob("checkpoint-*")} == {
+        "checkpoint-2",
+        "checkpoint-4",
+        *(copy.name for copy in foreign),
+    }
+    assert [p.name for p in path.glob("checkpoint-2/*")] == [".DS_Store"]
+    for copy in foreign:
+        assert len(list(copy.iterdir())) == 2
+    capsys.readouterr()
+    run.finish({})
+    written = capsys.readouterr().out.count("written: ")
+    assert written == len([p for p in path.iterdir() if p.suffix]) == 4
+
+
+def test_checkpoint_in_the_way(tmp_path):
+    (tmp_path / "checkpoint-3").mkdir()
+    with pytest.raises(ValueError, match=r"checkpoint-3 is not .* this run"):
+        train(Run("toy", flags(tmp_path)), epochs=3)
+    (tmp_path / "checkpoint-3").rename(tmp_path / "mine")
+    train(Run("toy", flags(tmp_path, resume=True)), epochs=3)
+    assert (tmp_path / "checkpoint-3" / "model.weights.h5").exists()
+
+
+def test_killed_before_the_last_checkpoint_was_removed(tmp_path, monkeypatch):
+    unlink = pathlib.Path.unlink
+
+    def kill(path, *args, **kwargs):
+        if path.parent.name == "checkpoint-1":
+            raise KeyboardInterrupt
+        unlink(path, *args, **kwargs)
+
+    monkeypatch.setattr(pathlib.Path, "unlink", kill)
+    with pytest.raises(KeyboardInterrupt):
+        train(Run("toy", flags(tmp_path)), epochs=3)
+    assert len(list(tmp_path.glob("checkpoint-*/*"))) == 4
+    monkeypatch.undo()
+    run = Run("toy", flags(tmp_path, resume=True))
+    assert run.epochs_done == 2
+    train(run, epochs=2)
+    assert [p.name for p in tmp_path.glob("checkpoint-*")] == ["checkpoint-2"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ("rm history.csv", "0 epochs.* none .found: checkpoint-3"),
+        ("head -n 3 history.csv > h && mv h history.csv", "2 epochs.* none"),
+        ("truncate -s 0 history.csv", "0 epochs.* none .found: checkpoint-3"),
+        ("rm -r checkpoint-3", "3 epochs.* none .found: no checkpoint"),
+        ("rm checkpoint-3/epoch.json", "3 epochs.* none .found: checkpoint-3"),
+        ("mv checkpoint-3 checkpoint-2", "3 epochs.* none .found: checkpoint-"),
+    ],
+)
+def test_history_without_its_checkpoint(tmp_path, monkeypatch, damage, message):
+    """It would begin again, and write over what is left."""
+    train(Run("toy", flags(tmp_path)), epochs=3)
+    monkeypatch.chdir(tmp_path)
+    subprocess.run(damage, shell=True, check=True)
+    with pytest.raises(ValueError, match=f"Cannot resume .*{message}"):
+        Run("toy", flags(tmp_path, resume=True))
 
 
 def test_other_models_than_before(tmp_path):
