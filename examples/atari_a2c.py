@@ -187,7 +187,7 @@ def main(argv=None):
         ),
     )
     if args.layer != "dense":
-        with _files.written_whole(run.path / "figures" / "game.gif") as path:
+        with _files.atomic_write(run.path / "figures" / "game.gif") as path:
             environments.save_animation(first_game, path)
     if args.export_dir:
         export(best, args, run.card(metrics))

@@ -32,7 +32,7 @@ the folder above removes this folder.
 
 
 @contextlib.contextmanager
-def written_whole(path):
+def atomic_write(path):
     """Makes a file or a folder, which appears when the block ends well.
 
     Args:
@@ -49,7 +49,7 @@ def written_whole(path):
 
     Example:
 
-    >>> with _files.written_whole("run/best.keras") as path:
+    >>> with _files.atomic_write("run/best.keras") as path:
     ...     model.save(path)
     """
     path = pathlib.Path(path)
@@ -70,7 +70,7 @@ def written_whole(path):
 
 
 def write_text(path, text):
-    with written_whole(path) as payload:
+    with atomic_write(path) as payload:
         payload.write_text(text, encoding="utf-8")
 
 
@@ -88,7 +88,7 @@ def write_table(path, rows):
     rows = list(rows)
     names = list(dict.fromkeys(name for row in rows for name in row))
     with (
-        written_whole(path) as payload,
+        atomic_write(path) as payload,
         payload.open("w", newline="", encoding="utf-8") as file,
     ):
         writer = csv.DictWriter(file, names)
@@ -98,7 +98,7 @@ def write_table(path, rows):
 
 def write_figure(path, figure):
     """Writes a figure of matplotlib in the format of the path's ending."""
-    with written_whole(path) as payload:
+    with atomic_write(path) as payload:
         figure.savefig(payload, dpi=150)
 
 

@@ -24,7 +24,7 @@ print("ready", flush=True)
 """
 WRITE_FILES = """
 for number in range(10**6):
-    with _files.written_whole(path) as partial:
+    with _files.atomic_write(path) as partial:
         with partial.open("w") as file:
             for _ in range(100):
                 file.write(f"{number}\\n")
@@ -32,13 +32,13 @@ for number in range(10**6):
 """
 WRITE_FOLDERS = """
 for number in range(10**6):
-    with _files.written_whole(path / str(number)) as partial:
+    with _files.atomic_write(path / str(number)) as partial:
         for name in "abcdefgh":
             (partial / name).mkdir(parents=True)
             (partial / name / "file").write_text("whole")
 """
 WAIT = """
-with _files.written_whole(path) as partial:
+with _files.atomic_write(path) as partial:
     partial.write_text("half")
     print("writing", flush=True)
     time.sleep(600)
@@ -50,7 +50,7 @@ KILL_AT_EACH_LINE = """
 import os, shutil, signal
 
 def write(path, as_folder):
-    with _files.written_whole(path) as payload:
+    with _files.atomic_write(path) as payload:
         if as_folder:
             (payload / "below").mkdir(parents=True)
             payload = payload / "below" / "file"
@@ -78,7 +78,7 @@ def write_and_kill(path, as_folder, line):
     write(path, as_folder)
 
 def killed_while_writing(path):
-    with _files.written_whole(path) as payload:
+    with _files.atomic_write(path) as payload:
         payload.mkdir()
         (payload / "file").write_text("half")
         os.kill(os.getpid(), signal.SIGKILL)
@@ -252,11 +252,11 @@ def test_error_leaves_what_was_there(tmp_path):
     _files.write_text(path, "old")
     with (
         pytest.raises(KeyboardInterrupt),
-        _files.written_whole(path) as partial,
+        _files.atomic_write(path) as partial,
     ):
         partial.write_text("half")
         raise KeyboardInterrupt
-    with pytest.raises(FileNotFoundError), _files.written_whole(path):
+    with pytest.raises(FileNotFoundError), _files.atomic_write(path):
         pass  # Nothing was written.
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
@@ -268,7 +268,7 @@ def test_full_folder_is_not_replaced(tmp_path):
         (tmp_path / "1" / "file").write_text("old")
         with (
             pytest.raises(OSError, match="not empty"),
-            _files.written_whole(tmp_path / "1") as partial,
+            _files.atomic_write(tmp_path / "1") as partial,
         ):
             partial.mkdir()
             (partial / "file").write_text("new")
@@ -291,7 +291,7 @@ def fail_to_flush(monkeypatch, number, fails):
 def test_file_system_that_cannot_flush_folders(tmp_path, monkeypatch):
     fail_to_flush(monkeypatch, errno.EINVAL, stat.S_ISDIR)
     _files.write_text(tmp_path / "file", "whole")
-    with _files.written_whole(tmp_path / "folder") as payload:
+    with _files.atomic_write(tmp_path / "folder") as payload:
         payload.mkdir()
         (payload / "file").write_text("whole")
     assert (tmp_path / "file").read_text() == "whole"
@@ -308,7 +308,7 @@ def test_what_is_not_on_disk_is_not_published(
     fail_to_flush(monkeypatch, number, fails)
     with (
         pytest.raises(OSError, match=os.strerror(number)),
-        _files.written_whole(tmp_path / "folder") as payload,
+        _files.atomic_write(tmp_path / "folder") as payload,
     ):
         payload.mkdir()
         (payload / "file").write_text("whole")
@@ -322,7 +322,7 @@ def test_file_system_without_locks(tmp_path, monkeypatch):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr(_files.fcntl, "flock", flock)
-    with _files.written_whole(tmp_path / "first") as payload:
+    with _files.atomic_write(tmp_path / "first") as payload:
         _files.write_text(tmp_path / "second", "whole")
         payload.write_text("whole")
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {

@@ -113,7 +113,7 @@ def test_files(users_files):
             _files.write_text(folder.path / "text", "x")
             _files.write_json(folder.path / "metrics", {})
             _files.write_table(folder.path / "table", [{"a": 1}])
-        with _files.written_whole(folder.path / "folder") as payload:
+        with _files.atomic_write(folder.path / "folder") as payload:
             payload.mkdir()
         _files.write_figure(folder.path / "figure.svg", Figure())
         folder.check(*written)

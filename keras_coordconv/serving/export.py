@@ -120,7 +120,7 @@ def export_for_serving(
     exported = conversion.fold_coordinates(model) if fold_coordinates else model
 
     # Servers only look at folders whose name is a number.
-    with _files.written_whole(path) as partial:
+    with _files.atomic_write(path) as partial:
         archive = keras.export.ExportArchive()
         functions: dict[Any, Any] = {}
         endpoints = []

@@ -100,7 +100,7 @@ def open_images(folder):
         raise ValueError(f"The data folder must exist. Received: {folder}")
     unpacked, packed = folder / NAME, folder / f"{NAME}.zip"
     if packed.exists() and not unpacked.exists():
-        with _files.written_whole(unpacked) as partial:
+        with _files.atomic_write(unpacked) as partial:
             _unpack(packed, partial)
     images = (LmdbImages if unpacked.exists() else FolderImages)(
         unpacked if unpacked.exists() else folder

@@ -55,7 +55,7 @@ def write_stand_in(folder, examples=None, seed=0):
     if folder.exists():
         return folder
     try:
-        with _files.written_whole(folder) as partial:
+        with _files.atomic_write(folder) as partial:
             _draw_all(partial, examples or EXAMPLES, seed)
     except OSError:
         # Another process of the same training wrote the same images first.

@@ -170,14 +170,14 @@ class Run:
         if self._is_best(row):
             model = self._models["model"]
             with (
-                _files.written_whole(self._output / "best.keras") as path,
+                _files.atomic_write(self._output / "best.keras") as path,
                 _averaged(model),
             ):
                 model.save(path)
         self.history.append(row)
         _files.write_table(self._output / "history.csv", self.history)
         # The last thing that is written: with it, the epoch is done.
-        with _files.written_whole(_checkpoint(self._output, epoch)) as path:
+        with _files.atomic_write(_checkpoint(self._output, epoch)) as path:
             path.mkdir()
             for name, model in self._models.items():
                 model.save_weights(path / f"{name}{_WEIGHTS}")
