@@ -24,11 +24,11 @@ SERVER = "http://localhost:8501"
 @pytest.fixture
 def server():
     pytest.importorskip("tensorflow_serving")
-    from serving import server_double
+    from serving import mock_server
 
-    double = server_double.Double(ROOT / "saved_models")
-    yield double
-    double.stop()
+    server = mock_server.MockServer(ROOT / "saved_models")
+    yield server
+    server.stop()
 
 
 @pytest.mark.parametrize(

@@ -25,19 +25,19 @@ def folder(tmp_path_factory):
 
 
 def test_versions_and_servers(folder, tmp_path, capsys):
-    from serving import server_double
+    from serving import mock_server
 
-    double = server_double.Double(folder)
+    server = mock_server.MockServer(folder)
     try:
         results = benchmark_serving.main(
             [
-                *(f"{folder}/photos/1", f"{double.grpc}/photos"),
+                *(f"{folder}/photos/1", f"{server.grpc}/photos"),
                 *("--signature", "tensor", "--batch-sizes", "2"),
                 *("--turns", "3", "--output", f"{tmp_path}/bench"),
             ]
         )
     finally:
-        double.stop()
+        server.stop()
     assert json.loads((tmp_path / "bench/results.json").read_text()) == results
     first, second = results
     assert first["ratio"] == 1

@@ -1,4 +1,4 @@
-"""The serving example, with a double of the server and with none."""
+"""The serving example, with a mock server and without a server."""
 
 import pathlib
 import shutil
@@ -31,18 +31,18 @@ def test_without_a_server(scripts, tmp_path, saved_models):
     assert (saved_models / "models.config").exists()
 
 
-def test_with_the_double(scripts, tmp_path, saved_models):
-    from serving import server_double
+def test_with_a_mock_server(scripts, tmp_path, saved_models):
+    from serving import mock_server
 
-    double = server_double.Double(saved_models)
+    server = mock_server.MockServer(saved_models)
     try:
         printed = scripts.run(
             "serve_and_predict",
-            *("--saved-models", saved_models, "--address", double.grpc),
+            *("--saved-models", saved_models, "--address", server.grpc),
         )
     finally:
-        double.stop()
-    assert f"answered by: {double.grpc}" in printed
+        server.stop()
+    assert f"answered by: {server.grpc}" in printed
 
 
 def test_nothing_to_serve(tmp_path, capsys):

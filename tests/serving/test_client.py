@@ -1,4 +1,4 @@
-"""The client, against a double of the server (see server_double.py)."""
+"""The client, against a mock server (see mock_server.py)."""
 
 import io
 import pathlib
@@ -34,9 +34,9 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def double(model, tmp_path_factory):
+def server(model, tmp_path_factory):
     pytest.importorskip("tensorflow_serving")
-    from serving import server_double
+    from serving import mock_server
 
     folder = tmp_path_factory.mktemp("served")
     signatures = {"serving_default": encoded_image_signature(model)}
@@ -44,14 +44,14 @@ def double(model, tmp_path_factory):
         model, folder / "photos", signatures=signatures, labels=LABELS
     )
     export_for_serving(model, folder / "photos", version=3)
-    server = server_double.Double(folder, {"photos": {"labelled": 1}})
+    server = mock_server.MockServer(folder, {"photos": {"labelled": 1}})
     yield server
     server.stop()
 
 
 @pytest.fixture(params=["rest", "grpc"])
-def client(request, double):
-    with ServingClient(getattr(double, request.param)) as client:
+def client(request, server):
+    with ServingClient(getattr(server, request.param)) as client:
         yield client
 
 

@@ -65,19 +65,19 @@ def test_config(folder, capsys):
 
 
 def test_predict(folder, capsys):
-    from serving import server_double
+    from serving import mock_server
 
-    double = server_double.Double(folder)
+    server = mock_server.MockServer(folder)
     try:
         inputs = json.dumps({"image": np.ones((1, 8, 8, 3)).tolist()})
         main(
             [
-                *("predict", double.rest, "photos", inputs),
+                *("predict", server.rest, "photos", inputs),
                 *("--signature", "tensor"),
             ]
         )
     finally:
-        double.stop()
+        server.stop()
     printed = capsys.readouterr().out
     model = keras.saving.load_model(folder / "model.keras")
     np.testing.assert_allclose(

@@ -87,26 +87,26 @@ def test_command_line_exports_a_model_of_the_scripts(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def double():
+def server():
     pytest.importorskip("tensorflow_serving")
-    from serving import server_double
+    from serving import mock_server
 
-    server = server_double.Double(FOLDER)
+    server = mock_server.MockServer(FOLDER)
     yield server
     server.stop()
 
 
-def ask_session(name, inputs, double):
+def ask_session(name, inputs, server):
     (answer,) = check.ask(FOLDER / name / "1", [("tensor", inputs)])
     return answer
 
 
-def ask_rest(name, inputs, double):
-    return ServingClient(double.rest).predict(name, inputs, "tensor")
+def ask_rest(name, inputs, server):
+    return ServingClient(server.rest).predict(name, inputs, "tensor")
 
 
-def ask_grpc(name, inputs, double):
-    return ServingClient(double.grpc).predict(name, inputs, "tensor")
+def ask_grpc(name, inputs, server):
+    return ServingClient(server.grpc).predict(name, inputs, "tensor")
 
 
 def draw_latent(random, count):
@@ -115,7 +115,7 @@ def draw_latent(random, count):
 
 @pytest.mark.parametrize("ask", [ask_session, ask_rest, ask_grpc])
 @pytest.mark.parametrize("name", OUTPUTS)
-def test_equal_to_the_keras_model(name, ask, double):
+def test_equal_to_the_keras_model(name, ask, server):
     expected = keras_model(name)
     for size in (1, 2, 7, 32):
         random = np.random.default_rng(size)
@@ -133,7 +133,7 @@ def test_equal_to_the_keras_model(name, ask, double):
             inputs = {"location": locations.astype("float32")}
         (array,) = inputs.values()
         right = expected(array)
-        found = ask(name, inputs, double)
+        found = ask(name, inputs, server)
         for file, image in zip(
             found.pop("image_bytes", ()), right.get("image", ()), strict=False
         ):
@@ -145,7 +145,7 @@ def test_equal_to_the_keras_model(name, ask, double):
             np.testing.assert_allclose(found[key], values, atol=1e-5)
 
 
-def test_regression_of_an_image_file(double):
+def test_regression_of_an_image_file(server):
     files = []
     for x, y in ((40, 22), (7, 59)):
         canvas = Image.new("L", (64, 64))
@@ -153,7 +153,7 @@ def test_regression_of_an_image_file(double):
         buffer = io.BytesIO()
         canvas.save(buffer, "png")
         files.append(buffer.getvalue())
-    for address in (double.rest, double.grpc):
+    for address in (server.rest, server.grpc):
         found = ServingClient(address).predict(
             "coordinate_regression", {"image_bytes": files}
         )

@@ -1,6 +1,6 @@
-"""A double of TensorFlow Serving for tests; it is not the server.
+"""Mock of TensorFlow Serving for tests.
 
-    python tests/serving/server_double.py FOLDER   # serves it until stopped
+    python tests/serving/mock_server.py FOLDER   # serves it until stopped
 
 It speaks the server's own protocol buffers over gRPC and the server's JSON over
 REST, on loopback, and runs the models through TensorFlow's session loader. What
@@ -28,7 +28,7 @@ from tensorflow_serving.apis import prediction_service_pb2_grpc
 AVAILABLE = get_model_status_pb2.ModelVersionStatus.State.AVAILABLE
 
 
-class RefusedError(Exception):
+class RequestError(Exception):
     def __init__(self, code, text):
         super().__init__(text)
         self.code = code
@@ -59,16 +59,16 @@ class Models:
     def find(self, name, version=None, label=None):
         versions = self.loaded.get(name)
         if versions is None:
-            raise RefusedError("NOT_FOUND", f"Servable not found: {name}")
+            raise RequestError("NOT_FOUND", f"Servable not found: {name}")
         if label:
             version = self.labels.get(name, {}).get(label)
             if version is None:
-                raise RefusedError(
+                raise RequestError(
                     "FAILED_PRECONDITION", f"Unrecognized label: {label}"
                 )
         version = version or max(versions)
         if version not in versions:
-            raise RefusedError(
+            raise RequestError(
                 "NOT_FOUND", f"Servable not found: {name}, version {version}"
             )
         return version, *versions[version]
@@ -77,14 +77,14 @@ class Models:
         version, session, signatures = self.find(*key)
         signature_name = signature_name or "serving_default"
         if signature_name not in signatures:
-            raise RefusedError(
+            raise RequestError(
                 "FAILED_PRECONDITION",
                 f"Serving signature key {signature_name!r} not found.",
             )
         signature = signatures[signature_name]
         inputs = make_inputs(signature)
         if set(inputs) != set(signature.inputs):
-            raise RefusedError(
+            raise RequestError(
                 "INVALID_ARGUMENT",
                 f"Inputs expected: {sorted(signature.inputs)}. "
                 f"Received: {sorted(inputs)}.",
@@ -94,13 +94,13 @@ class Models:
             info = signature.inputs[name]
             dtype = tf.as_dtype(info.dtype)
             if tf.as_dtype(array.dtype) != dtype and array.dtype != object:
-                raise RefusedError(
+                raise RequestError(
                     "INVALID_ARGUMENT",
                     f"Expected {dtype.name} for {name}, got {array.dtype}.",
                 )
             shape = tf.TensorShape(info.tensor_shape)
             if not shape.is_compatible_with(array.shape):
-                raise RefusedError(
+                raise RequestError(
                     "INVALID_ARGUMENT",
                     f"Expected shape {shape} for {name}, got {array.shape}.",
                 )
@@ -110,7 +110,7 @@ class Models:
             run = self.thread.submit(session.run, fetch, feed)
             return version, signature, run.result()
         except tf.errors.OpError as error:
-            raise RefusedError("INVALID_ARGUMENT", error.message) from error
+            raise RequestError("INVALID_ARGUMENT", error.message) from error
 
 
 def key_of(spec):
@@ -135,7 +135,7 @@ class Grpc(
                     for name, tensor in request.inputs.items()
                 },
             )
-        except RefusedError as error:
+        except RequestError as error:
             context.abort(grpc.StatusCode[error.code], str(error))
         response = predict_pb2.PredictResponse()
         response.model_spec.name = request.model_spec.name
@@ -147,7 +147,7 @@ class Grpc(
     def GetModelMetadata(self, request, context):  # noqa: N802
         try:
             _, _, signatures = self.models.find(*key_of(request.model_spec))
-        except RefusedError as error:
+        except RequestError as error:
             context.abort(grpc.StatusCode[error.code], str(error))
         response = get_model_metadata_pb2.GetModelMetadataResponse()
         response.metadata["signature_def"].Pack(signature_map(signatures))
@@ -157,7 +157,7 @@ class Grpc(
         try:
             name, version, label = key_of(request.model_spec)
             found, _, _ = self.models.find(name, version, label)
-        except RefusedError as error:
+        except RequestError as error:
             context.abort(grpc.StatusCode[error.code], str(error))
         one = version or label
         response = get_model_status_pb2.GetModelStatusResponse()
@@ -197,7 +197,7 @@ class Rest(http.server.BaseHTTPRequestHandler):
     def answer(self, function):
         try:
             status, body = 200, function()
-        except RefusedError as error:
+        except RequestError as error:
             status, body = STATUS[error.code], {"error": str(error)}
         data = json.dumps(body).encode()
         self.send_response(status)
@@ -208,7 +208,7 @@ class Rest(http.server.BaseHTTPRequestHandler):
     def key(self, path):
         parts = path.strip("/").split("/")
         if parts[:2] != ["v1", "models"] or len(parts) not in (3, 5):
-            raise RefusedError("INVALID_ARGUMENT", f"Malformed request: {path}")
+            raise RequestError("INVALID_ARGUMENT", f"Malformed request: {path}")
         version = label = None
         if len(parts) == 5:
             version = int(parts[4]) if parts[3] == "versions" else None
@@ -247,7 +247,7 @@ class Rest(http.server.BaseHTTPRequestHandler):
             request = json.loads(body)
             values = request["inputs"]
         except (ValueError, KeyError, TypeError) as error:
-            raise RefusedError(
+            raise RequestError(
                 "INVALID_ARGUMENT", f"JSON Parse error: {error}"
             ) from error
 
@@ -258,7 +258,7 @@ class Rest(http.server.BaseHTTPRequestHandler):
                     for name, value in values.items()
                 }
             except (ValueError, AttributeError, TypeError) as error:
-                raise RefusedError(
+                raise RequestError(
                     "INVALID_ARGUMENT", f"JSON value is not of type: {error}"
                 ) from error
 
@@ -302,7 +302,7 @@ def plain(value, name):
     return value
 
 
-class Double:
+class MockServer:
     """Both servers, on free ports."""
 
     def __init__(self, folder, labels=None):
@@ -314,12 +314,12 @@ class Double:
                 ("grpc.max_send_message_length", -1),
             ],
         )
-        double = Grpc(models)
+        servicer = Grpc(models)
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-            double, self._grpc
+            servicer, self._grpc
         )
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(
-            double, self._grpc
+            servicer, self._grpc
         )
         port = self._grpc.add_insecure_port("127.0.0.1:0")
         self._grpc.start()
@@ -341,6 +341,6 @@ if __name__ == "__main__":
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("folder", help="holds <name>/<version>")
-    double = Double(parser.parse_args().folder)
-    print(f"A double of TensorFlow Serving: {double.rest} {double.grpc}")
+    server = MockServer(parser.parse_args().folder)
+    print(f"Mock TensorFlow Serving: {server.rest} {server.grpc}")
     threading.Event().wait()
