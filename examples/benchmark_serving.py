@@ -41,18 +41,18 @@ def open_target(name, signature):
         client = ServingClient(address, timeout=60)
         table = client.metadata(model)
 
-        def ask(inputs):
+        def predict(inputs):
             return client.predict(model, inputs, signature)
 
     else:
         table = read_signatures(name)
-        ask = open_version(name, signature)
+        predict = open_version(name, signature)
     if signature not in table:
         raise ValueError(
             "A target must have the signature that is asked. Received: "
             f"{signature!r}; {name} has {', '.join(table)}."
         )
-    return ask, table[signature]["inputs"]
+    return predict, table[signature]["inputs"]
 
 
 def open_version(folder, signature):
@@ -63,14 +63,14 @@ def open_version(folder, signature):
     with session.graph.as_default():
         loaded = tf.compat.v1.saved_model.load(session, ["serve"], folder)
 
-    def ask(inputs):
+    def predict(inputs):
         definition = loaded.signature_def[signature]
         return session.run(
             {key: x.name for key, x in definition.outputs.items()},
             {definition.inputs[key].name: x for key, x in inputs.items()},
         )
 
-    return ask
+    return predict
 
 
 def examples(specs, batch_size, image):
@@ -95,13 +95,13 @@ def examples(specs, batch_size, image):
 
 def measure(calls, turns):
     """Seconds of each call in each turn, of shape `(calls, turns)`."""
-    for ask, inputs in calls:
-        ask(inputs)  # The first call compiles and allocates.
+    for predict, inputs in calls:
+        predict(inputs)  # The first call compiles and allocates.
     seconds = np.zeros((len(calls), turns))
     for turn in range(turns):
-        for index, (ask, inputs) in enumerate(calls):
+        for index, (predict, inputs) in enumerate(calls):
             start = time.perf_counter()
-            ask(inputs)
+            predict(inputs)
             seconds[index, turn] = time.perf_counter() - start
     return seconds
 
@@ -151,8 +151,8 @@ def main(argv=None):
         for size in args.batch_sizes:
             seconds = measure(
                 [
-                    (ask, examples(specs, size, args.image))
-                    for ask, specs in targets
+                    (predict, examples(specs, size, args.image))
+                    for predict, specs in targets
                 ],
                 args.turns,
             )

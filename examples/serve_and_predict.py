@@ -96,10 +96,10 @@ def wait_for_server(client, seconds):
     return False
 
 
-def ask_saved_model(folder):
+def predict_with_saved_model(folder):
     version = folder / MODEL / str(versions(folder / MODEL)[-1])
     request = ("serving_default", {"location": LOCATIONS})
-    (answer,) = check.ask_in_fresh_process(version, [request])
+    (answer,) = check.predict_in_fresh_process(version, [request])
     return answer, f"{version.parent.name}/{version.name}, without a server"
 
 
@@ -140,7 +140,7 @@ def main(argv=None):
             answer = client.predict(MODEL, {"location": LOCATIONS})
             source = args.address
         else:
-            answer, source = ask_saved_model(args.saved_models)
+            answer, source = predict_with_saved_model(args.saved_models)
     print(f"answered by: {source}")
 
     figure = plots.plot_rendered(LOCATIONS, answer["image"], source)

@@ -175,7 +175,7 @@ def export(folder):
 
 @pytest.mark.tensorflow_backend
 def test_exported_versions(monkeypatch):
-    monkeypatch.setattr(check, "ask_in_fresh_process", check.ask)
+    monkeypatch.setattr(check, "predict_in_fresh_process", check.predict)
     with Folder(dict.fromkeys(NAMES, b"mine")) as folder:
         # 1 and 2 are the user's, 007 is no version.
         for number in ("3", "4"):

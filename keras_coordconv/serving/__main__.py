@@ -121,7 +121,7 @@ def run_check(args):
     if not requests:
         print("No warm-up file: each signature is asked with constant inputs.")
         requests = signatures.constant_requests(args.folder)
-    answers = check.ask_in_fresh_process(args.folder, requests)
+    answers = check.predict_in_fresh_process(args.folder, requests)
     for (signature, inputs), answer in zip(requests, answers, strict=True):
         given, got = (
             " ".join(f"{name}{list(np.shape(x))}" for name, x in arrays.items())

@@ -1,6 +1,6 @@
 """Asks a SavedModel as TensorFlow Serving does: by TensorFlow's session loader.
 
-`ask_in_fresh_process` runs this file as a program, `python check.py FOLDER
+`predict_in_fresh_process` runs this file as a program, `python check.py FOLDER
 REQUESTS ANSWERS`, in which Keras cannot be imported: what works there, works in
 a server. So this file imports nothing of the package.
 """
@@ -41,7 +41,7 @@ def xla_nodes(graph_def):
     ]
 
 
-def ask(folder, requests):
+def predict(folder, requests):
     """The answers to requests, through TensorFlow's session loader.
 
     Args:
@@ -82,14 +82,14 @@ def ask(folder, requests):
         return answers
 
 
-def ask_in_fresh_process(folder, requests):
-    """As `ask`, in a process of its own that has neither Keras nor a GPU.
+def predict_in_fresh_process(folder, requests):
+    """As `predict`, in a process of its own that has neither Keras nor a GPU.
 
     Args:
-        folder, requests: As for `ask`.
+        folder, requests: As for `predict`.
 
     Returns:
-        As from `ask`.
+        As from `predict`.
 
     Raises:
         RuntimeError: if the SavedModel does not load or does not answer.
@@ -146,7 +146,7 @@ def _read(file):
 def main(folder, requests_file, answers_file):
     requests = _read(requests_file)
     try:
-        answers = ask(folder, requests)
+        answers = predict(folder, requests)
     except Exception as error:
         # TensorFlow goes on with where in its graph it was.
         print(f"{error}".partition("\n")[0] or repr(error))

@@ -37,11 +37,11 @@ _DTYPES = {
     "DT_STRING": "string",
 }
 # The server holds versions as signed integers of 64 bits.
-HIGHEST_VERSION = 2**63 - 1
+MAX_VERSION = 2**63 - 1
 # Of a text of the server in a message.
-_LONGEST = 500
+_MAX_LENGTH = 500
 # Raised by reading an answer that has another form than the server's.
-_NOT_OF_THE_SERVER = (
+_MALFORMED_RESPONSE = (
     AttributeError,
     KeyError,
     RecursionError,
@@ -265,9 +265,7 @@ def _check_key(model, version, label):
     if label is not None:
         _check_name("label", label)
     if version is not None and not (
-        _is_integer(version)
-        and 0 <= version <= HIGHEST_VERSION
-        and label is None
+        _is_integer(version) and 0 <= version <= MAX_VERSION and label is None
     ):
         raise ValueError(
             "`version` must be an integer from 0 to 2^63 - 1, without a "
@@ -438,7 +436,7 @@ def _plain(text):
     """Text of a server in one line, without control characters."""
     text = "".join(c if c.isprintable() else " " for c in f"{text}")
     text = " ".join(text.split())
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+    return text if len(text) <= _MAX_LENGTH else f"{text[:_MAX_LENGTH]}..."
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -508,7 +506,7 @@ class _Rest:
             if status == 200:
                 return read(answer)
             text = answer["error"]
-        except _NOT_OF_THE_SERVER:
+        except _MALFORMED_RESPONSE:
             text = content.decode(errors="replace")
         if status == 200:
             raise ServingError(
@@ -658,7 +656,7 @@ class _Grpc:
                 status=code.name,
                 unavailable=code == grpc.StatusCode.UNAVAILABLE,
             ) from error
-        except _NOT_OF_THE_SERVER as error:
+        except _MALFORMED_RESPONSE as error:
             raise ServingError(
                 "The answer must be that of TensorFlow Serving. "
                 f"Received: {_plain(repr(error))}"

@@ -312,7 +312,7 @@ def _check(folder, model, signatures, outputs):
                     answers.append(keras.tree.map_structure(np.array, answer))
     replayed = warmup_file.read_warmup(folder)
     try:
-        answers = check.ask_in_fresh_process(folder, [*requests, *replayed])
+        answers = check.predict_in_fresh_process(folder, [*requests, *replayed])
     except RuntimeError as error:
         raise RuntimeError(f"{error} Nothing was published.") from error
     for (name, _), found, right, other in zip(

@@ -261,7 +261,7 @@ def with_labels(outputs, labels):
     """
     labels = [str(label) for label in labels]
 
-    def labelled(results):
+    def add_labels(results):
         answer = dict(outputs(results))
         probabilities = answer.get("probabilities")
         if probabilities is None or probabilities.shape[-1] != len(labels):
@@ -278,7 +278,7 @@ def with_labels(outputs, labels):
         answer["labels"] = tf.gather(tf.constant(labels), class_ids)
         return answer
 
-    return labelled
+    return add_labels
 
 
 def with_png(
@@ -294,12 +294,12 @@ def with_png(
         Function like `outputs`.
     """
 
-    def encoded(results):
+    def add_png(results):
         answer = outputs(results)
         pixels = tf.saturate_cast(tf.round(255 * answer["image"]), tf.uint8)
         return {**answer, IMAGES: tf.io.encode_png(pixels)}
 
-    return encoded
+    return add_png
 
 
 def _names(structure, names):

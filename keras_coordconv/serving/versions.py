@@ -3,7 +3,7 @@
 import pathlib
 import re
 
-from keras_coordconv.serving.client import HIGHEST_VERSION
+from keras_coordconv.serving.client import MAX_VERSION
 
 # Within a version's folder; the server does not read it.
 MODEL_CARD = "assets.extra/model_card.json"
@@ -18,7 +18,7 @@ def versions(base_path):
         int(path.name)
         for path in paths
         if re.fullmatch("0|[1-9][0-9]*", path.name)
-        and int(path.name) <= HIGHEST_VERSION
+        and int(path.name) <= MAX_VERSION
     )
 
 
@@ -42,7 +42,7 @@ def free_version(base_path, version=None):
     if (
         not isinstance(version, int)
         or isinstance(version, bool)
-        or not 1 <= version <= HIGHEST_VERSION
+        or not 1 <= version <= MAX_VERSION
     ):
         raise ValueError(
             "`version` must be an integer from 1 to 2^63 - 1. "

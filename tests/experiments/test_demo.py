@@ -91,7 +91,7 @@ def listening_addresses(port):
     return {address for address, number in local if int(number, 16) == port}
 
 
-def click_place(page, tab, x, y):
+def click_position(page, tab, x, y):
     """Words below the pictures after a click at a place of the canvas."""
     page.get_by_role("tab", name=tab).click()
     canvas = page.locator("img:visible").first
@@ -103,7 +103,7 @@ def click_place(page, tab, x, y):
     return words.inner_text()
 
 
-def test_both_nets_side_by_side(start):
+def test_both_models_side_by_side(start):
     page = start()
     port = int(page.url.rstrip("/").rpartition(":")[2])
     assert listening_addresses(port) == {"0100007F"}  # 127.0.0.1
@@ -112,11 +112,11 @@ def test_both_nets_side_by_side(start):
         ("Regression", r"([\d.]+) pixels off", lambda off: off > 3),
         ("Rendering", r"IOU ([\d.]+)", lambda iou: iou < 0.6),
     ):
-        words = click_place(page, tab, 51, 48)  # In the quarter never seen.
+        words = click_position(page, tab, 51, 48)  # In the quarter never seen.
         plain, coordconv = map(float, re.findall(number, words))
         assert plain_is_wrong(plain), words
         assert coordconv == (1.0 if tab == "Rendering" else 0.0), words
-        words = click_place(page, tab, 20, 30)
+        words = click_position(page, tab, 20, 30)
         assert float(re.findall(number, words)[1]) == coordconv, words
     page.get_by_role("tab", name="Detector").click()
     page.get_by_role("button", name="Shuffle").click()
@@ -221,10 +221,10 @@ def test_names_of_actions():
     assert not any(named.values())
 
 
-def test_place_of_a_pixel():
-    assert drawing.place_of((0, 383), 64) == (0, 63)
-    assert drawing.place_of((45, 270), 64) == (7, 45)
-    assert drawing.place_of((0, 383), 64, margin=4) == (4, 59)
+def test_position_of_a_pixel():
+    assert drawing.position_of((0, 383), 64) == (0, 63)
+    assert drawing.position_of((45, 270), 64) == (7, 45)
+    assert drawing.position_of((0, 383), 64, margin=4) == (4, 59)
 
 
 def test_cross_is_drawn_where_it_is_inside():

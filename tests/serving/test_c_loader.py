@@ -66,18 +66,18 @@ def program(tmp_path_factory):
     import tensorflow as tf
 
     folder = tmp_path_factory.mktemp("program")
-    (folder / "ask.c").write_text(PROGRAM)
+    (folder / "predict.c").write_text(PROGRAM)
     library = pathlib.Path(tf.sysconfig.get_lib())
     subprocess.run(
         [
-            *("gcc", folder / "ask.c", "-o", folder / "ask"),
+            *("gcc", folder / "predict.c", "-o", folder / "predict"),
             f"-I{tf.sysconfig.get_include()}",
             *(library / "libtensorflow_cc.so.2", f"-Wl,-rpath,{library}"),
             library / "libtensorflow_framework.so.2",
         ],
         check=True,
     )
-    return folder / "ask"
+    return folder / "predict"
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 32])

@@ -20,18 +20,18 @@ pytest.importorskip("tensorflow_serving")
 
 
 @pytest.fixture(autouse=True)
-def asked_here(monkeypatch):
-    """In this process, as `ask_in_fresh_process` has it in its own."""
+def checked_in_process(monkeypatch):
+    """In this process, as `predict_in_fresh_process` has it in its own."""
 
-    def ask(folder, requests):
+    def predict(folder, requests):
         try:
-            return check.ask(folder, requests)
+            return check.predict(folder, requests)
         except Exception as error:
             raise RuntimeError(
                 f"A served model must load and answer. Received: {error}"
             ) from error
 
-    monkeypatch.setattr(check, "ask_in_fresh_process", ask)
+    monkeypatch.setattr(check, "predict_in_fresh_process", predict)
 
 
 @pytest.fixture(scope="module")

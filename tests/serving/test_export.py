@@ -53,9 +53,9 @@ def small_model():
 
 
 @pytest.fixture
-def asked_here(monkeypatch):
+def checked_in_process(monkeypatch):
     """The check of an export in this process: seconds less than in its own."""
-    monkeypatch.setattr(check, "ask_in_fresh_process", check.ask)
+    monkeypatch.setattr(check, "predict_in_fresh_process", check.predict)
 
 
 def files_below(folder):
@@ -96,7 +96,7 @@ def test_session_loader_gives_the_keras_model_s_numbers(tmp_path):
         np.testing.assert_array_equal(results[f"{size}column"], pixel % 64)
 
 
-@pytest.mark.usefixtures("asked_here")
+@pytest.mark.usefixtures("checked_in_process")
 def test_names_of_inputs_and_outputs(tmp_path):
     import tensorflow as tf
 
@@ -106,7 +106,7 @@ def test_names_of_inputs_and_outputs(tmp_path):
     assert list(signature.structured_outputs) == ["features"]
 
 
-@pytest.mark.usefixtures("asked_here")
+@pytest.mark.usefixtures("checked_in_process")
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_half_precision_is_rounded_otherwise_in_a_graph(tmp_path, policy):
     import tensorflow as tf
@@ -124,7 +124,7 @@ def test_half_precision_is_rounded_otherwise_in_a_graph(tmp_path, policy):
     assert signature.structured_outputs["features"].dtype == tf.float32
 
 
-@pytest.mark.usefixtures("asked_here")
+@pytest.mark.usefixtures("checked_in_process")
 def test_weights_are_stored_once(tmp_path):
     model = keras.Sequential(
         [keras.Input((8, 8, 3)), keras_coordconv.CoordConv2D(4000, 3)]
@@ -134,7 +134,7 @@ def test_weights_are_stored_once(tmp_path):
     assert size < 1.05 * 4 * model.count_params() + 300_000
 
 
-@pytest.mark.usefixtures("asked_here")
+@pytest.mark.usefixtures("checked_in_process")
 def test_versions_count_up_and_are_never_changed(tmp_path):
     model = small_model()
     assert export_for_serving(model, tmp_path) == tmp_path / "1"
@@ -244,7 +244,7 @@ def two_inputs(make):
     return keras.Model(make(a, b), {"total": total, "rest": a - b})
 
 
-@pytest.mark.usefixtures("asked_here")
+@pytest.mark.usefixtures("checked_in_process")
 @pytest.mark.parametrize(
     ("make", "names"),
     [
@@ -261,7 +261,7 @@ def test_names_are_the_keys_of_dictionaries(tmp_path, make, names):
     assert set(table["inputs"]) == set(names)
     assert set(table["outputs"]) == {"total", "rest"}
     inputs = dict(zip(names, np.float32([[[1, 2]], [[3, 4]]]), strict=True))
-    (answer,) = check.ask(path, [("tensor", inputs)])
+    (answer,) = check.predict(path, [("tensor", inputs)])
     np.testing.assert_array_equal(answer["total"], [[5, 8]])
     np.testing.assert_array_equal(answer["rest"], [[-2, -2]])
 
@@ -286,20 +286,20 @@ def text_model():
     return keras.Model(words, vectorize(words))
 
 
-@pytest.mark.usefixtures("asked_here")
+@pytest.mark.usefixtures("checked_in_process")
 @pytest.mark.parametrize(
     "make", [lookup_model, nested_lookup_model, text_model]
 )
 def test_models_with_tables(tmp_path, make):
     path = export_for_serving(make(), tmp_path)
     words = {"words": np.array([[b"b"], [b"a"], [b"other"]], object)}
-    (answer,) = check.ask(path, [("tensor", words)])
+    (answer,) = check.predict(path, [("tensor", words)])
     expected = make().predict_on_batch(np.array([["b"], ["a"], ["other"]]))
     expected = expected["numbers"] if isinstance(expected, dict) else expected
     np.testing.assert_array_equal(answer["numbers"], expected)
 
 
-@pytest.mark.usefixtures("asked_here")
+@pytest.mark.usefixtures("checked_in_process")
 def test_tables_of_signatures_and_outputs(tmp_path):
     import tensorflow as tf
 
@@ -326,13 +326,13 @@ def test_tables_of_signatures_and_outputs(tmp_path):
         },
     )
     words = {"word": np.array([[b"a"], [b"b"]], object)}
-    (answer,) = check.ask(path, [("serving_default", words)])
+    (answer,) = check.predict(path, [("serving_default", words)])
     np.testing.assert_array_equal(answer["y"], [[1], [2]])
     np.testing.assert_array_equal(answer["b"], [[4], [4]])
 
 
 @pytest.mark.parametrize("seeded", [True, False])
-@pytest.mark.usefixtures("asked_here")
+@pytest.mark.usefixtures("checked_in_process")
 def test_random_outputs_are_not_compared(tmp_path, seeded):
     class Noise(keras.layers.Layer):
         def __init__(self, **arguments):
@@ -351,7 +351,7 @@ def test_random_outputs_are_not_compared(tmp_path, seeded):
     model = keras.Model(inputs, {"noisy": Noise()(inputs), "plain": 2 * inputs})
     path = export_for_serving(model, tmp_path)
     numbers = {"numbers": np.ones((2, 3), "float32")}
-    one, other = check.ask(path, [("tensor", numbers)] * 2)
+    one, other = check.predict(path, [("tensor", numbers)] * 2)
     np.testing.assert_array_equal(one["plain"], 2 * numbers["numbers"])
     assert np.abs(one["noisy"] - other["noisy"]).min() > 0
 
@@ -392,7 +392,7 @@ def photo_model():
     return keras.Model(inputs, outputs)
 
 
-@pytest.mark.usefixtures("asked_here")
+@pytest.mark.usefixtures("checked_in_process")
 def test_encoded_images_are_decoded_and_resized_in_the_graph(tmp_path):
     import tensorflow as tf
 
@@ -435,14 +435,16 @@ def test_encoded_images_need_an_image_model():
         )
 
 
-@pytest.mark.usefixtures("asked_here")
+@pytest.mark.usefixtures("checked_in_process")
 def test_answers_as_png_files(tmp_path):
     inputs = keras.Input((8, 8, 3), name="pixels")
     model = keras.Model(inputs, keras.layers.Rescaling(0.5)(inputs))
     outputs = with_png(lambda image: {"image": image})
     path = export_for_serving(model, tmp_path / "png", outputs=outputs)
     pixels = np.random.default_rng(0).uniform(0, 2.2, (3, 8, 8, 3))
-    (answer,) = check.ask(path, [("tensor", {"pixels": np.float32(pixels)})])
+    (answer,) = check.predict(
+        path, [("tensor", {"pixels": np.float32(pixels)})]
+    )
     assert set(answer) == {"image", "image_bytes"}
     np.testing.assert_allclose(answer["image"], pixels / 2, rtol=1e-6)
     for file, right in zip(answer["image_bytes"], pixels, strict=True):
@@ -473,7 +475,7 @@ def test_labels_are_looked_up_in_the_graph(tmp_path):
         export_for_serving(model, tmp_path, labels=["ant", "bee"])
 
 
-@pytest.mark.usefixtures("asked_here")
+@pytest.mark.usefixtures("checked_in_process")
 def test_warmup_has_each_signature_at_each_batch_size(tmp_path):
     import tensorflow as tf
 
@@ -524,7 +526,7 @@ def test_warmup_must_fit(tmp_path):
     assert not files_below(tmp_path)
 
 
-@pytest.mark.usefixtures("asked_here")
+@pytest.mark.usefixtures("checked_in_process")
 def test_model_card(tmp_path):
     model = photo_model()
     path = export_for_serving(
@@ -548,7 +550,7 @@ def test_model_card(tmp_path):
     }
 
 
-@pytest.mark.usefixtures("asked_here")
+@pytest.mark.usefixtures("checked_in_process")
 def test_folded_export_answers_as_the_model(tmp_path):
     import tensorflow as tf
 

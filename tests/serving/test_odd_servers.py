@@ -105,7 +105,7 @@ ANSWER = {
 }
 
 
-def ask_for(monkeypatch, outputs):
+def predict(monkeypatch, outputs):
     client, _ = canned(
         monkeypatch,
         {
@@ -117,7 +117,7 @@ def ask_for(monkeypatch, outputs):
 
 
 def test_the_answer_itself(monkeypatch):
-    found = ask_for(monkeypatch, ANSWER)
+    found = predict(monkeypatch, ANSWER)
     np.testing.assert_array_equal(found["y"], np.float32([[1, 2.5]]))
     assert found["y"].dtype == np.float32 and found["n"].dtype == np.uint8
     assert found["s"].tolist() == ["ä"]
@@ -153,7 +153,7 @@ def test_the_answer_itself(monkeypatch):
 )
 def test_wrong_outputs(monkeypatch, name, value):
     with pytest.raises(ServingError) as raised:
-        ask_for(monkeypatch, ANSWER | {name: value})
+        predict(monkeypatch, ANSWER | {name: value})
     assert is_one_clear_line(raised.value) and repr(name) in str(raised.value)
 
 
@@ -162,7 +162,7 @@ def test_wrong_outputs(monkeypatch, name, value):
 )
 def test_missing_outputs(monkeypatch, outputs):
     with pytest.raises(ServingError) as raised:
-        ask_for(monkeypatch, outputs)
+        predict(monkeypatch, outputs)
     assert is_one_clear_line(raised.value)
 
 
@@ -190,7 +190,7 @@ JSON = st.recursive(
 def test_random_answers(outputs):
     with pytest.MonkeyPatch.context() as monkeypatch:
         try:
-            found = ask_for(monkeypatch, outputs)
+            found = predict(monkeypatch, outputs)
         except ServingError as error:
             assert is_one_clear_line(error)
             return

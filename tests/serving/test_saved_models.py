@@ -96,16 +96,16 @@ def server():
     server.stop()
 
 
-def ask_session(name, inputs, server):
-    (answer,) = check.ask(FOLDER / name / "1", [("tensor", inputs)])
+def predict_in_session(name, inputs, server):
+    (answer,) = check.predict(FOLDER / name / "1", [("tensor", inputs)])
     return answer
 
 
-def ask_rest(name, inputs, server):
+def predict_by_rest(name, inputs, server):
     return ServingClient(server.rest).predict(name, inputs, "tensor")
 
 
-def ask_grpc(name, inputs, server):
+def predict_by_grpc(name, inputs, server):
     return ServingClient(server.grpc).predict(name, inputs, "tensor")
 
 
@@ -113,9 +113,11 @@ def draw_latent(random, count):
     return random.uniform(-1, 1, (count, 16)).astype("float32")
 
 
-@pytest.mark.parametrize("ask", [ask_session, ask_rest, ask_grpc])
+@pytest.mark.parametrize(
+    "predict", [predict_in_session, predict_by_rest, predict_by_grpc]
+)
 @pytest.mark.parametrize("name", OUTPUTS)
-def test_equal_to_the_keras_model(name, ask, server):
+def test_equal_to_the_keras_model(name, predict, server):
     expected = keras_model(name)
     for size in (1, 2, 7, 32):
         random = np.random.default_rng(size)
@@ -133,7 +135,7 @@ def test_equal_to_the_keras_model(name, ask, server):
             inputs = {"location": locations.astype("float32")}
         (array,) = inputs.values()
         right = expected(array)
-        found = ask(name, inputs, server)
+        found = predict(name, inputs, server)
         for file, image in zip(
             found.pop("image_bytes", ()), right.get("image", ()), strict=False
         ):
@@ -172,7 +174,7 @@ def test_warm_up_is_answered(name):
         (FOLDER / name / "1/assets.extra/model_card.json").read_text()
     )
     assert len(requests) == len(card["signatures"]) * len(card["batch_sizes"])
-    answers = check.ask(FOLDER / name / "1", requests)
+    answers = check.predict(FOLDER / name / "1", requests)
     for (_, inputs), answer in zip(requests, answers, strict=True):
         size = len(next(iter(inputs.values())))
         assert {len(array) for array in answer.values()} == {size}
@@ -186,7 +188,7 @@ def test_all_of_them_are_small_and_configured():
     assert sum(path.stat().st_size for path in files) < 20_000_000
 
 
-def ask_everywhere(name, make_input):
+def predict_everywhere(name, make_input):
     import tensorflow as tf
 
     model = tf.saved_model.load(str(FOLDER / name / "1"))
@@ -198,7 +200,7 @@ def ask_everywhere(name, make_input):
 
 
 def test_coordinate_classification_is_right_everywhere():
-    for centers, found in ask_everywhere(
+    for centers, found in predict_everywhere(
         "coordinate_classification", lambda centers: ("location", centers)
     ):
         np.testing.assert_array_equal(found["column"], centers[:, 0])
@@ -210,7 +212,7 @@ def test_coordinate_classification_is_right_everywhere():
 
 
 def test_coordinate_regression_is_right_everywhere():
-    for centers, found in ask_everywhere(
+    for centers, found in predict_everywhere(
         "coordinate_regression",
         lambda centers: ("image", not_so_clevr.draw_centers(centers)),
     ):
@@ -218,7 +220,7 @@ def test_coordinate_regression_is_right_everywhere():
 
 
 def test_rendering_is_right_everywhere():
-    for centers, found in ask_everywhere(
+    for centers, found in predict_everywhere(
         "rendering", lambda centers: ("location", centers)
     ):
         np.testing.assert_array_equal(
@@ -228,7 +230,7 @@ def test_rendering_is_right_everywhere():
 
 def test_generator_draws_objects_at_many_places():
     latent = draw_latent(np.random.default_rng(5), 500)
-    (answer,) = check.ask(
+    (answer,) = check.predict(
         FOLDER / "clevr_generator/1", [("tensor", {"latent": latent})]
     )
     images = np.round(255 * answer["image"]).astype("uint8")
@@ -254,7 +256,7 @@ def test_detector_finds_digits_of_another_hand():
 
 
 def test_policy_plays_better_than_at_random():
-    (answer,) = check.ask(
+    (answer,) = check.predict(
         FOLDER / "seaquest_policy/1",
         [("tensor", {"observation": np.zeros((1, 4, 84, 84), "uint8")})],
     )

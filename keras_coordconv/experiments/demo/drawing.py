@@ -32,7 +32,7 @@ def enlarge(image):
     return image.repeat(SCALE, axis=0).repeat(SCALE, axis=1)
 
 
-def place_of(pixel, size, margin=0):
+def position_of(pixel, size, margin=0):
     """The place (x, y) on a canvas of a pixel of its picture."""
     x, y = np.clip(np.array(pixel) // SCALE, margin, size - 1 - margin)
     return int(x), int(y)

@@ -16,11 +16,11 @@ from keras_coordconv.experiments.reinforcement.environments import (
 )
 from keras_coordconv.serving import ServingError
 
-NETS = {"a convolution": "_conv", "CoordConv": ""}
+MODELS = {"a convolution": "_conv", "CoordConv": ""}
 START = (40, 22)
 DETECTOR = "scattered_mnist_detector"
 GENERATOR = "clevr_generator"
-LEAST_SCORE = 0.8
+MIN_SCORE = 0.8
 SLIDERS = 4
 
 
@@ -32,13 +32,13 @@ def build_page(models):
     """
     with gr.Blocks(title="CoordConv", analytics_enabled=False) as page:
         gr.Markdown("# Convolution and CoordConv")
-        for title, question, ask in (
+        for title, question, predict in (
             ("Classification", "Which pixel is at (x, y)?", _classify),
             ("Rendering", "Draw a square around (x, y).", _render),
             ("Regression", "Where is the white pixel?", _locate),
         ):
             with gr.Tab(title):
-                _place_tab(question, functools.partial(ask, models))
+                _position_tab(question, functools.partial(predict, models))
         with gr.Tab("Detector"):
             _detector_tab(models)
         if _has(models, GENERATOR):
@@ -50,7 +50,7 @@ def build_page(models):
     return page
 
 
-def _place_tab(question, ask):
+def _position_tab(question, predict):
     gr.Markdown(
         f"{question} Both nets were trained on three quarters of the canvas; "
         "they have never seen the blue one. Click a place, there and elsewhere."
@@ -63,13 +63,16 @@ def _place_tab(question, ask):
             buttons=[],
         )
         pictures = [
-            gr.Image(label=name, interactive=False, buttons=[]) for name in NETS
+            gr.Image(label=name, interactive=False, buttons=[])
+            for name in MODELS
         ]
-    said = gr.Markdown(elem_classes="answer")
-    outputs = [canvas, *pictures, said]
+    text = gr.Markdown(elem_classes="answer")
+    outputs = [canvas, *pictures, text]
 
     def show(x, y):
-        answers = {name: ask(net, x, y) for name, net in NETS.items()}
+        answers = {
+            name: predict(suffix, x, y) for name, suffix in MODELS.items()
+        }
         words = [
             f"{name}: **{answer}**" for name, (_, answer) in answers.items()
         ]
@@ -79,49 +82,50 @@ def _place_tab(question, ask):
             f"asked: ({x}, {y})  ·  " + "  ·  ".join(words),
         )
 
-    @_or_message
+    @_show_errors
     def click(event: gr.SelectData):
         half = not_so_clevr.SQUARE_HALF_SIZE
-        return show(*drawing.place_of(event.index, CANVAS_SIZE, half))
+        return show(*drawing.position_of(event.index, CANVAS_SIZE, half))
 
     canvas.select(click, None, outputs)
 
 
-def _classify(models, net, x, y):
+def _classify(models, suffix, x, y):
     """Picture of the probabilities, and words."""
-    answer = _ask_location(models, f"coordinate_classification{net}", x, y)
+    answer = _predict(models, f"coordinate_classification{suffix}", x, y)
     image = answer["probabilities"].reshape(CANVAS_SIZE, CANVAS_SIZE)
     found = int(answer["column"][0]), int(answer["row"][0])
-    return drawing.enlarge(image / image.max()), _off(found, (x, y))
+    return drawing.enlarge(image / image.max()), _offset(found, (x, y))
 
 
-def _render(models, net, x, y):
+def _render(models, suffix, x, y):
     """Picture of the square, and words."""
-    image = _ask_location(models, f"rendering{net}", x, y)["image"][0, ..., 0]
+    image = _predict(models, f"rendering{suffix}", x, y)["image"][0, ..., 0]
     (truth,) = not_so_clevr.draw_squares(np.array([[x, y]]))[..., 0] > 0.5
     found = image > 0.5
     iou = (found & truth).sum() / (found | truth).sum()
     return drawing.enlarge(image), f"IOU {iou:.2f}"
 
 
-def _locate(models, net, x, y):
+def _locate(models, suffix, x, y):
     """Picture of the pixel and of where the net sees it, and words."""
     image = not_so_clevr.draw_centers(np.array([[x, y]]))
     answer = models.predict(
-        f"coordinate_regression{net}", {"image": image}, "tensor"
+        f"coordinate_regression{suffix}", {"image": image}, "tensor"
     )
     found = CANVAS_SIZE * answer["location"][0]
     picture = drawing.enlarge(image[0, ..., 0])
     inside = np.clip(found, 0, CANVAS_SIZE - 1)
-    return drawing.cross(picture, *inside, drawing.GREEN), _off(found, (x, y))
+    drawing.cross(picture, *inside, drawing.GREEN)
+    return picture, _offset(found, (x, y))
 
 
-def _ask_location(models, name, x, y):
+def _predict(models, name, x, y):
     location = np.array([[x, y]], "float32")
     return models.predict(name, {"location": location}, "tensor")
 
 
-def _off(found, truth):
+def _offset(found, truth):
     distance = np.hypot(*np.subtract(found, truth))
     return f"({found[0]:.0f}, {found[1]:.0f}), {distance:.1f} pixels off"
 
@@ -140,14 +144,14 @@ def _detector_tab(models):
         with gr.Column():
             gr.Markdown(
                 "Five digits, anywhere, and the boxes that the detector gives "
-                f"a score of at least {LEAST_SCORE}. It has learnt MNIST's "
+                f"a score of at least {MIN_SCORE}. It has learnt MNIST's "
                 "digits; these are scikit-learn's."
             )
             shuffle = gr.Button("Shuffle", variant="primary")
-            said = gr.Markdown(elem_classes="answer")
+            text = gr.Markdown(elem_classes="answer")
         found = gr.Image(label="found", interactive=False, buttons=[])
 
-    @_or_message
+    @_show_errors
     def detect():
         digits = scattered_mnist.load_stand_in("test")
         seed = int(np.random.default_rng().integers(2**31))
@@ -155,12 +159,12 @@ def _detector_tab(models):
         answer = models.predict(DETECTOR, {"image": image}, "tensor")
         scores = answer["scores"][0]
         picture = drawing.enlarge(image[0, ..., 0])
-        for box in answer["boxes"][0][scores >= LEAST_SCORE]:
+        for box in answer["boxes"][0][scores >= MIN_SCORE]:
             drawing.outline(picture, box, drawing.GREEN)
-        words = " ".join(f"{s:.2f}" for s in scores if s >= LEAST_SCORE)
+        words = " ".join(f"{s:.2f}" for s in scores if s >= MIN_SCORE)
         return picture, f"scores: {words}"
 
-    shuffle.click(detect, None, [found, said])
+    shuffle.click(detect, None, [found, text])
 
 
 def _generator_tab(models):
@@ -179,7 +183,7 @@ def _generator_tab(models):
             shuffle = gr.Button("Shuffle all numbers", variant="primary")
         image = gr.Image(label="generated", interactive=False, buttons=[])
 
-    @_or_message
+    @_show_errors
     def generate(numbers, *first):
         numbers = np.array([[*first, *numbers[SLIDERS:]]], "float32")
         answer = models.predict(GENERATOR, {name: numbers}, "tensor")
@@ -209,40 +213,42 @@ def _game_tab(models):
     steps = gr.State([])
     play = gr.Button("Play a game", variant="primary")
     with gr.Row():
-        moving = gr.Image(
+        animation = gr.Image(
             label="the game",
             interactive=False,
             buttons=[],
             elem_classes="enlarged",
         )
-        still = gr.Image(label="a step of it", interactive=False, buttons=[])
+        frame = gr.Image(label="a step of it", interactive=False, buttons=[])
         with gr.Column():
             number = gr.Slider(0, 1, step=1, label="step", interactive=False)
             actions = gr.Label(
                 label="its actions", num_top_classes=6, show_heading=False
             )
-    said = gr.Markdown(elem_classes="answer")
+    text = gr.Markdown(elem_classes="answer")
 
     def show(steps, number):
         observation, probabilities = steps[number]
         image = environments.newest_image(observation)
         return drawing.enlarge(image), game.name_actions(probabilities)
 
-    @_or_message
+    @_show_errors
     def play_game():
         seed = int(np.random.default_rng().integers(2**31))
         score, steps = game.play(models, environments, seed)
-        animation = f"{folder.name}/game.gif"
-        environments.save_animation([seen for seen, _ in steps], animation)
+        path = f"{folder.name}/game.gif"
+        environments.save_animation([seen for seen, _ in steps], path)
         slider = gr.Slider(maximum=len(steps) - 1, value=0, interactive=True)
         words = f"score: **{score:g}**"
-        return steps, animation, slider, *show(steps, 0), words
+        return steps, path, slider, *show(steps, 0), words
 
-    play.click(play_game, None, [steps, moving, number, still, actions, said])
-    number.change(show, [steps, number], [still, actions])
+    play.click(
+        play_game, None, [steps, animation, number, frame, actions, text]
+    )
+    number.change(show, [steps, number], [frame, actions])
 
 
-def _or_message(function):
+def _show_errors(function):
     """What a server says instead of an answer is a message on the page."""
 
     @functools.wraps(function)
