@@ -1,16 +1,16 @@
-"""Atomic writes: what is written is there complete, or not at all.
+"""Atomic writes: a file or folder appears complete or not at all.
 
-A file or folder is made in a scratch folder beside its destination, flushed to
-disk, and renamed:
+It is written in a scratch folder next to its destination, flushed to disk, and
+renamed:
 
     .keras_coordconv-<32 hexadecimal digits>/
         .keras_coordconv-<the same digits>      the marker
         payload/<name>
 
-A process that is killed leaves its scratch folder, and the next write beside it
-removes it: after the name, the marker is the proof that this module made the
-folder. No other file is ever removed. The marker is locked while its process
-lives, and a locked folder is left alone.
+A killed process leaves its scratch folder behind; the next write to the same
+parent folder removes it. The folder's name and its marker prove that this
+module created it. No other file is ever removed. The marker is locked while
+its process is alive, and locked scratch folders are left alone.
 """
 
 import contextlib
@@ -33,19 +33,19 @@ the folder above removes this folder.
 
 @contextlib.contextmanager
 def atomic_write(path):
-    """Makes a file or a folder, which appears when the block ends well.
+    """Write a file or a folder that appears only if the block succeeds.
 
     Args:
-        path: String or path. A file that exists is replaced. Missing parent
-            folders are made.
+        path: String or path. An existing file is replaced. Missing parent
+            folders are created.
 
     Yields:
-        `pathlib.Path` of the same name, not there yet: write a file to it, or
-        make it a folder and fill that.
+        `pathlib.Path` with the same name that does not exist yet. Create a file
+        or a folder there.
 
     Raises:
-        OSError: if it cannot be written, or if `path` is a folder that exists
-            and is not empty.
+        OSError: if `path` cannot be written, or if it is an existing folder
+            that is not empty.
 
     Example:
 
@@ -79,7 +79,7 @@ def write_json(path, content):
 
 
 def write_table(path, rows):
-    """Writes dictionaries as CSV, with a column for each name in any of them.
+    """Write dictionaries as CSV, with one column per key.
 
     Args:
         path: String or path.
@@ -97,22 +97,22 @@ def write_table(path, rows):
 
 
 def write_figure(path, figure):
-    """Writes a figure of matplotlib in the format of the path's ending."""
+    """Write a matplotlib figure in the format given by the file extension."""
     with atomic_write(path) as payload:
         figure.savefig(payload, dpi=150)
 
 
 def _make_scratch(parent):
-    """A new scratch folder, and its marker: empty, open and locked."""
+    """Create a scratch folder with an empty marker, which is locked."""
     while True:
         scratch = parent / f"{PREFIX}{uuid.uuid4().hex}"
         scratch.mkdir(mode=0o700)
         path = scratch / scratch.name
-        # Another process may remove it before it is locked.
+        # Another process may remove the folder before the marker is locked.
         with contextlib.suppress(FileNotFoundError):
             marker = path.open("xb", buffering=0)
-            # Some network file systems have no locks: there, what killed
-            # processes leave stays.
+            # Some network file systems do not support locks: there, scratch
+            # folders of killed processes are not removed.
             with contextlib.suppress(OSError):
                 fcntl.flock(marker, fcntl.LOCK_EX)
             if path.exists():
@@ -121,9 +121,9 @@ def _make_scratch(parent):
 
 
 def _remove_killed(parent):
-    """Removes the scratch folders of killed processes."""
+    """Remove the scratch folders of killed processes."""
     for scratch in parent.glob(PREFIX + 32 * "[0-9a-f]"):
-        # Being written, or being removed by another process.
+        # In use, or being removed by another process.
         with contextlib.suppress(OSError):
             _remove_if_killed(scratch)
 
@@ -132,21 +132,22 @@ def _remove_if_killed(scratch):
     try:
         marker = (scratch / scratch.name).open("r+b", buffering=0)
     except FileNotFoundError:
-        # Killed before it had a marker. A folder that is not empty stays.
+        # Killed before the marker was created. `rmdir` keeps a folder that is
+        # not empty.
         scratch.rmdir()
         return
     with marker:
-        # The lock of a killed process has ended with it.
+        # A killed process no longer holds its lock.
         fcntl.flock(marker, fcntl.LOCK_EX | fcntl.LOCK_NB)
         content = marker.read(len(MARK) + 1)
-        # The process may have been killed before the marker was complete.
+        # The process may have been killed while it wrote the marker.
         begun = MARK.startswith(content) and not (scratch / "payload").exists()
         if content == MARK or begun:
             _remove(scratch)
 
 
 def _remove(scratch):
-    """Removes a scratch folder: the proof whose it is comes last."""
+    """Remove a scratch folder, its marker last."""
     with contextlib.suppress(OSError):
         payload = scratch / "payload"
         if payload.exists():
@@ -169,7 +170,7 @@ def _flush(path):
     try:
         os.fsync(descriptor)
     except OSError as error:
-        # Some network file systems cannot flush a folder.
+        # Some network file systems cannot flush folders.
         unsupported = error.errno in (errno.EINVAL, errno.ENOTSUP)
         if not (unsupported and os.path.isdir(path)):
             raise

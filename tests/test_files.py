@@ -1,4 +1,4 @@
-"""What is written is whole or absent, whenever the writer is killed."""
+"""Writes are atomic, even if the writing process is killed."""
 
 import errno
 import json
@@ -14,7 +14,7 @@ import pytest
 
 from keras_coordconv import _files
 
-# Without the package around it, and its TensorFlow.
+# Imports the file alone, without the package and TensorFlow.
 WRITER = f"""
 import pathlib, sys, time
 sys.path.insert(0, {str(pathlib.Path(_files.__file__).parent)!r})
@@ -44,8 +44,8 @@ with _files.atomic_write(path) as partial:
     time.sleep(600)
 """
 
-# A write that is killed at line after line, each time in a folder of its own,
-# in which a process was killed before; and then one more write.
+# Kills a write at each line in turn, each time in a new folder that already has
+# the scratch folder of a killed process, and then writes again.
 KILL_AT_EACH_LINE = """
 import os, shutil, signal
 
@@ -137,7 +137,7 @@ def kill(process):
     process.stdout.close()
 
 
-def test_files_of_killed_writers_are_whole(tmp_path):
+def test_files_of_killed_writers_are_complete(tmp_path):
     path = tmp_path / "run" / "numbers"
     moments = random.Random(0)
     for _ in range(10):
@@ -153,7 +153,7 @@ def test_files_of_killed_writers_are_whole(tmp_path):
     assert [file.name for file in path.parent.iterdir()] == ["numbers"]
 
 
-def test_folders_of_killed_writers_are_whole(tmp_path):
+def test_folders_of_killed_writers_are_complete(tmp_path):
     moments = random.Random(0)
     for turn in range(10):
         folder = tmp_path / str(turn)
@@ -170,12 +170,12 @@ def test_folders_of_killed_writers_are_whole(tmp_path):
         assert not list(folder.glob(".keras_coordconv-*"))
 
 
-def test_killed_in_mid_write_the_old_file_stays(tmp_path):
+def test_old_file_survives_a_killed_write(tmp_path):
     path = tmp_path / "file"
     _files.write_text(path, "old")
     process = start(WAIT, path)
     process.stdout.readline()
-    # Another writer leaves alone what is being written.
+    # Another writer does not touch a scratch folder in use.
     _files.write_text(tmp_path / "other", "")
     (partial,) = tmp_path.glob(".keras_coordconv-*/payload/file")
     assert partial.read_text() == "half" and path.read_text() == "old"
@@ -186,8 +186,8 @@ def test_killed_in_mid_write_the_old_file_stays(tmp_path):
     assert sorted(file.name for file in tmp_path.iterdir()) == ["file", "other"]
 
 
-def test_killed_at_each_line_and_written_once_more(tmp_path):
-    """Old or new, nothing half, nothing of ours left, nothing else removed."""
+def test_write_killed_at_each_line_and_repeated(tmp_path):
+    """The file is old or new, never partial, and no other file is removed."""
     process = start(KILL_AT_EACH_LINE, tmp_path)
     printed, _ = process.communicate()
     assert process.returncode == 0
@@ -199,7 +199,7 @@ def test_killed_at_each_line_and_written_once_more(tmp_path):
 @pytest.mark.parametrize(
     "marker", [None, b"", _files.MARK[:9], _files.MARK[:-1], _files.MARK + b"x"]
 )
-def test_without_the_whole_marker_it_stays(tmp_path, marker):
+def test_folder_without_a_complete_marker_is_kept(tmp_path, marker):
     scratch = tmp_path / f"{_files.PREFIX}{0:032x}"
     (scratch / "payload").mkdir(parents=True)
     (scratch / "payload" / "thesis.txt").write_text("thesis")
@@ -208,15 +208,15 @@ def test_without_the_whole_marker_it_stays(tmp_path, marker):
     _files.write_text(tmp_path / "file", "whole")
     assert (scratch / "payload" / "thesis.txt").read_text() == "thesis"
     assert marker is None or (scratch / scratch.name).read_bytes() == marker
-    # What is with a whole one, but not of this module, stays as well.
+    # A foreign file next to a complete marker is kept, too.
     (scratch / scratch.name).write_bytes(_files.MARK)
     (scratch / "mine").write_text("mine")
     _files.write_text(tmp_path / "file", "whole")
     assert [path.name for path in scratch.iterdir()] == ["mine"]
 
 
-def test_writers_of_one_folder_at_the_same_time(tmp_path):
-    """Each removes what it thinks is left of a killed one: nothing is."""
+def test_concurrent_writers_in_one_folder(tmp_path):
+    """None mistakes the scratch folder of another for a killed one's."""
     (tmp_path / "partial-mine").write_text("mine")
     program = """
 for number in range(300):
@@ -235,7 +235,7 @@ for number in range(300):
     assert all((tmp_path / name).read_text() == name[0] for name in names)
 
 
-def test_writers_of_one_file_at_the_same_time(tmp_path):
+def test_concurrent_writers_of_one_file(tmp_path):
     path = tmp_path / "numbers"
     processes = [start(WRITE_FILES, path) for _ in range(4)]
     end = time.monotonic() + 1
@@ -247,7 +247,7 @@ def test_writers_of_one_file_at_the_same_time(tmp_path):
         kill(process)
 
 
-def test_error_leaves_what_was_there(tmp_path):
+def test_error_keeps_the_old_file(tmp_path):
     path = tmp_path / "file"
     _files.write_text(path, "old")
     with (
@@ -262,7 +262,7 @@ def test_error_leaves_what_was_there(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_full_folder_is_not_replaced(tmp_path):
+def test_folder_with_files_is_not_replaced(tmp_path):
     for _ in range(2):
         (tmp_path / "1").mkdir(exist_ok=True)
         (tmp_path / "1" / "file").write_text("old")
@@ -277,7 +277,7 @@ def test_full_folder_is_not_replaced(tmp_path):
 
 
 def fail_to_flush(monkeypatch, number, fails):
-    """Simulates a file system whose `fsync` fails on files or on folders."""
+    """Simulate a file system whose `fsync` fails on files or folders."""
     flush = os.fsync
 
     def fsync(descriptor):
@@ -302,7 +302,7 @@ def test_file_system_that_cannot_flush_folders(tmp_path, monkeypatch):
     ("number", "fails"),
     [(errno.EIO, stat.S_ISDIR), (errno.EINVAL, stat.S_ISREG)],
 )
-def test_what_is_not_on_disk_is_not_published(
+def test_unflushed_folder_is_not_published(
     tmp_path, monkeypatch, number, fails
 ):
     fail_to_flush(monkeypatch, number, fails)
@@ -316,7 +316,7 @@ def test_what_is_not_on_disk_is_not_published(
 
 
 def test_file_system_without_locks(tmp_path, monkeypatch):
-    """What killed processes leave stays: it may be another's that lives."""
+    """Scratch folders are kept: their process may still be alive."""
 
     def flock(file, operation):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
@@ -331,12 +331,12 @@ def test_file_system_without_locks(tmp_path, monkeypatch):
     }
 
 
-def test_written_as_without_it(tmp_path):
+def test_same_content_and_mode_as_a_plain_write(tmp_path):
     (tmp_path / "plain").write_text("ä")
     _files.write_text(tmp_path / "whole", "ä")
     plain, whole = tmp_path / "plain", tmp_path / "whole"
     assert whole.read_bytes() == plain.read_bytes()
-    # Others may read it, as far as the user lets them.
+    # Readable by others as far as the umask allows.
     assert os.stat(whole).st_mode == os.stat(plain).st_mode
 
 
