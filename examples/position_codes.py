@@ -37,6 +37,7 @@ FOUND = {
     for code in position_codes.CODES
 }
 FOUND["fourier"] = {"learning_rate": 0.01, "first_layer_scale": 1.0}
+FOUND["relative"] = {"learning_rate": 0.01, "first_layer_scale": 0.1}
 RECIPES = {
     f"--code {code}": {
         "epochs": 2,

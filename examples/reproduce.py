@@ -61,8 +61,10 @@ class Part(typing.NamedTuple):
         ]
 
 
-# Codes of position that can point to a pixel at all.
-CODES = ["coordinates", "relative", "pixel", "axis", "fourier", "unshared"]
+# Codes of position: those of which the result is open; those that have it by
+# construction, or cannot have it; and zero padding, which takes much longer.
+CODES = ["axis", "fourier", "pixel", "coordinates"]
+CONTROLS = ["relative", "unshared", "none"]
 BFLOAT16 = {"dtype-policy": ["mixed_bfloat16"]}
 
 
@@ -83,7 +85,7 @@ QUEUE = [
             **BFLOAT16,
             "held-out": ["validation"],
             "epochs": [2],
-            "code": CODES,
+            "code": [*CODES, "relative", "unshared"],
             "split": ["quadrant", "band"],
             "learning-rate": [0.003, 0.01],
             "first-layer-scale": [0.1, 1.0],
@@ -92,22 +94,21 @@ QUEUE = [
         seeds=(100,),
     ),
     position_codes(CODES, minutes=0.4, seeds=(0,)),
+    position_codes(CONTROLS, minutes=0.5, seeds=(0,)),
+    position_codes(["padding"], minutes=1, seeds=(0,)),
+    position_codes(CODES, minutes=0.4, seeds=(1, 2)),
     Part(
         "coordinate_regression/{layer}_{split}_seed{seed}",
         {"layer": ["conv"], "split": ["quadrant"]},
         minutes=1.5,
     ),
-    position_codes(CODES, minutes=0.4, seeds=(1,)),
-    position_codes(["none"], minutes=0.4, seeds=(0,)),
-    position_codes(["padding"], minutes=1, seeds=(0,)),
-    position_codes(CODES, minutes=0.4, seeds=(2,)),
+    position_codes(CODES, minutes=0.4, seeds=(3, 4)),
     Part(
         "position_probes/{probe}_{split}_seed{seed}",
         {"probe": ["strides"], "split": ["uniform", "quadrant"]},
         minutes=4,
         seeds=(0, 1, 2),
     ),
-    position_codes(CODES, minutes=0.4, seeds=(3, 4)),
     # The authors' setting.
     Part(
         "object_detection/authors_{layer}_{anchors}_seed{seed}",
@@ -121,7 +122,7 @@ QUEUE = [
         },
         minutes=12,
     ),
-    position_codes(["none"], minutes=0.4, seeds=(1, 2, 3, 4)),
+    position_codes(CONTROLS, minutes=0.5, seeds=(1, 2, 3, 4)),
     position_codes(["padding"], minutes=1, seeds=(1, 2, 3, 4)),
 ]
 
