@@ -10,13 +10,25 @@ ROOT = pathlib.Path(__file__).parent
 VERSION = re.search(
     r'__version__ = "(.+)"', (ROOT / "keras_coordconv/__init__.py").read_text()
 )[1]
-ATARI = ["ale-py>=0.12", "gymnasium>=1.1"]
+SERVING = ["tensorflow>=2.20", "tensorflow-serving-api>=2.20"]
+EXPERIMENTS = [
+    "tensorflow>=2.20",
+    "tensorflow-datasets>=4.9.10",
+    # Needed by tensorflow-datasets, which does not ask for it.
+    "importlib_resources",
+    "matplotlib>=3.9",
+    "pillow",
+    "scipy",
+    "tqdm",
+]
+# ale-py brings the Atari games themselves.
+ATARI = [*EXPERIMENTS, "ale-py>=0.12", "gymnasium>=1.1"]
 
 setup(
     name="coordconv-keras",
     version=VERSION,
     description="CoordConv for Keras 3: convolutions that see coordinates.",
-    long_description=(ROOT / "README.md").read_text(),
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
     project_urls={"Paper": "https://arxiv.org/abs/1807.03247"},
@@ -37,46 +49,28 @@ setup(
     packages=find_packages(include=["keras_coordconv", "keras_coordconv.*"]),
     package_data={"keras_coordconv": ["py.typed"]},
     python_requires=">=3.11",
-    # The layers need Keras and NumPy alone, and run on JAX or PyTorch as well;
-    # what comes after these two is for the experiments and for serving.
+    # The library. It runs on TensorFlow, JAX or PyTorch, whichever is there.
     install_requires=[
-        "keras>=3.12",
+        # With those left out, a `.keras` file can read any file of the machine
+        # into its weights (CVE-2026-1669).
+        "keras>=3.12.1,!=3.13.0,!=3.13.1",
         "numpy>=2.0",
-        "tensorflow>=2.20",
-        "tensorflow-datasets>=4.9.10",
-        # Needed by tensorflow-datasets, which does not ask for it.
-        "importlib_resources",
-        "matplotlib>=3.9",
-        "pillow",
-        "scipy",
-        "tqdm",
     ],
     extras_require={
-        # dill: tensorflow-datasets' DatasetBuilderTestCase needs it.
-        "test": [
-            "pytest>=8",
-            "pytest-xdist>=3.5",
-            "hypothesis>=6",
-            "dill",
-            "lmdb",
-            # Runs the tutorial.
-            "nbmake>=1.5",
-            "pycocotools>=2.0.8",
-            # Its digits stand in for MNIST.
-            "scikit-learn>=1.5",
-            "tensorflow-serving-api>=2.20",
-            *ATARI,
-        ],
-        # Games to learn from; ale-py brings the Atari games themselves.
+        # Exports, warm-up files, server configuration and the gRPC client.
+        "serving": SERVING,
+        # The scripts in examples/.
+        "experiments": EXPERIMENTS,
+        # Games to learn from.
         "atari": ATARI,
-        # Warm-up files, server configuration and the gRPC client.
-        "serving": ["tensorflow-serving-api>=2.20"],
+        # The page to try the models on; its digits are scikit-learn's.
+        "demo": [*EXPERIMENTS, "gradio>=6", "scikit-learn>=1.5"],
+        # LSUN as its authors pack it.
+        "lsun": [*EXPERIMENTS, "lmdb"],
+        "tensorboard": [*EXPERIMENTS, "tensorboard"],
         "jax": ["jax>=0.6"],
         # For `model.export(path, format="onnx")` and the tests of exports.
         "onnx": ["onnx", "tf2onnx", "onnxruntime", "openvino"],
-        "tensorboard": ["tensorboard"],
-        # The page to try the models on; its digits are scikit-learn's.
-        "demo": ["gradio>=6", "scikit-learn>=1.5"],
         # The site. Ruff lays out the signatures; nbconvert, the tutorial.
         "docs": [
             "mkdocs-material",
@@ -84,7 +78,20 @@ setup(
             "nbconvert",
             "ruff",
         ],
-        # LSUN as its authors pack it.
-        "lsun": ["lmdb"],
+        "test": [
+            *ATARI,
+            *SERVING,
+            # tensorflow-datasets' DatasetBuilderTestCase needs it.
+            "dill",
+            "hypothesis>=6",
+            "lmdb",
+            # Runs the tutorial.
+            "nbmake>=1.5",
+            "pycocotools>=2.0.8",
+            "pytest>=8",
+            "pytest-xdist>=3.5",
+            # Its digits stand in for MNIST.
+            "scikit-learn>=1.5",
+        ],
     },
 )

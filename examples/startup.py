@@ -1,5 +1,7 @@
 """What each script imports first: a quiet TensorFlow, and a `--help` at once.
 
+Where a package is missing, one line says how to install it.
+
 For `--help`, neither TensorFlow nor any other package that takes long is
 imported: the script only makes its parser, which needs nothing of them.
 """
@@ -11,6 +13,8 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import os
+import pathlib
+import shlex
 import sys
 import types
 
@@ -21,6 +25,14 @@ SLOW_PACKAGES = (
     "tensorflow_datasets",
     "tensorflow_serving",
 )
+# The extras of setup.py that bring a package; "experiments" has all others.
+EXTRAS = {
+    "ale_py": "atari",
+    "gymnasium": "atari",
+    "lmdb": "lsun",
+    "tensorboard": "tensorboard",
+    "tensorflow_serving": "serving",
+}
 
 
 class _Nothing(type):
@@ -87,5 +99,20 @@ def _without_stderr(function, *arguments):
         os.close(stderr)
 
 
+def _say_what_to_install(kind, error, trace):
+    if not issubclass(kind, ModuleNotFoundError):
+        return sys.__excepthook__(kind, error, trace)
+    folder = pathlib.Path(__file__).resolve().parents[1]
+    package = error.name.partition(".")[0]
+    extra = EXTRAS.get(package, "experiments")
+    print(
+        f"error: {package} is not installed. "
+        f"Run: pip install {shlex.quote(f'{folder}[{extra}]')}",
+        file=sys.stderr,
+    )
+    raise SystemExit(2)
+
+
+sys.excepthook = _say_what_to_install
 ASKED_FOR_HELP = not {"-h", "--help"}.isdisjoint(sys.argv[1:])
 sys.meta_path.insert(0, _NoImports() if ASKED_FOR_HELP else _QuietTensorFlow())

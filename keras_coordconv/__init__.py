@@ -4,6 +4,7 @@ Liu et al., "An intriguing failing of convolutional neural networks and the
 CoordConv solution", NeurIPS 2018, https://arxiv.org/abs/1807.03247.
 """
 
+from keras_coordconv import _backend  # noqa: F401, first of all
 from keras_coordconv.conversion import convert_to_coordconv
 from keras_coordconv.conversion import fold_coordinates
 from keras_coordconv.conversion import load_coordconv_kernel

@@ -1,5 +1,6 @@
 """What `import keras_coordconv` brings along, and what not."""
 
+import pathlib
 import subprocess
 import sys
 
@@ -47,4 +48,25 @@ def test_data_sets_load_tfds_only_where_it_is_asked_for():
         "    if not module.name.endswith('_builder'):\n"
         "        __import__(f'{datasets.__name__}.{module.name}')\n"
         "assert 'tensorflow_datasets' not in sys.modules\n"
+    )
+
+
+def test_without_a_backend_one_line_says_what_to_install():
+    program = (
+        "import os, sys\n"
+        "os.environ['KERAS_BACKEND'] = 'tensorflow'\n"
+        "from without_package import hide\n"
+        "hide('tensorflow')\n"
+        "import keras_coordconv\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=pathlib.Path(__file__).parent,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1].startswith(
+        "ModuleNotFoundError: Keras's backend tensorflow is not installed. "
+        "Run: pip install tensorflow"
     )

@@ -11,6 +11,7 @@ import keras_coordconv
 PACKAGE = pathlib.Path(keras_coordconv.__file__).parent
 # The rooms of the library: each may import its own modules and these.
 LIBRARY = {
+    "_backend": (),
     "_files": (),
     "coordinates": (),
     "ranges": ("coordinates",),
@@ -18,7 +19,8 @@ LIBRARY = {
     "conversion": ("coordinates", "layers", "ranges"),
     "preprocessing": ("coordinates", "ranges"),
     "keras_coordconv": (
-        *("conversion", "coordinates", "layers", "preprocessing", "ranges"),
+        *("_backend", "conversion", "coordinates", "layers", "preprocessing"),
+        "ranges",
     ),
     "serving": ("_files", "conversion", "keras_coordconv"),
 }

@@ -204,6 +204,11 @@ def main(argv=None):
             "Files and folders must be there and be writable. "
             f"Received: {error.filename} ({error.strerror})"
         )
+    except ModuleNotFoundError as error:
+        message = (
+            f"{error.name} is not installed. "
+            "Run: pip install 'coordconv-keras[serving]'"
+        )
     except (ValueError, RuntimeError, ImportError) as error:
         message = " ".join(f"{error}".split())
     print(f"error: {message}", file=sys.stderr)

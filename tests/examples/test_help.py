@@ -1,11 +1,13 @@
 """What all scripts say about themselves, and that they say it at once."""
 
 import importlib
+import os
 import pathlib
 
 import pytest
 
 EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
+TESTS = pathlib.Path(__file__).parents[1]
 # Apart from what they all import first.
 SCRIPTS = sorted(
     {path.stem for path in EXAMPLES.glob("*.py")} - {"environment", "startup"}
@@ -53,3 +55,27 @@ def test_help(scripts, tmp_path, name):
 def test_start_without_a_word_of_tensorflow(scripts):
     printed = scripts.run("plot_runs", "missing", status=2)
     assert printed.startswith("error: ") and printed.count("\n") == 1
+
+
+@pytest.mark.tensorflow_backend
+@pytest.mark.parametrize(
+    ("name", "package", "extra"),
+    [
+        ("coordinate_classification", "matplotlib", "experiments"),
+        ("coordinate_classification", "tensorflow", "experiments"),
+        ("serve_and_predict", "tensorflow_serving", "serving"),
+    ],
+)
+def test_missing_package(scripts, tmp_path, name, package, extra):
+    # Python runs this file at its start, wherever it is.
+    (tmp_path / "sitecustomize.py").write_text(
+        f"from without_package import hide\nhide({package!r})\n"
+    )
+    paths = [tmp_path, TESTS, *os.environ.get("PYTHONPATH", "").split(":")]
+    printed = scripts.run(
+        name, status=2, PYTHONPATH=os.pathsep.join(map(str, paths))
+    )
+    assert printed == (
+        f"error: {package} is not installed. "
+        f"Run: pip install '{EXAMPLES.parent}[{extra}]'\n"
+    )

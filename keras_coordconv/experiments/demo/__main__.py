@@ -51,14 +51,13 @@ def main(argv=None):
     args = build_parser().parse_args(argv)
     try:
         import gradio
-    except ImportError as error:
-        raise ValueError(
-            "The page needs the package gradio. "
-            f"Received: {error}. Run: pip install '.[demo]'"
-        ) from error
 
-    from keras_coordconv.experiments.demo.models import SavedModels
-    from keras_coordconv.experiments.demo.page import build_page
+        from keras_coordconv.experiments.demo.models import SavedModels
+        from keras_coordconv.experiments.demo.page import build_page
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"{error.name} is not installed. Run: pip install '.[demo]'"
+        ) from error
 
     models = (
         ServingClient(args.server, retries=0)

@@ -277,7 +277,8 @@ def command(main):
                     f"Received: {error.filename} ({error.strerror})"
                 )
         except (ImportError, RuntimeError, ValueError) as error:
-            if not is_ours(error):
+            # What to install is said in one place, examples/startup.py.
+            if isinstance(error, ModuleNotFoundError) or not is_ours(error):
                 raise
             message = error
         print(f"error: {message}", file=sys.stderr)
