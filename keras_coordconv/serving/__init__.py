@@ -1,8 +1,7 @@
 """Serving of trained models with TensorFlow Serving: export and client.
 
-What needs TensorFlow is imported when it is asked for. For REST, `client.py` by
-itself needs neither TensorFlow nor Keras: where they are not installed, a copy
-of that one file does.
+What needs TensorFlow is imported when it is asked for. The client needs it for
+gRPC alone.
 """
 
 import importlib

@@ -14,7 +14,7 @@ from google.protobuf import json_format
 from google.protobuf import message
 from tensorflow.core.protobuf import saved_model_pb2
 
-from keras_coordconv.serving.client import signature_table
+from keras_coordconv.serving.client.tensors import signature_table
 
 TOP = 5
 # The input or output of encoded images.
@@ -40,7 +40,7 @@ class Signature:
 
 
 def read_signatures(folder):
-    """The signatures of a SavedModel, as `client.signature_table` has them.
+    """The signatures of a SavedModel, as `signature_table` has them.
 
     Raises:
         ValueError: if there is no SavedModel in the folder.

@@ -3,10 +3,10 @@
 import pathlib
 import re
 
-from keras_coordconv.serving.client import MAX_VERSION
-
 # Within a version's folder; the server does not read it.
 MODEL_CARD = "assets.extra/model_card.json"
+# The server holds versions as signed integers of 64 bits.
+MAX_VERSION = 2**63 - 1
 
 
 def versions(base_path):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from keras_coordconv.serving import ServingClient
 from keras_coordconv.serving import ServingError
-from keras_coordconv.serving import client as client_module
+from keras_coordconv.serving.client import rest
 
 SERVED = "http://served:8501"
 
@@ -44,7 +44,7 @@ def canned(monkeypatch, answers):
             content = json.dumps(content).encode()
         return 200, content
 
-    monkeypatch.setattr(client_module._Rest, "_send", send)
+    monkeypatch.setattr(rest.RestTransport, "_send", send)
     return ServingClient(SERVED, retries=0), sent
 
 

@@ -1,0 +1,150 @@
+"""TensorFlow Serving's REST, with Python's own HTTP."""
+
+import base64
+import json
+import queue
+import threading
+import urllib.error
+import urllib.parse
+import urllib.request
+
+from keras_coordconv.serving.client.errors import MALFORMED_RESPONSE
+from keras_coordconv.serving.client.errors import ServingError
+from keras_coordconv.serving.client.errors import plain
+from keras_coordconv.serving.client.tensors import signature_table
+
+
+class RestTransport:
+    def __init__(self, parts, timeout):
+        user, _, host = parts.netloc.rpartition("@")
+        self._address = f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
+        self._headers = {"Content-Type": "application/json"}
+        if user:
+            login = base64.b64encode(urllib.parse.unquote(user).encode())
+            self._headers["Authorization"] = f"Basic {login.decode()}"
+        self._timeout = timeout
+
+    def predict(self, key, signature, arrays, table):
+        body = {
+            "signature_name": signature,
+            "inputs": {name: _jsonable(x) for name, x in arrays.items()},
+        }
+
+        def read(answer):
+            # The server leaves out the name of an only output.
+            outputs = answer["outputs"]
+            if len(table["outputs"]) == 1:
+                outputs = dict.fromkeys(table["outputs"], outputs)
+            return {**outputs}
+
+        return self._request(key, ":predict", read, body)
+
+    def metadata(self, key):
+        return self._request(
+            key,
+            "/metadata",
+            lambda answer: signature_table(
+                answer["metadata"]["signature_def"]["signature_def"]
+            ),
+        )
+
+    def status(self, key):
+        return self._request(
+            key,
+            "",
+            lambda answer: {
+                int(item["version"]): f"{item['state']}"
+                for item in answer["model_version_status"]
+            },
+        )
+
+    def close(self):
+        pass
+
+    def _request(self, key, ending, read, body=None):
+        """What `read` makes of the server's JSON."""
+        model, version, label = key
+        url = f"{self._address}/v1/models/{urllib.parse.quote(model, safe='')}"
+        if label is not None:
+            url += f"/labels/{urllib.parse.quote(label, safe='')}"
+        elif version is not None:
+            url += f"/versions/{version}"
+        url += ending
+        status, content = self._send(url, body)
+        try:
+            answer = json.loads(content)
+            if status == 200:
+                return read(answer)
+            text = answer["error"]
+        except MALFORMED_RESPONSE:
+            text = content.decode(errors="replace")
+        if status == 200:
+            raise ServingError(
+                f"The answer of {url} must be that of TensorFlow Serving. "
+                f"Received: {plain(text)!r}"
+            )
+        raise ServingError(
+            f"The server answered {status} to {url}: {plain(text)}",
+            status=status,
+            unavailable=status == 503,
+        )
+
+    def _send(self, url, body):
+        """Status and content of the answer.
+
+        In a thread, since the timeout of a socket is for each part of an
+        answer, and an answer may come in many parts.
+        """
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(url, data, self._headers)
+        answers = queue.SimpleQueue()
+
+        def send():
+            opener = urllib.request.build_opener(_NoRedirect)
+            try:
+                try:
+                    response = opener.open(request, timeout=self._timeout)
+                except urllib.error.HTTPError as error:
+                    response = error
+                with response:
+                    answers.put((response.status, response.read()))
+            except Exception as error:
+                answers.put(error)
+
+        threading.Thread(target=send, daemon=True).start()
+        try:
+            answer = answers.get(timeout=self._timeout)
+        except queue.Empty:
+            answer = TimeoutError()
+        if isinstance(answer, tuple):
+            return answer
+        reason = getattr(answer, "reason", answer)
+        if isinstance(reason, TimeoutError):
+            raise ServingError(
+                f"The server must answer within {self._timeout} s. "
+                f"Received: no complete answer of {url}. "
+                "Give a longer `timeout`."
+            ) from answer
+        raise ServingError(
+            f"No server answers at {url}: {plain(reason or repr(answer))}",
+            unavailable=True,
+        ) from answer
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *arguments):
+        return None  # Comes back as an error with the status.
+
+
+def _jsonable(array):
+    if array.dtype != object:
+        return array.tolist()
+    return _encode(array.tolist())
+
+
+def _encode(value):
+    if isinstance(value, list):
+        return [_encode(item) for item in value]
+    if isinstance(value, str):
+        return value
+    return {"b64": base64.b64encode(value).decode()}
