@@ -103,13 +103,13 @@ def main(argv=None):
             args.batch_size,
             args.limit_examples,
             shuffle_seed=args.seed,
-            passes_done=run.epochs_done,
+            epochs_done=run.epochs_done,
         )
         .take(args.steps_per_epoch or -1)
         .map(lambda example: example["image"])
         .map(keras.layers.Rescaling(2 / 255, -1, dtype="float32"))
     )
-    real = sort_of_clevr.features("test", SAMPLES)["image"]
+    real = sort_of_clevr.load_arrays("test", SAMPLES)["image"]
 
     generator, discriminator = build_models(args)
     generator.summary()

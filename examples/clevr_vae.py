@@ -89,7 +89,7 @@ def main(argv=None):
         "train",
         args.batch_size,
         shuffle_seed=args.seed,
-        passes_done=run.epochs_done,
+        epochs_done=run.epochs_done,
     ).take(args.steps_per_epoch or -1)
     data = {s: build_dataset(args, s, 64) for s in ("train", "test")}
 
@@ -107,7 +107,7 @@ def main(argv=None):
 
     best = run.best_model()
     encoder, decoder = best.get_layer("encoder"), best.get_layer("decoder")
-    real = sort_of_clevr.features("test", SAMPLES)["image"]
+    real = sort_of_clevr.load_arrays("test", SAMPLES)["image"]
     lines = vae.interpolate(encoder, decoder, real[: 2 * LINES], STEPS)
     # The codes of images have a nearly normal distribution.
     shape = (SAMPLES, args.latent_size)

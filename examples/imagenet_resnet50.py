@@ -190,7 +190,7 @@ def main(argv=None):
         }
     )
 
-    left_out = image_decoding.new_count()
+    skipped = image_decoding.new_count()
     share = {"shards": devices.processes, "shard": devices.process_id}
     train = imagenet.train_dataset(
         source,
@@ -199,7 +199,7 @@ def main(argv=None):
         seed=args.seed,
         # A resumed run goes on with what would have come next.
         start=run.epochs_done * steps_per_epoch * args.batch_size,
-        left_out=left_out,
+        skipped=skipped,
         **share,
     )
     validation = imagenet.evaluation_dataset(
@@ -237,7 +237,7 @@ def main(argv=None):
             validation_data=validation,
             callbacks=[
                 callbacks.Throughput(args.batch_size),
-                callbacks.ReportUndecodable(left_out),
+                callbacks.ReportSkippedImages(skipped),
                 *averaging,
             ],
         )

@@ -22,7 +22,7 @@ import keras
 import numpy as np
 
 from keras_coordconv.experiments import plots
-from keras_coordconv.experiments.datasets import passes
+from keras_coordconv.experiments.datasets import epochs
 from keras_coordconv.experiments.datasets import placed_rectangles
 from keras_coordconv.experiments.datasets.placed_rectangles import CELL_SIZE
 from keras_coordconv.experiments.evaluation.metrics import MeanImageIoU
@@ -67,10 +67,10 @@ def inputs_of(args, image, center):
 def build_dataset(args, subset, **order):
     seed = {"train": 0, "test": 1}[subset]
     count = args.limit_examples or {"train": 2000, "test": 500}[subset]
-    questions = placed_rectangles.questions(count, seed)
-    inputs = inputs_of(args, questions["image"], questions["center"])
-    examples = {**inputs, "mask": questions["mask"]}
-    return passes.batches(examples, args.batch_size, **order).map(
+    queries = placed_rectangles.make_queries(count, seed)
+    inputs = inputs_of(args, queries["image"], queries["center"])
+    examples = {**inputs, "mask": queries["mask"]}
+    return epochs.batches(examples, args.batch_size, **order).map(
         lambda batch: (
             {"image": batch["image"], "ranges": batch["ranges"]},
             batch["mask"],
@@ -105,7 +105,7 @@ def main(argv=None):
     run = Run(NAME, args)
 
     shuffled = build_dataset(
-        args, "train", shuffle_seed=args.seed, passes_done=run.epochs_done
+        args, "train", shuffle_seed=args.seed, epochs_done=run.epochs_done
     ).take(args.steps_per_epoch or -1)
     test = build_dataset(args, "test")
 

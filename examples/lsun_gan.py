@@ -100,7 +100,7 @@ def main(argv=None):
             args.batch_size,
             args.limit_examples,
             shuffle_seed=args.seed,
-            passes_done=run.epochs_done,
+            epochs_done=run.epochs_done,
         )
         .take(args.steps_per_epoch or -1)
         .map(keras.layers.Rescaling(2 / 255, -1, dtype="float32"))

@@ -30,7 +30,7 @@ import keras
 import numpy as np
 
 from keras_coordconv.experiments import plots
-from keras_coordconv.experiments.datasets import passes
+from keras_coordconv.experiments.datasets import epochs
 from keras_coordconv.experiments.datasets import scattered_mnist
 from keras_coordconv.experiments.evaluation import detection
 from keras_coordconv.experiments.evaluation.losses import BoxLoss
@@ -165,7 +165,7 @@ def load_examples(args):
                 digits = scattered_mnist.load_digits(subset, args.data_dir)
             except ValueError as error:
                 raise ValueError(NO_DATA.format(reason=error)) from error
-        examples[subset] = scattered_mnist.features(
+        examples[subset] = scattered_mnist.load_arrays(
             digits,
             subset,
             args.limit_examples,
@@ -176,7 +176,7 @@ def load_examples(args):
 
 def build_dataset(examples, batch_size=50, **order):
     # Both losses look at the true boxes.
-    return passes.batches(examples, batch_size, **order).map(
+    return epochs.batches(examples, batch_size, **order).map(
         lambda example: (
             example["image"],
             {"box": example["boxes"], "score": example["boxes"]},
@@ -200,7 +200,7 @@ def main(argv=None):
         examples["train"],
         args.batch_size,
         shuffle_seed=args.seed,
-        passes_done=run.epochs_done,
+        epochs_done=run.epochs_done,
     ).take(args.steps_per_epoch or -1)
     # Of the training images, as many as there are test images are measured.
     count = len(examples["test"]["image"])

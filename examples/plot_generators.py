@@ -55,7 +55,7 @@ def main(argv=None):
             "Runs must be all of clevr_gan.py, or all of clevr_vae.py. "
             f"Received: {' '.join(args.runs)}"
         )
-    real = sort_of_clevr.features("test", SAMPLES)["image"]
+    real = sort_of_clevr.load_arrays("test", SAMPLES)["image"]
     models = {
         f"{run['layer']}, seed {run['seed']}": keras.saving.load_model(
             pathlib.Path(folder, "best.keras"), compile=False

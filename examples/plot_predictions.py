@@ -50,7 +50,7 @@ def main(argv=None):
             f"Received: {' and '.join(sorted(splits))}."
         )
     examples = {
-        title: not_so_clevr.features(*splits, subset)
+        title: not_so_clevr.load_arrays(*splits, subset)
         for subset, title in SUBSETS.items()
     }
     truths = {

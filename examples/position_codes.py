@@ -118,7 +118,7 @@ def main(argv=None):
         train,
         args.batch_size,
         shuffle_seed=args.seed,
-        passes_done=run.epochs_done,
+        epochs_done=run.epochs_done,
     ).take(args.steps_per_epoch or -1)
     held_out = build_dataset(args, args.held_out)
 

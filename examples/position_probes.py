@@ -30,7 +30,7 @@ import keras
 import numpy as np
 
 from keras_coordconv.experiments import plots
-from keras_coordconv.experiments.datasets import passes
+from keras_coordconv.experiments.datasets import epochs
 from keras_coordconv.experiments.datasets import white_patch
 from keras_coordconv.experiments.models import position_probes
 from keras_coordconv.experiments.models.position_probes import CANVAS_SIZE
@@ -127,7 +127,7 @@ def build_examples(args, subset, model):
     """Arrays of `image`, of the `target`, and of the `place` in the figure."""
     if args.probe == "row":
         return build_noise(subset, args.limit_examples, model.output_shape[1])
-    features = white_patch.features(
+    features = white_patch.load_arrays(
         args.split if args.probe == "strides" else "uniform",
         subset,
         patch_size=PATCH_SIZES[args.probe],
@@ -189,11 +189,11 @@ def main(argv=None):
             LOSSES[args.probe],
         )
     shuffled = {
-        model.name: passes.batches(
+        model.name: epochs.batches(
             examples[model.name, "train"],
             BATCH_SIZE,
             shuffle_seed=args.seed,
-            passes_done=run.epochs_done,
+            epochs_done=run.epochs_done,
         )
         .map(lambda batch: (batch["image"], batch["target"]))
         .take(args.steps_per_epoch or -1)

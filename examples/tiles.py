@@ -29,7 +29,7 @@ import numpy as np
 
 from keras_coordconv import window_ranges
 from keras_coordconv.experiments import plots
-from keras_coordconv.experiments.datasets import passes
+from keras_coordconv.experiments.datasets import epochs
 from keras_coordconv.experiments.datasets import placed_squares
 from keras_coordconv.experiments.datasets.placed_squares import CANVAS_SIZE
 from keras_coordconv.experiments.models import tiles
@@ -86,7 +86,7 @@ def build_dataset(args, subset, **order):
     examples = placed_squares.crops(count, size, MARGIN, seed, args.axes)
     begin = examples.pop("begin")
     examples["ranges"] = ranges_of(args, begin, size)
-    return passes.batches(examples, args.batch_size, **order).map(
+    return epochs.batches(examples, args.batch_size, **order).map(
         lambda batch: (
             {"image": batch["image"], "ranges": batch["ranges"]},
             batch["label"],
@@ -126,7 +126,7 @@ def main(argv=None):
     run = Run(NAME, args)
 
     shuffled = build_dataset(
-        args, "train", shuffle_seed=args.seed, passes_done=run.epochs_done
+        args, "train", shuffle_seed=args.seed, epochs_done=run.epochs_done
     ).take(args.steps_per_epoch or -1)
     test = build_dataset(args, "test")
 

@@ -97,7 +97,7 @@ def test_what_the_nets_see(scripts, monkeypatch):
     monkeypatch.setattr(clevr_gan.adversarial, "train_epoch", record)
     monkeypatch.setattr(clevr_gan, "SAMPLES", 20)
     clevr_gan.main((*SMALL, "--epochs", "1"))
-    expected = sort_of_clevr.features("train", 16)["image"] / 127.5 - 1
+    expected = sort_of_clevr.load_arrays("train", 16)["image"] / 127.5 - 1
     for images in (seen, expected):
         assert len(images) == 16
     order = [np.array(images).reshape(16, -1) for images in (seen, expected)]

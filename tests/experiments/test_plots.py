@@ -174,7 +174,7 @@ def test_images_side_by_side():
 
 
 def test_coverage_is_drawn_where_it_is():
-    examples = sort_of_clevr.features("test", 30)
+    examples = sort_of_clevr.load_arrays("test", 30)
     figure = plots.plot_coverage({"data": examples["image"]})
     samples, places, differences, average = figure.axes
     found = coverage.find_centers(examples["image"])

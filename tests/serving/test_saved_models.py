@@ -234,7 +234,7 @@ def test_generator_draws_objects_at_many_places():
         FOLDER / "clevr_generator/1", [("tensor", {"latent": latent})]
     )
     images = np.round(255 * answer["image"]).astype("uint8")
-    numbers = coverage(images, sort_of_clevr.features("test", 500)["image"])
+    numbers = coverage(images, sort_of_clevr.load_arrays("test", 500)["image"])
     assert numbers["both_objects"] > 0.6
     assert min(numbers["entropy_red"], numbers["entropy_blue"]) > 2.5
 
@@ -244,7 +244,7 @@ def test_detector_finds_digits_of_another_hand():
     import tensorflow as tf
 
     digits = scattered_mnist.load_stand_in("test")
-    examples = scattered_mnist.features(digits, "test", limit_examples=100)
+    examples = scattered_mnist.load_arrays(digits, "test", limit_examples=100)
     model = tf.saved_model.load(str(FOLDER / "scattered_mnist_detector/1"))
     found = model.signatures["tensor"](image=tf.constant(examples["image"]))
     precision = detection.average_precision(

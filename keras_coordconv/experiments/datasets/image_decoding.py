@@ -99,7 +99,7 @@ def new_count():
         return tf.Variable(0, dtype=tf.int64, trainable=False)
 
 
-def decodable(examples, decode, count, left_out=None):
+def decodable(examples, decode, count, skipped=None):
     """Decodes examples; those that cannot be decoded are left out.
 
     Args:
@@ -107,7 +107,7 @@ def decodable(examples, decode, count, left_out=None):
         decode: Function from the number of an example and the example to
             tensors. It may fail.
         count: Integer, the number of examples in one pass.
-        left_out: Integer `tf.Variable`, to which the number of those left out
+        skipped: Integer `tf.Variable`, to which the number of those left out
             is added.
 
     Returns:
@@ -115,7 +115,7 @@ def decodable(examples, decode, count, left_out=None):
         It raises `InvalidArgumentError` where none of `count` examples in a
         row, or of 1000, can be decoded; see `plain_errors`.
     """
-    left_out = new_count() if left_out is None else left_out
+    skipped = new_count() if skipped is None else skipped
     limit = max(1, min(count, _TOO_MANY_IN_A_ROW))
     decoded_spec = examples.enumerate().map(decode).element_spec
 
@@ -155,7 +155,7 @@ def decodable(examples, decode, count, left_out=None):
             f"{_RULE} Received: {limit} in a row that are not. Are the files "
             "still there?",
         )
-        left_out.assign_add(missing)
+        skipped.assign_add(missing)
         one = tf.cast(is_example, tf.int64)
         return (number + one, in_a_row * (1 - one)), (is_example, decoded)
 

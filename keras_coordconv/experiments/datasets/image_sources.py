@@ -11,7 +11,7 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from keras_coordconv.experiments.datasets import passes
+from keras_coordconv.experiments.datasets import epochs
 
 SUBSETS = ("train", "validation")
 
@@ -108,15 +108,15 @@ class FolderSource:
         paths, labels = map(tf.constant, self._parts[subset])
         count = len(paths)
 
-        def one_pass(number):
+        def one_epoch(epoch):
             return tf.data.Dataset.from_tensor_slices(
-                passes.order(count, shuffle_seed, number)
+                epochs.permutation(count, shuffle_seed, epoch)
             )
 
         if shuffle_seed is None:
             numbers = tf.data.Dataset.range(start, count)
         else:
-            numbers = _endless(one_pass, count, start)
+            numbers = _endless(one_epoch, count, start)
         return numbers.shard(shards, shard).map(
             lambda number: (paths[number], labels[number])
         )
@@ -197,7 +197,7 @@ class TfdsSource:
             records = self._records(split).skip(start).shard(shards, shard)
         else:
             records = _endless(
-                lambda number: self._records(split, shuffle_seed, number),
+                lambda epoch: self._records(split, shuffle_seed, epoch),
                 end - first,
                 start // shards,
             )
@@ -207,7 +207,7 @@ class TfdsSource:
         """The encoded image, in a graph."""
         return encoded
 
-    def _records(self, split, seed=None, number=None):
+    def _records(self, split, seed=None, epoch=None):
         """Serialized examples of a split: of one pass, or in their order."""
         files = self.builder.info.splits[split].file_instructions
         names, skips, takes = (
@@ -222,7 +222,7 @@ class TfdsSource:
 
         def shuffle(block, records):
             block_seed = tf.random.experimental.stateless_fold_in(
-                tf.stack([tf.cast(seed, tf.int64), number]), block
+                tf.stack([tf.cast(seed, tf.int64), epoch]), block
             )
             return tf.random.experimental.stateless_shuffle(records, block_seed)
 
@@ -230,7 +230,7 @@ class TfdsSource:
             return tf.data.Dataset.range(len(files)).flat_map(read)
         return (
             tf.data.Dataset.from_tensor_slices(
-                passes.order(len(files), seed, number)
+                epochs.permutation(len(files), seed, epoch)
             )
             .interleave(
                 read,
@@ -280,10 +280,10 @@ def open_source(
     return TfdsSource(name, data_dir, limit_examples, prepare)
 
 
-def _endless(one_pass, count, start):
-    """Passes of `count` examples one after another, from example `start` on."""
-    passes_on = tf.data.Dataset.counter(start // count)
-    return passes_on.flat_map(one_pass).skip(start % count)
+def _endless(one_epoch, count, start):
+    """Repeats epochs of `count` examples indefinitely, from `start` on."""
+    numbers = tf.data.Dataset.counter(start // count)
+    return numbers.flat_map(one_epoch).skip(start % count)
 
 
 def _first_folder(folder, names):

@@ -32,7 +32,7 @@ def train_dataset(
     shards=1,
     shard=0,
     start=0,
-    left_out=None,
+    skipped=None,
 ):
     """Batches of random crops, for ever.
 
@@ -45,7 +45,7 @@ def train_dataset(
         shard: Integer, which of them this one is.
         start: Integer, how many images, of all processes, to skip: those that a
             resumed run has seen, apart from images that were left out.
-        left_out: Integer `tf.Variable` that counts the images left out because
+        skipped: Integer `tf.Variable` that counts the images left out because
             they cannot be decoded.
 
     Returns:
@@ -71,7 +71,7 @@ def train_dataset(
     examples = source.examples("train", seed, shards, shard, start)
     return (
         image_decoding.decodable(
-            examples, decode, source.count("train"), left_out
+            examples, decode, source.count("train"), skipped
         )
         .batch(batch_size, drop_remainder=True, num_parallel_calls=_AUTOTUNE)
         .map(encode_label)
@@ -86,7 +86,7 @@ def evaluation_dataset(
     subset="validation",
     shards=1,
     shard=0,
-    left_out=None,
+    skipped=None,
 ):
     """Batches of the central crop of each image, once.
 
@@ -101,7 +101,7 @@ def evaluation_dataset(
         subset: String, `"train"` or `"validation"`.
         shards: Integer, how many processes share the images.
         shard: Integer, which of them this one is.
-        left_out: As for `train_dataset`.
+        skipped: As for `train_dataset`.
 
     Returns:
         `tf.data.Dataset` of images and one-hot labels as from `train_dataset`,
@@ -124,7 +124,7 @@ def evaluation_dataset(
     filling = (black, tf.constant(0, tf.int64), tf.constant(0.0))
     examples = source.examples(subset, None, shards, shard)
     return (
-        image_decoding.decodable(examples, decode, own, left_out)
+        image_decoding.decodable(examples, decode, own, skipped)
         .concatenate(tf.data.Dataset.from_tensors(filling).repeat())
         .take(batches * batch_size)
         .batch(batch_size, drop_remainder=True, num_parallel_calls=_AUTOTUNE)
@@ -207,10 +207,10 @@ def count_undecodable(source, subset):
     Returns:
         Integer.
     """
-    left_out = image_decoding.new_count()
-    for _ in evaluation_dataset(source, 32, 64, subset, left_out=left_out):
+    skipped = image_decoding.new_count()
+    for _ in evaluation_dataset(source, 32, 64, subset, skipped=skipped):
         pass
-    return int(left_out.numpy())
+    return int(skipped.numpy())
 
 
 def undecodable_files(source, subset):

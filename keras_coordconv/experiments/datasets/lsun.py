@@ -16,9 +16,9 @@ from PIL import Image
 
 from keras_coordconv import _files
 from keras_coordconv.experiments.canvas import CANVAS_SIZE
+from keras_coordconv.experiments.datasets import epochs
 from keras_coordconv.experiments.datasets import image_decoding
 from keras_coordconv.experiments.datasets import image_sources
-from keras_coordconv.experiments.datasets import passes
 
 NAME = "bedroom_train_lmdb"
 
@@ -118,7 +118,7 @@ def dataset(
     batch_size=64,
     limit_examples=None,
     shuffle_seed=None,
-    passes_done=0,
+    epochs_done=0,
 ):
     """Batches of the middle of each image, 64x64.
 
@@ -131,7 +131,7 @@ def dataset(
             `None` for all.
         shuffle_seed: Integer, for a new order in each pass, or `None` for that
             of `images`.
-        passes_done: Integer, number of passes that a resumed training has done:
+        epochs_done: Integer, number of passes that a resumed training has done:
             it sees the orders that would have come next.
 
     Returns:
@@ -142,7 +142,7 @@ def dataset(
     if shuffle_seed is None:
         numbers = tf.data.Dataset.range(count)
     else:
-        numbers = passes.shuffled_numbers(count, shuffle_seed, passes_done)
+        numbers = epochs.shuffled_numbers(count, shuffle_seed, epochs_done)
 
     def decode(_, number):
         square = tf.numpy_function(

@@ -8,7 +8,7 @@ it. The data set is generated; nothing is downloaded.
 import numpy as np
 
 from keras_coordconv.experiments.canvas import CANVAS_SIZE
-from keras_coordconv.experiments.datasets import passes
+from keras_coordconv.experiments.datasets import epochs
 
 SQUARE_HALF_SIZE = 4
 SPLITS = ("uniform", "quadrant", "band", "border", "middle")
@@ -119,7 +119,7 @@ def pixel_index(centers):
     return centers[:, 1] * CANVAS_SIZE + centers[:, 0]
 
 
-def features(split="uniform", subset="train", limit_examples=None):
+def load_arrays(split="uniform", subset="train", limit_examples=None):
     """All examples of one subset, as arrays.
 
     Args:
@@ -140,11 +140,11 @@ def features(split="uniform", subset="train", limit_examples=None):
 
     Example:
 
-    >>> examples = features("quadrant", "train")
+    >>> examples = load_arrays("quadrant", "train")
     >>> examples["location"][0], examples["pixel"][0]
     (array([4., 4.], dtype=float32), 260)
     """
-    centers = passes.spread_evenly(
+    centers = epochs.spread_evenly(
         subset_locations(split, subset), limit_examples
     )
     location = centers.astype("float32")
@@ -163,20 +163,20 @@ def dataset(
     batch_size=16,
     limit_examples=None,
     shuffle_seed=None,
-    passes_done=0,
+    epochs_done=0,
 ):
     """Batches of one subset, from which a task picks input and target.
 
     Args:
-        split, subset, limit_examples: As for `features`.
+        split, subset, limit_examples: As for `load_arrays`.
         batch_size: Integer. The last batch may be smaller.
         shuffle_seed: Integer, for a new order in each pass, or `None` for that
-            of `features`.
-        passes_done: Integer, number of passes that a resumed training has done:
+            of `load_arrays`.
+        epochs_done: Integer, number of passes that a resumed training has done:
             it sees the orders that would have come next.
 
     Returns:
-        A `tf.data.Dataset` of dictionaries as from `features`.
+        A `tf.data.Dataset` of dictionaries as from `load_arrays`.
 
     Example:
 
@@ -184,8 +184,8 @@ def dataset(
     ...     lambda example: (example["location"], example["pixel"])
     ... )
     """
-    examples = features(split, subset, limit_examples)
-    return passes.batches(examples, batch_size, shuffle_seed, passes_done)
+    examples = load_arrays(split, subset, limit_examples)
+    return epochs.batches(examples, batch_size, shuffle_seed, epochs_done)
 
 
 def _held_out(centers, split):

@@ -39,7 +39,7 @@ def canvases(count, cells=3, seed=0):
     }
 
 
-def questions(count, seed=0):
+def make_queries(count, seed=0):
     """Canvases of 3 x 3 cells, and which of the rectangles is asked for.
 
     Args:

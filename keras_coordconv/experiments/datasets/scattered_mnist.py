@@ -74,7 +74,9 @@ def load_stand_in(subset):
     return digits[in_test if subset == "test" else ~in_test]
 
 
-def features(digits, subset="train", limit_examples=None, seed=0, binary=False):
+def load_arrays(
+    digits, subset="train", limit_examples=None, seed=0, binary=False
+):
     """Images of scattered digits.
 
     An image depends on the digits, the subset, the seed and its own number
@@ -99,7 +101,7 @@ def features(digits, subset="train", limit_examples=None, seed=0, binary=False):
 
     Example:
 
-    >>> examples = features(load_digits("test"), "test", limit_examples=10)
+    >>> examples = load_arrays(load_digits("test"), "test", limit_examples=10)
     >>> examples["image"].shape, examples["boxes"].shape
     ((10, 64, 64, 1), (10, 5, 4))
     """

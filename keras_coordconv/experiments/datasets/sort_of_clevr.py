@@ -8,7 +8,7 @@ generated; nothing is downloaded.
 import numpy as np
 
 from keras_coordconv.experiments.canvas import CANVAS_SIZE
-from keras_coordconv.experiments.datasets import passes
+from keras_coordconv.experiments.datasets import epochs
 
 OBJECT_HALF_SIZE = 10
 LEAST_DISTANCE = 20
@@ -83,7 +83,7 @@ def draw(red_center, blue_center, red_shape, blue_shape):
     return images
 
 
-def features(subset="train", limit_examples=None):
+def load_arrays(subset="train", limit_examples=None):
     """All examples of a subset, as arrays.
 
     Args:
@@ -98,7 +98,7 @@ def features(subset="train", limit_examples=None):
 
     Example:
 
-    >>> examples = features("train", limit_examples=100)
+    >>> examples = load_arrays("train", limit_examples=100)
     >>> examples["image"].shape, examples["red_center"].shape
     ((100, 64, 64, 3), (100, 2))
     """
@@ -111,7 +111,7 @@ def dataset(
     batch_size=16,
     limit_examples=None,
     shuffle_seed=None,
-    passes_done=0,
+    epochs_done=0,
 ):
     """Batches of one subset.
 
@@ -119,19 +119,22 @@ def dataset(
         subset, limit_examples: As for `scenes`.
         batch_size: Integer. The last batch may be smaller.
         shuffle_seed: Integer, for a new order in each pass, or `None` for that
-            of `features`.
-        passes_done: Integer, number of passes that a resumed training has done:
+            of `load_arrays`.
+        epochs_done: Integer, number of passes that a resumed training has done:
             it sees the orders that would have come next.
 
     Returns:
-        A `tf.data.Dataset` of dictionaries as from `features`.
+        A `tf.data.Dataset` of dictionaries as from `load_arrays`.
 
     Example:
 
     >>> images = dataset().map(lambda example: example["image"])
     """
-    return passes.batches(
-        features(subset, limit_examples), batch_size, shuffle_seed, passes_done
+    return epochs.batches(
+        load_arrays(subset, limit_examples),
+        batch_size,
+        shuffle_seed,
+        epochs_done,
     )
 
 

@@ -53,6 +53,6 @@ class SortOfClevr(tfds.core.GeneratorBasedBuilder):
         }
 
     def _generate_examples(self, subset):
-        examples = sort_of_clevr.features(subset)
+        examples = sort_of_clevr.load_arrays(subset)
         for number, values in enumerate(zip(*examples.values(), strict=True)):
             yield number, dict(zip(examples, values, strict=True))

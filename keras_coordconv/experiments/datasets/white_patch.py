@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_coordconv.experiments.datasets.passes import spread_evenly
+from keras_coordconv.experiments.datasets.epochs import spread_evenly
 
 CANVAS_SIZE = 32
 
@@ -11,7 +11,7 @@ SPLITS = ("uniform", "quadrant")
 TEST_FRACTION = 0.25
 
 
-def features(
+def load_arrays(
     split="uniform", subset="train", patch_size=1, limit_examples=None
 ):
     """All examples of one subset, as arrays.
@@ -22,7 +22,7 @@ def features(
         subset: String, `"train"` or `"test"`.
         patch_size: Odd integer, height and width of the patch in pixels. It is
             always whole.
-        limit_examples: As for `not_so_clevr.features`.
+        limit_examples: As for `not_so_clevr.load_arrays`.
 
     Returns:
         Dictionary of arrays, the examples first: `location`, float32 of shape

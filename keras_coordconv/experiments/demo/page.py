@@ -155,7 +155,7 @@ def _detector_tab(models):
     def detect():
         digits = scattered_mnist.load_stand_in("test")
         seed = int(np.random.default_rng().integers(2**31))
-        image = scattered_mnist.features(digits, "test", 1, seed)["image"]
+        image = scattered_mnist.load_arrays(digits, "test", 1, seed)["image"]
         answer = models.predict(DETECTOR, {"image": image}, "tensor")
         scores = answer["scores"][0]
         picture = drawing.enlarge(image[0, ..., 0])

@@ -39,7 +39,7 @@ def find_centers(images):
 
     Example:
 
-    >>> find_centers(sort_of_clevr.features("test")["image"])["red"][0]
+    >>> find_centers(sort_of_clevr.load_arrays("test")["image"])["red"][0]
     array([22., 40.])
     """
     return {

@@ -255,8 +255,8 @@ def _sigmoid_loss():
 
 
 def _without(variables, others):
-    left_out = {id(variable) for variable in others}
-    return [variable for variable in variables if id(variable) not in left_out]
+    excluded = {id(variable) for variable in others}
+    return [variable for variable in variables if id(variable) not in excluded]
 
 
 def _has_coordinates(coordinates, index):

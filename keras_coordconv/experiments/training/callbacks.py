@@ -38,23 +38,23 @@ class Throughput(keras.callbacks.Callback):
             logs["images_per_second"] = self.rate
 
 
-class ReportUndecodable(keras.callbacks.Callback):
+class ReportSkippedImages(keras.callbacks.Callback):
     """Says after each epoch how many images could not be decoded in it.
 
     The number is in the logs, too, as `undecodable_images`. It is that of this
     process.
 
     Args:
-        left_out: Integer `tf.Variable` that counts them.
+        skipped: Integer `tf.Variable` that counts them.
     """
 
-    def __init__(self, left_out):
+    def __init__(self, skipped):
         super().__init__()
-        self.left_out = left_out
+        self.skipped = skipped
         self.reported = 0
 
     def on_epoch_end(self, epoch, logs=None):
-        total = int(self.left_out.numpy())
+        total = int(self.skipped.numpy())
         new = total - self.reported
         self.reported = total
         logs["undecodable_images"] = new

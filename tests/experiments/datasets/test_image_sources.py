@@ -82,14 +82,14 @@ def items(source, count, seed=0, **arguments):
     return [item for item, _ in examples.as_numpy_iterator()]
 
 
-def test_passes_have_each_example_once_in_another_order(source):
+def test_epochs_have_each_example_once_in_another_order(source):
     count = source.count("train")
     found = items(source, 3 * count)
-    passes = [tuple(found[n * count : (n + 1) * count]) for n in range(3)]
-    assert len({frozenset(one) for one in passes}) == 1
-    assert len(set(passes[0])) == count
+    epochs = [tuple(found[n * count : (n + 1) * count]) for n in range(3)]
+    assert len({frozenset(one) for one in epochs}) == 1
+    assert len(set(epochs[0])) == count
     another = tuple(items(source, count, seed=1))
-    assert len({*passes, another}) == 4
+    assert len({*epochs, another}) == 4
 
 
 def test_order_depends_on_seed_and_pass_alone(source):

@@ -204,11 +204,9 @@ def test_bad_images_are_left_out_and_counted(tmp_path, mixed_files, order):
         for index, name in enumerate(names)
     }
     source = image_sources.FolderSource(write_folder(tmp_path, contents))
-    left_out = image_decoding.new_count()
-    batches = list(
-        imagenet.evaluation_dataset(source, 24, 5, left_out=left_out)
-    )
-    assert left_out.numpy() == 4
+    skipped = image_decoding.new_count()
+    batches = list(imagenet.evaluation_dataset(source, 24, 5, skipped=skipped))
+    assert skipped.numpy() == 4
     assert imagenet.count_undecodable(source, "validation") == 4
     assert [images.shape for images, _, _ in batches] == 4 * [(5, 24, 24, 3)]
     weights = np.concatenate([weights for _, _, weights in batches])
@@ -216,13 +214,13 @@ def test_bad_images_are_left_out_and_counted(tmp_path, mixed_files, order):
     np.testing.assert_array_equal(weights, 12 * [1] + 8 * [0])
     np.testing.assert_array_equal(labels[:12].argmax(-1), 6 * [0] + 6 * [1])
 
-    left_out = image_decoding.new_count()
-    run = iter(imagenet.train_dataset(source, 24, 6, left_out=left_out))
+    skipped = image_decoding.new_count()
+    run = iter(imagenet.train_dataset(source, 24, 6, skipped=skipped))
     for _ in range(20):
         images, _ = next(run)
         assert np.isfinite(images).all() and np.ptp(images) > 0.5
     # Some batches are read ahead.
-    assert 36 <= left_out.numpy() <= 200
+    assert 36 <= skipped.numpy() <= 200
 
     found = [
         names[int(pathlib.Path(path).stem)]
@@ -272,9 +270,9 @@ def test_data_set_without_a_readable_image_ends(tmp_path, count):
     }
     source = image_sources.FolderSource(write_folder(tmp_path, contents))
     for build in (imagenet.train_dataset, imagenet.evaluation_dataset):
-        left_out = image_decoding.new_count()
+        skipped = image_decoding.new_count()
         with pytest.raises(tf.errors.InvalidArgumentError, match="in a row"):
-            next(iter(build(source, 24, 4, left_out=left_out)))
+            next(iter(build(source, 24, 4, skipped=skipped)))
 
 
 def test_folder_that_disappears_ends_the_training(numbered_folder):
@@ -291,12 +289,12 @@ def test_each_image_once_in_a_pass(numbered_folder):
     source = image_sources.FolderSource(numbered_folder)
     assert (source.count("train"), source.count("validation")) == (23, 7)
     run = iter(imagenet.train_dataset(source, 16, batch_size=1))
-    passes = [
+    epochs = [
         [numbers_of(next(run)[0])[0] for _ in range(23)] for _ in range(3)
     ]
-    for order in passes:
+    for order in epochs:
         assert sorted(order) == list(range(23))
-    assert passes[0] != passes[1] != passes[2]
+    assert epochs[0] != epochs[1] != epochs[2]
 
     images, labels, weights = zip(
         *imagenet.evaluation_dataset(source, 16, 3), strict=True

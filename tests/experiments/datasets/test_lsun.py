@@ -81,11 +81,11 @@ def test_orders(tmp_path):
     write_zip(tmp_path)
     images = lsun.open_images(tmp_path)
     dataset = lsun.dataset(images, 2, shuffle_seed=3)
-    passes = [colors_of(dataset) for _ in range(3)]
-    assert all(sorted(p) == sorted(COLORS.tolist()) for p in passes)
-    assert passes[0] != passes[1]
-    resumed = lsun.dataset(images, 2, shuffle_seed=3, passes_done=2)
-    assert colors_of(resumed) == passes[2]
+    epochs = [colors_of(dataset) for _ in range(3)]
+    assert all(sorted(p) == sorted(COLORS.tolist()) for p in epochs)
+    assert epochs[0] != epochs[1]
+    resumed = lsun.dataset(images, 2, shuffle_seed=3, epochs_done=2)
+    assert colors_of(resumed) == epochs[2]
 
 
 def test_middle_of_an_image():

@@ -119,7 +119,7 @@ def test_images():
 
 def test_features():
     centers = not_so_clevr.subset_locations("quadrant", "test")
-    examples = not_so_clevr.features("quadrant", "test")
+    examples = not_so_clevr.load_arrays("quadrant", "test")
     points = not_so_clevr.draw_centers(centers)
     expected = {
         "location": centers,
@@ -135,7 +135,7 @@ def test_features():
 
 
 def test_dataset_holds_the_features():
-    expected = not_so_clevr.features("uniform", "test")
+    expected = not_so_clevr.load_arrays("uniform", "test")
     dataset = not_so_clevr.dataset("uniform", "test", batch_size=100)
     batches = list(dataset.as_numpy_iterator())
     assert [len(batch["pixel"]) for batch in batches] == [100] * 7 + [68]
@@ -162,4 +162,4 @@ def test_limited_dataset_spreads_over_the_subset():
 )
 def test_unknown_names(arguments, name):
     with pytest.raises(ValueError, match=f"Received: {name}="):
-        not_so_clevr.features(*arguments)
+        not_so_clevr.load_arrays(*arguments)

@@ -26,11 +26,11 @@ def test_each_rectangle_is_around_its_center():
 
 def test_questions_are_about_the_rectangle_at_the_center():
     canvases = placed_rectangles.canvases(20, seed=4)
-    questions = placed_rectangles.questions(20, seed=4)
-    np.testing.assert_array_equal(questions["image"], canvases["image"])
+    queries = placed_rectangles.make_queries(20, seed=4)
+    np.testing.assert_array_equal(queries["image"], canvases["image"])
     numbers = set()
     for label, center, mask in zip(
-        canvases["label"], questions["center"], questions["mask"], strict=True
+        canvases["label"], queries["center"], queries["mask"], strict=True
     ):
         number = label[tuple(center.astype(int))]
         np.testing.assert_array_equal(mask[..., 0], label == number)

@@ -49,7 +49,7 @@ def paste_with_pil(digits, boxes):
 
 def test_images_as_pil_draws_them():
     digits = fake_digits()
-    examples = scattered_mnist.features(digits, "test", limit_examples=20)
+    examples = scattered_mnist.load_arrays(digits, "test", limit_examples=20)
     assert examples["image"].dtype == examples["boxes"].dtype == np.float32
     which = np.random.default_rng([0, 1]).random((20, 5, 5))[:, 0]
     chosen = digits[(which * len(digits)).astype(int)]
@@ -64,7 +64,7 @@ def test_images_as_pil_draws_them():
 def test_binary_images_are_white_where_there_is_ink():
     digits = fake_digits()
     gray, binary = (
-        scattered_mnist.features(digits, "test", 20, binary=binary)
+        scattered_mnist.load_arrays(digits, "test", 20, binary=binary)
         for binary in (False, True)
     )
     np.testing.assert_array_equal(binary["boxes"], gray["boxes"])
@@ -126,7 +126,7 @@ def test_boxes_as_by_rejection():
 
 def test_sizes_of_the_paper():
     assert scattered_mnist.EXAMPLES == {"train": 9000, "test": 1000}
-    examples = scattered_mnist.features(fake_digits(), "test")
+    examples = scattered_mnist.load_arrays(fake_digits(), "test")
     assert examples["image"].shape == (1000, 64, 64, 1)
     assert examples["boxes"].shape == (1000, 5, 4)
     assert examples["image"].min() == 0 and examples["image"].max() == 1
@@ -135,19 +135,19 @@ def test_sizes_of_the_paper():
 def test_an_example_does_not_depend_on_the_others():
     digits = fake_digits()
     few, many = (
-        scattered_mnist.features(digits, "train", limit_examples=count)
+        scattered_mnist.load_arrays(digits, "train", limit_examples=count)
         for count in (7, 300)
     )
     for name, values in few.items():
         np.testing.assert_array_equal(values, many[name][:7])
     for subset, seed in (("test", 0), ("train", 1)):
-        other = scattered_mnist.features(digits, subset, 7, seed)
+        other = scattered_mnist.load_arrays(digits, subset, 7, seed)
         assert (other["boxes"] != few["boxes"]).all()
 
 
 def test_boxes_are_in_the_format_of_keras():
     """The ink is in the boxes, as `keras.utils.bounding_boxes` reads them."""
-    examples = scattered_mnist.features(fake_digits(), "train", 5)
+    examples = scattered_mnist.load_arrays(fake_digits(), "train", 5)
     boxes = keras.utils.bounding_boxes.convert_format(
         examples["boxes"], source="yxyx", target="xyxy"
     )
@@ -203,6 +203,6 @@ def test_missing_mnist(tmp_path):
 
 def test_bad_arguments():
     with pytest.raises(ValueError, match="must be one of train, test"):
-        scattered_mnist.features(fake_digits(), "validation")
+        scattered_mnist.load_arrays(fake_digits(), "validation")
     with pytest.raises(ValueError, match="must have ink"):
-        scattered_mnist.features(np.zeros((3, 28, 28), "uint8"))
+        scattered_mnist.load_arrays(np.zeros((3, 28, 28), "uint8"))

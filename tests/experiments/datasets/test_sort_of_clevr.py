@@ -26,7 +26,7 @@ def draw_pixel_by_pixel(red_center, blue_center, red_shape, blue_shape):
 
 
 def test_images():
-    examples = sort_of_clevr.features("train", 24)
+    examples = sort_of_clevr.load_arrays("train", 24)
     image = examples.pop("image")
     assert image.dtype == np.uint8
     for index in range(24):
@@ -97,7 +97,7 @@ def test_each_example_has_random_numbers_of_its_own(monkeypatch):
 
 
 def test_dataset_holds_the_features():
-    expected = sort_of_clevr.features("test", 50)
+    expected = sort_of_clevr.load_arrays("test", 50)
     dataset = sort_of_clevr.dataset("test", 20, limit_examples=50)
     batches = list(dataset.as_numpy_iterator())
     assert [len(batch["image"]) for batch in batches] == [20, 20, 10]
@@ -109,10 +109,10 @@ def test_dataset_holds_the_features():
 
 def test_many_images_take_little_time():
     start = time.process_time()
-    assert len(sort_of_clevr.features("train", 5000)["image"]) == 5000
+    assert len(sort_of_clevr.load_arrays("train", 5000)["image"]) == 5000
     assert time.process_time() - start < 3
 
 
 def test_unknown_subset():
     with pytest.raises(ValueError, match="Received: subset='validation'"):
-        sort_of_clevr.features("validation")
+        sort_of_clevr.load_arrays("validation")

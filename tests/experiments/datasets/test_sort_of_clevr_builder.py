@@ -30,7 +30,7 @@ def test_loaded_by_name(tmp_path, monkeypatch):
     found = sorted(
         dataset.as_numpy_iterator(), key=lambda x: x["image"].tobytes()
     )
-    expected = sort_of_clevr.features("test")
+    expected = sort_of_clevr.load_arrays("test")
     order = sorted(range(10), key=lambda n: expected["image"][n].tobytes())
     for number, example in zip(order, found, strict=True):
         assert set(example) == set(expected)

@@ -8,7 +8,7 @@ from keras_coordconv.experiments.datasets import white_patch
 @pytest.mark.parametrize("patch_size", [1, 3])
 def test_each_place_once_and_drawn_there(split, patch_size):
     subsets = [
-        white_patch.features(split, subset, patch_size)
+        white_patch.load_arrays(split, subset, patch_size)
         for subset in ("train", "test")
     ]
     centers = np.concatenate([s["location"] for s in subsets])
@@ -23,12 +23,12 @@ def test_each_place_once_and_drawn_there(split, patch_size):
 
 
 def test_quadrant():
-    test = white_patch.features("quadrant", "test")["location"]
+    test = white_patch.load_arrays("quadrant", "test")["location"]
     assert len(test) == 16**2 and test.min() == 16
-    test = white_patch.features("uniform", "test")["location"]
+    test = white_patch.load_arrays("uniform", "test")["location"]
     assert 0.2 < len(test) / 32**2 < 0.3
 
 
 def test_limit_examples():
-    some = white_patch.features(limit_examples=10)["location"]
+    some = white_patch.load_arrays(limit_examples=10)["location"]
     assert len(some) == 10 and some[0, 1] == 0 and some[-1, 1] == 31

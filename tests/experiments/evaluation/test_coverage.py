@@ -10,7 +10,7 @@ pytestmark = pytest.mark.tensorflow_backend
 
 
 def test_centers_of_the_data():
-    examples = sort_of_clevr.features("test")
+    examples = sort_of_clevr.load_arrays("test")
     for color, found in coverage.find_centers(examples["image"]).items():
         errors = np.linalg.norm(found - examples[f"{color}_center"], axis=-1)
         # What the blue object hides moves the middle of the red one.
@@ -18,7 +18,7 @@ def test_centers_of_the_data():
 
 
 def test_centers_of_blurred_and_noisy_images():
-    examples = sort_of_clevr.features("test", 200)
+    examples = sort_of_clevr.load_arrays("test", 200)
     images = examples["image"].astype(float)
     for axis in (1, 2):
         images = sum(np.roll(images, shift, axis) for shift in (-1, 0, 1)) / 3
@@ -95,9 +95,9 @@ def test_precision_and_recall_by_hand():
 
 
 def test_coverage_of_the_data_and_of_others():
-    real = sort_of_clevr.features("test")["image"]
+    real = sort_of_clevr.load_arrays("test")["image"]
     numbers = coverage.coverage(
-        sort_of_clevr.features("train", 1000)["image"], real
+        sort_of_clevr.load_arrays("train", 1000)["image"], real
     )
     assert numbers["both_objects"] == 1
     assert numbers["precision"] > 0.95 and numbers["recall"] > 0.95

@@ -48,11 +48,11 @@ def test_throughput_of_one_batch_is_unknown():
 
 
 def test_undecodable_images_are_reported_once(capsys):
-    left_out = keras.Variable(0, dtype="int32")
-    callback = callbacks.ReportUndecodable(left_out)
+    skipped = keras.Variable(0, dtype="int32")
+    callback = callbacks.ReportSkippedImages(skipped)
     printed, added = [], []
     for epoch, total in enumerate((0, 3, 3, 5)):
-        left_out.assign(total)
+        skipped.assign(total)
         logs = {}
         callback.on_epoch_end(epoch, logs)
         added.append(logs)

@@ -14,7 +14,7 @@ import tensorflow as tf
 from keras import layers
 from keras import ops
 
-from keras_coordconv.experiments.datasets import passes
+from keras_coordconv.experiments.datasets import epochs
 from keras_coordconv.experiments.training import arguments
 from keras_coordconv.experiments.training.run import Run
 
@@ -51,7 +51,7 @@ def supervised(argv=None):
     train, test = (
         numbers.batch(4).map(lambda n: (points(n), points(n + 1)))
         for numbers in (
-            passes.shuffled_numbers(24, args.seed, run.epochs_done),
+            epochs.shuffled_numbers(24, args.seed, run.epochs_done),
             tf.data.Dataset.range(24, 32),
         )
     )
@@ -91,7 +91,7 @@ def gan(argv=None):
     combined = keras.Model(latent, Frozen(discriminator)(generator(latent)))
     combined.compile(keras.optimizers.Adam(0.01), loss)
     run.track(generator, combined=combined, discriminator=discriminator)
-    real = passes.shuffled_numbers(24, args.seed, run.epochs_done).batch(8)
+    real = epochs.shuffled_numbers(24, args.seed, run.epochs_done).batch(8)
     for _ in run.epochs(args.epochs):
         logs = {}
         for numbers in real:

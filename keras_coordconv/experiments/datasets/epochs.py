@@ -21,7 +21,7 @@ def spread_evenly(examples, limit_examples=None):
     return examples[chosen.astype(int)]
 
 
-def order(count, seed, number):
+def permutation(count, seed, epoch):
     """Order of the examples in one pass.
 
     Args:
@@ -34,28 +34,30 @@ def order(count, seed, number):
     """
     return tf.random.experimental.stateless_shuffle(
         tf.range(count, dtype=tf.int64),
-        tf.stack([tf.cast(seed, tf.int64), tf.cast(number, tf.int64)]),
+        tf.stack([tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)]),
     )
 
 
-def shuffled_numbers(count, seed, passes_done=0):
+def shuffled_numbers(count, seed, epochs_done=0):
     """Numbers of the examples, each time in the order of the next pass.
 
     Args:
         count: Integer, how many examples there are.
         seed: Integer.
-        passes_done: Integer, number of passes that a resumed training has done.
+        epochs_done: Integer, number of passes that a resumed training has done.
 
     Returns:
         A `tf.data.Dataset` of integers, one pass long. Iterating it again gives
         the next pass; so does iterating a data set that is made from it.
     """
     with tf.device("CPU"):
-        following = tf.Variable(passes_done, dtype=tf.int64, trainable=False)
+        following = tf.Variable(epochs_done, dtype=tf.int64, trainable=False)
 
     def begin(_):
-        number = following.assign_add(1) - 1
-        return tf.data.Dataset.from_tensor_slices(order(count, seed, number))
+        epoch = following.assign_add(1) - 1
+        return tf.data.Dataset.from_tensor_slices(
+            permutation(count, seed, epoch)
+        )
 
     return (
         tf.data.Dataset.range(1)
@@ -64,7 +66,7 @@ def shuffled_numbers(count, seed, passes_done=0):
     )
 
 
-def batches(examples, batch_size, shuffle_seed=None, passes_done=0):
+def batches(examples, batch_size, shuffle_seed=None, epochs_done=0):
     """Batches of examples that are in memory.
 
     Args:
@@ -72,7 +74,7 @@ def batches(examples, batch_size, shuffle_seed=None, passes_done=0):
         batch_size: Integer. The last batch may be smaller.
         shuffle_seed: Integer, for a new order in each pass, or `None` for that
             of the arrays.
-        passes_done: Integer, number of passes that a resumed training has done.
+        epochs_done: Integer, number of passes that a resumed training has done.
 
     Returns:
         A `tf.data.Dataset` of dictionaries as `examples`.
@@ -82,7 +84,7 @@ def batches(examples, batch_size, shuffle_seed=None, passes_done=0):
     if shuffle_seed is None:
         numbers = tf.data.Dataset.range(count)
     else:
-        numbers = shuffled_numbers(count, shuffle_seed, passes_done)
+        numbers = shuffled_numbers(count, shuffle_seed, epochs_done)
     return (
         numbers.batch(batch_size)
         .map(
