@@ -114,20 +114,20 @@ def main(argv=None):
     generator, discriminator = build_models(args)
     generator.summary()
     discriminator.summary()
-    train_discriminator = gan.discriminator_trainer(
+    discriminator_step = gan.discriminator_step(
         generator,
         discriminator,
         optimizers.adam(args.discriminator_learning_rate, args.beta_1),
     )
-    train_generator = gan.generator_trainer(
+    generator_step = gan.generator_step(
         generator,
         discriminator,
         optimizers.adam(args.learning_rate, args.beta_1),
     )
     run.track(
         generator,
-        generator_trainer=train_generator,
-        discriminator_trainer=train_discriminator,
+        generator_step=generator_step,
+        discriminator_step=discriminator_step,
     )
 
     # The same ones in every epoch, to see how their images change.
@@ -137,7 +137,7 @@ def main(argv=None):
         print(f"Epoch {epoch}/{args.epochs}")
         random = np.random.default_rng([args.seed, epoch])
         logs = adversarial.train_epoch(
-            train_discriminator, train_generator, images, random
+            discriminator_step, generator_step, images, random
         )
         run.check_finite(logs)
         drawn = gan.draw(generator, latent)

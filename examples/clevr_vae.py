@@ -21,8 +21,8 @@ import numpy as np
 from keras_coordconv.conversion.clone import in_float32
 from keras_coordconv.experiments import plots
 from keras_coordconv.experiments.datasets import sort_of_clevr
+from keras_coordconv.experiments.evaluation.coverage import count_jumps
 from keras_coordconv.experiments.evaluation.coverage import coverage
-from keras_coordconv.experiments.evaluation.coverage import jumps
 from keras_coordconv.experiments.models import gan
 from keras_coordconv.experiments.models import vae
 from keras_coordconv.experiments.training import arguments
@@ -116,7 +116,7 @@ def main(argv=None):
     )
     metrics = {
         **run.evaluate(best, **data),
-        "jumps": jumps(lines),
+        "jumps": count_jumps(lines),
         **coverage(drawn, real),
     }
     run.save_figure("lines", plots.plot_lines({args.layer: lines[:SHOWN]}))

@@ -29,7 +29,7 @@ from keras_coordconv.experiments.training.run import Run
 NAME = "coordinate_regression"
 RECIPES = {
     "--layer coordconv": {
-        "white": 255.0,
+        "input_scale": 255.0,
         "first_layer_scale": 1 / 64,
         "epochs": 3,
         "batch_size": 8,
@@ -56,7 +56,7 @@ def build_parser():
     parser = arguments.build_parser(__doc__)
     model = arguments.add_task(parser, not_so_clevr.SPLITS)
     model.add_argument(
-        "--white",
+        "--input-scale",
         type=arguments.not_negative_number,
         help="what the CoordConv net multiplies the white pixel by: 255 for "
         "the image as bytes, 1 in the paper",
@@ -75,7 +75,7 @@ def build_model(args):
     if args.layer == "coordconv":
         return coordinate_regression.coordconv_regressor(
             l2=args.l2,
-            white=args.white,
+            input_scale=args.input_scale,
             first_layer_scale=args.first_layer_scale,
         )
     return CONV_MODELS[args.split](l2=args.l2)

@@ -111,16 +111,16 @@ def main(argv=None):
     discriminator = gan.discriminator(args.width, coordinates)
     generator.summary()
     discriminator.summary()
-    train_discriminator = gan.discriminator_trainer(
+    discriminator_step = gan.discriminator_step(
         generator, discriminator, build_optimizer(args)
     )
-    train_generator = gan.generator_trainer(
+    generator_step = gan.generator_step(
         generator, discriminator, build_optimizer(args)
     )
     run.track(
         generator,
-        generator_trainer=train_generator,
-        discriminator_trainer=train_discriminator,
+        generator_step=generator_step,
+        discriminator_step=discriminator_step,
     )
 
     # The same ones in every epoch, to see how their images change.
@@ -131,7 +131,7 @@ def main(argv=None):
         random = np.random.default_rng([args.seed, epoch])
         with image_decoding.plain_errors():
             logs = adversarial.train_epoch(
-                train_discriminator, train_generator, images, random
+                discriminator_step, generator_step, images, random
             )
         run.check_finite(logs)
         drawn = gan.draw(generator, latent)

@@ -80,12 +80,13 @@ RECIPES = {
 PAPER_OVERLAP, OVERLAP = 0.8, 0.5
 
 
-def places(text):
-    """A flag's type: where the net has coordinates."""
-    if not set(text.split(",")) <= set(region_proposal.PLACES):
+def coordconv_sites(text):
+    """Type of a flag: the layers that have coordinates."""
+    sites = region_proposal.COORDCONV_SITES
+    if not set(text.split(",")) <= set(sites):
         raise argparse.ArgumentTypeError(
-            f"must be some of {', '.join(region_proposal.PLACES)}, with commas "
-            f"between them, received {text}"
+            f"must be some of {', '.join(sites)}, separated by commas, "
+            f"received {text}"
         )
     return text
 
@@ -121,9 +122,9 @@ def build_parser():
     )
     model.add_argument(
         "--coordinates",
-        type=places,
+        type=coordconv_sites,
         help="where the CoordConv net has coordinates, some of "
-        f"{','.join(region_proposal.PLACES)}",
+        f"{','.join(region_proposal.COORDCONV_SITES)}",
     )
     model.add_argument(
         "--anchors",
@@ -179,7 +180,7 @@ def build_dataset(examples, batch_size=50, **order):
     return epochs.batches(examples, batch_size, **order).map(
         lambda example: (
             example["image"],
-            {"box": example["boxes"], "score": example["boxes"]},
+            {"deltas": example["boxes"], "proposals": example["boxes"]},
         )
     )
 
@@ -211,7 +212,7 @@ def main(argv=None):
     data = {subset: build_dataset(e) for subset, e in measured.items()}
 
     anchors = region_proposal.anchor_boxes(args.anchors)
-    model = region_proposal.region_proposal_net(
+    model = region_proposal.region_proposal_model(
         args.coordinates.split(",") if args.layer == "coordconv" else (),
         anchors,
         args.width,
@@ -227,7 +228,10 @@ def main(argv=None):
     }
     model.compile(
         build_optimizer(args, len(shuffled)),
-        {"box": BoxLoss(anchors, **matching), "score": ScoreLoss(**matching)},
+        {
+            "deltas": BoxLoss(anchors, **matching),
+            "proposals": ScoreLoss(**matching),
+        },
         steps_per_execution=min(16, len(shuffled)),
     )
     run.fit(model, shuffled, args.epochs, validation_data=data["test"])
@@ -247,11 +251,11 @@ def main(argv=None):
 
 def measure(paper_detector, detector, image, boxes):
     """The paper's IOUs and COCO's average precision, by name."""
-    truths = np.clip(boxes, 0, region_proposal.CANVAS_SIZE)
+    true_boxes = np.clip(boxes, 0, region_proposal.CANVAS_SIZE)
     found = paper_detector.predict(image, batch_size=100, verbose=0)
-    scores = detection.mean_ious(**found, truths=truths)
+    scores = detection.mean_ious(**found, true_boxes=true_boxes)
     found = detector.predict(image, batch_size=100, verbose=0)
-    return scores | detection.average_precision(**found, truths=truths)
+    return scores | detection.average_precision(**found, true_boxes=true_boxes)
 
 
 def draw_detections(detector, image, boxes):

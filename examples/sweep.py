@@ -105,7 +105,7 @@ GRIDS = {
                 "layer": ["coordconv"],
                 **SPLITS,
                 **PAPER_RATE,
-                "white": [1.0],
+                "input-scale": [1.0],
                 "first-layer-scale": [1.0],
                 "learning-rate": [0.01],
                 "l2": [1e-5],

@@ -1,4 +1,4 @@
-"""Boxes in plain NumPy, one pair at a time: for the tests of the detector."""
+"""Boxes in plain NumPy, one pair at a time, for the tests of the detector."""
 
 import math
 
@@ -18,13 +18,13 @@ def iou(first, second):
     return common / union if union else 0.0
 
 
-def move(anchor, moves):
-    """The anchor (top, left, bottom, right) moved by (y, x, height, width)."""
+def move(anchor, deltas):
+    """Moves an anchor (top, left, bottom, right) by (y, x, height, width)."""
     height, width = anchor[2] - anchor[0], anchor[3] - anchor[1]
-    row = (anchor[0] + anchor[2]) / 2 + moves[0] * height
-    column = (anchor[1] + anchor[3]) / 2 + moves[1] * width
-    height *= math.exp(moves[2])
-    width *= math.exp(moves[3])
+    row = (anchor[0] + anchor[2]) / 2 + deltas[0] * height
+    column = (anchor[1] + anchor[3]) / 2 + deltas[1] * width
+    height *= math.exp(deltas[2])
+    width *= math.exp(deltas[3])
     return np.array(
         [
             row - height / 2,
@@ -35,8 +35,8 @@ def move(anchor, moves):
     )
 
 
-def moves_to(anchor, box):
-    """What moves the anchor onto the box."""
+def deltas_to(anchor, box):
+    """Returns the deltas that move the anchor onto the box."""
     height, width = anchor[2] - anchor[0], anchor[3] - anchor[1]
     return np.array(
         [

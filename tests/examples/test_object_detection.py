@@ -22,7 +22,7 @@ def test_small_run(scripts):
     assert metrics["parameters"] == 83_838
     assert np.isfinite(list(metrics.values())).all()
     for subset in ("train", "test"):
-        for name in ("loss", "box_loss", "score_loss", "ap"):
+        for name in ("loss", "deltas_loss", "proposals_loss", "ap"):
             assert metrics[f"{subset}_{name}"] >= 0
         # Pairs that do not belong together pull the mean of all down.
         assert 0 < metrics[f"{subset}_iou"] < metrics[f"{subset}_best_iou"] < 1
@@ -67,7 +67,7 @@ def test_interrupted_and_resumed(scripts):
         np.genfromtxt(f"{folder}/history.csv", delimiter=",", names=True)
         for folder in ("run", "whole")
     ]
-    assert "val_score_loss" in histories[0].dtype.names
+    assert "val_proposals_loss" in histories[0].dtype.names
     for name in set(histories[0].dtype.names) - {"seconds"}:
         np.testing.assert_array_equal(histories[0][name], histories[1][name])
 

@@ -191,10 +191,10 @@ def test_coverage_is_drawn_where_it_is():
 
 def test_detections_are_drawn_where_they_are():
     images = np.zeros((4, 64, 64, 1))
-    truths = np.tile([10.0, 20, 30, 45], (4, 1, 1))
+    true_boxes = np.tile([10.0, 20, 30, 45], (4, 1, 1))
     boxes = np.tile([[0.0, 0, 8, 16], [1, 2, 3, 4]], (4, 1, 1))
     scores = np.tile([0.9, 0.4], (4, 1))
-    figure = plots.plot_detections(images, truths, boxes, scores)
+    figure = plots.plot_detections(images, true_boxes, boxes, scores)
     for panel in figure.axes[:4]:
         # Of the two boxes one has a score that is high enough. The first pixel
         # begins half a pixel before 0.

@@ -140,8 +140,10 @@ def random_boxes(rows, columns, heights, widths):
     """
     centers = CANVAS_SIZE * np.stack([rows, columns], axis=-1)
     # The inverse of the distribution function of 1 / (120 - side).
-    most, least = (FULL_CANVAS_SIZE - side for side in SIDES)
-    room = most * (least / most) ** np.stack([heights, widths], axis=-1)
+    max_room, min_room = (FULL_CANVAS_SIZE - side for side in SIDES)
+    room = max_room * (min_room / max_room) ** np.stack(
+        [heights, widths], axis=-1
+    )
     half_sides = (FULL_CANVAS_SIZE - room) / 2
     return np.concatenate([centers - half_sides, centers + half_sides], axis=-1)
 

@@ -11,7 +11,7 @@ from keras_coordconv.experiments.canvas import CANVAS_SIZE
 from keras_coordconv.experiments.datasets import epochs
 
 OBJECT_HALF_SIZE = 10
-LEAST_DISTANCE = 20
+MIN_DISTANCE = 20
 SHAPES = ("square", "circle")
 EXAMPLES = {"train": 50_000, "test": 1000}
 
@@ -148,7 +148,7 @@ def _places():
 
 def _far_apart(places):
     offsets = places[:, None] - places
-    return np.sum(offsets**2, axis=-1) >= LEAST_DISTANCE**2
+    return np.sum(offsets**2, axis=-1) >= MIN_DISTANCE**2
 
 
 def _inside(centers, shapes):

@@ -14,8 +14,8 @@ COLORS = {"red": (255, 0, 0), "blue": (0, 0, 255)}
 COLOR_DISTANCE = 255 / np.sqrt(2)
 # An object of the data has 317 pixels or more, apart from what another one
 # hides, and a root mean square distance of 9 pixels or less from its centre.
-LEAST_PIXELS = 50
-MOST_SPREAD = 12.0
+MIN_PIXELS = 50
+MAX_SPREAD = 12.0
 
 _BINS = 10
 _NEIGHBORS = 3
@@ -114,13 +114,13 @@ def coverage(images, real_images):
     }
 
 
-def jumps(lines, farthest=4.0):
+def count_jumps(lines, max_step=4.0):
     """How often the objects jump, where images change little by little.
 
     Args:
         lines: uint8 array of shape `(lines, images, 64, 64, 3)`: each line
             goes from one image to another one.
-        farthest: Float. An object jumps where its centre moves by more pixels
+        max_step: Float. An object jumps where its centre moves by more pixels
             from one image to the next, or where it appears or vanishes. An
             object that goes straight across the canvas in 32 images moves by
             2 pixels each time.
@@ -133,7 +133,7 @@ def jumps(lines, farthest=4.0):
         for points in centers.values():
             moved = np.linalg.norm(np.diff(points, axis=0), axis=-1)
             there = np.isfinite(points[:, 0])
-            count += np.sum(moved > farthest) + np.sum(np.diff(there))
+            count += np.sum(moved > max_step) + np.sum(np.diff(there))
     return float(count / len(lines))
 
 
@@ -148,7 +148,7 @@ def _centers(images, color):
         mean = along @ index / count
         spread = spread + along @ index**2 / count - mean**2
         centers.append(mean)
-    is_object = (count >= LEAST_PIXELS) & (spread <= MOST_SPREAD**2)
+    is_object = (count >= MIN_PIXELS) & (spread <= MAX_SPREAD**2)
     return np.where(is_object[:, None], np.stack(centers, axis=-1), np.nan)
 
 

@@ -3,7 +3,7 @@
 The net moves boxes, and each loss looks at where they are now: a box that has
 moved onto an object is a positive one, whatever its anchor was.
 
-True boxes are `(batch, truths, 4)` in the format `"yxyx"` of
+True boxes are `(batch, objects, 4)` in the format `"yxyx"` of
 `keras.utils.bounding_boxes`. Images with fewer boxes than others are filled up
 with boxes without area, as all zeros.
 """
@@ -14,22 +14,25 @@ from keras import ops
 from keras.utils import bounding_boxes
 
 
-def match_boxes(truths, boxes, positive_iou=0.5, negative_iou=0.1):
+def match_boxes(true_boxes, boxes, positive_iou=0.5, negative_iou=0.1):
     """Says which boxes are on an object, and which are on none.
 
     Args:
-        truths: Tensor of shape `(batch, truths, 4)`.
+        true_boxes: Tensor of shape `(batch, objects, 4)`.
         boxes: Tensor of shape `(batch, boxes, 4)`.
         positive_iou: Float. Boxes whose IOU with a truth is above it are on an
             object; so is, for each truth, the box with the highest IOU.
-        negative_iou: Float. Boxes that are below it for all truths are on none.
+        negative_iou: Float. Boxes that are below it for all true boxes are on
+            none.
 
     Returns:
         Tuple of two boolean tensors of shape `(batch, boxes)`, on an object and
         on none; and, of shape `(batch, boxes, 4)`, the truth that fits best.
     """
-    has_area = ops.all(truths[..., 2:] > truths[..., :2], axis=-1)[:, None]
-    iou = bounding_boxes.compute_iou(boxes, truths, "yxyx")
+    has_area = ops.all(true_boxes[..., 2:] > true_boxes[..., :2], axis=-1)[
+        :, None
+    ]
+    iou = bounding_boxes.compute_iou(boxes, true_boxes, "yxyx")
     iou = ops.where(has_area, iou, 0)
     is_closest = ops.one_hot(
         ops.argmax(iou, axis=1), boxes.shape[1], axis=1, dtype=iou.dtype
@@ -37,7 +40,7 @@ def match_boxes(truths, boxes, positive_iou=0.5, negative_iou=0.1):
     # The closest box of a truth counts as one that fits perfectly.
     fit = iou + ops.where(has_area, is_closest, 0)
     matched = ops.take_along_axis(
-        truths, ops.argmax(fit, axis=-1)[..., None], axis=1
+        true_boxes, ops.argmax(fit, axis=-1)[..., None], axis=1
     )
     fit = ops.max(fit, axis=-1)
     return fit > positive_iou, fit < negative_iou, matched
@@ -64,9 +67,9 @@ class _SampledLoss(keras.losses.Loss):
             seed = keras.random.SeedGenerator(seed)
         self.seed_generator = seed
 
-    def _match(self, truths, boxes):
+    def _match(self, true_boxes, boxes):
         return match_boxes(
-            truths,
+            true_boxes,
             ops.stop_gradient(boxes),
             self.positive_iou,
             self.negative_iou,
@@ -78,8 +81,8 @@ class _SampledLoss(keras.losses.Loss):
             ops.shape(candidates), seed=self.seed_generator
         )
         numbers = ops.where(candidates, numbers, 0)
-        least = ops.top_k(numbers, self.samples)[0][:, -1:]
-        return ops.logical_and(candidates, numbers >= least)
+        threshold = ops.top_k(numbers, self.samples)[0][:, -1:]
+        return ops.logical_and(candidates, numbers >= threshold)
 
     def get_config(self):
         return {
@@ -104,7 +107,7 @@ class BoxLoss(_SampledLoss):
         **kwargs: As for `ScoreLoss`.
 
     Call arguments:
-        y_true: Boxes of the objects, `(batch, truths, 4)`.
+        y_true: Boxes of the objects, `(batch, objects, 4)`.
         y_pred: Moves of the anchors, `(batch, anchors, 4)`, as from
             `keras.utils.bounding_boxes.encode_box_to_deltas`.
 
@@ -126,8 +129,10 @@ class BoxLoss(_SampledLoss):
             anchors, y_pred, **formats
         )
         positive, _, matched = self._match(y_true, boxes)
-        moves = bounding_boxes.encode_box_to_deltas(anchors, matched, **formats)
-        errors = ops.abs(y_pred - moves)
+        deltas = bounding_boxes.encode_box_to_deltas(
+            anchors, matched, **formats
+        )
+        errors = ops.abs(y_pred - deltas)
         errors = ops.where(errors > 1, errors, ops.square(errors))
         return _mean(ops.sum(errors, axis=-1), self._draw(positive))
 
@@ -149,7 +154,7 @@ class ScoreLoss(_SampledLoss):
         reduction, dtype: As for `keras.losses.Loss`.
 
     Call arguments:
-        y_true: Boxes of the objects, `(batch, truths, 4)`.
+        y_true: Boxes of the objects, `(batch, objects, 4)`.
         y_pred: Boxes, and their logits of object and background,
             `(batch, boxes, 6)`.
 

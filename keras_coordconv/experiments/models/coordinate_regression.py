@@ -17,7 +17,7 @@ from keras_coordconv.layers import CoordConv2D
 
 def coordconv_regressor(
     l2=0.0,
-    white=1.0,
+    input_scale=1.0,
     first_layer_scale=1.0,
     name="coordconv_regressor",
 ):
@@ -28,7 +28,7 @@ def coordconv_regressor(
 
     Args:
         l2: Float, weight of the penalty on the sum of the squared kernels.
-        white: Float, what the white pixel is multiplied by: 255 for the image
+        input_scale: Float, factor on the white pixel: 255 for the image
             as bytes, 1 in the paper. The net takes a maximum over all pixels.
             With 1 and He initialization it is often at a corner, whatever the
             image. Then no gradient reaches the white pixel, and the net learns
@@ -41,7 +41,7 @@ def coordconv_regressor(
         A Functional `keras.Model` from `image` to `location`.
     """
     inputs = keras.Input((CANVAS_SIZE, CANVAS_SIZE, 1), name="image")
-    x = layers.Rescaling(white, name="white")(inputs)
+    x = layers.Rescaling(input_scale, name="input_scale")(inputs)
     x = CoordConv2D(
         8,
         1,

@@ -7,8 +7,8 @@ logit of its being real. Two models train them, each one of the two:
     generator = gan.coordconv_generator()
     discriminator = gan.discriminator(coordinates="first")
     models = generator, discriminator
-    train_discriminator = gan.discriminator_trainer(*models, optimizer)
-    train_generator = gan.generator_trainer(*models, another_optimizer)
+    discriminator_step = gan.discriminator_step(*models, optimizer)
+    generator_step = gan.generator_step(*models, another_optimizer)
 """
 
 import keras
@@ -161,7 +161,7 @@ def apply_convolutions(x, width=1.0, coordinates="none"):
     return layers.Flatten(name="flatten")(x)
 
 
-def discriminator_trainer(generator, discriminator, optimizer):
+def discriminator_step(generator, discriminator, optimizer):
     """Model that trains the discriminator, and leaves the generator as it is.
 
     Args:
@@ -178,23 +178,23 @@ def discriminator_trainer(generator, discriminator, optimizer):
         "real": discriminator(inputs["image"]),
         "generated": discriminator(generator(inputs["latent"])["image"]),
     }
-    model = PartTrainer(inputs, outputs, part=discriminator)
+    model = PartiallyTrainableModel(inputs, outputs, part=discriminator)
     model.compile(optimizer, dict.fromkeys(outputs, _sigmoid_loss()))
     return model
 
 
-def generator_trainer(generator, discriminator, optimizer):
+def generator_step(generator, discriminator, optimizer):
     """Model that trains the generator, and leaves the discriminator as it is.
 
     Args:
-        generator, discriminator, optimizer: As for `discriminator_trainer`.
+        generator, discriminator, optimizer: As for `discriminator_step`.
 
     Returns:
         Compiled `keras.Model` from `latent` to the logit of the image made from
         it.
     """
     logit = discriminator(generator(generator.input)["image"])
-    model = PartTrainer(generator.input, logit, part=generator)
+    model = PartiallyTrainableModel(generator.input, logit, part=generator)
     model.compile(optimizer, _sigmoid_loss())
     return model
 
@@ -218,7 +218,7 @@ def serving_outputs(outputs):
     return {"image": ops.clip((outputs["image"] + 1.0) / 2.0, 0.0, 1.0)}
 
 
-class PartTrainer(keras.Model):
+class PartiallyTrainableModel(keras.Model):
     """Functional model of which training changes one part only.
 
     `trainable = False` is no way to say so: it is a property of the variables,
@@ -230,7 +230,7 @@ class PartTrainer(keras.Model):
     """
 
     def __init__(self, inputs, outputs, part):
-        super().__init__(inputs, outputs, name=f"{part.name}_trainer")
+        super().__init__(inputs, outputs, name=f"{part.name}_step")
         self._part = part
 
     @property

@@ -1,8 +1,8 @@
 """Object detection: the region-proposal net of Faster R-CNN, Section 5.
 
-From an image of 64x64 pixels to 9 boxes at each of 13x13 places. The net moves
-a fixed box, the anchor, by 4 numbers (`box`) and says how likely an object is
-in it by 2 logits (`score`, the object first). `detector` keeps the best boxes.
+The model proposes 9 boxes at each of 13x13 positions of a 64x64 image. For each
+fixed box, the anchor, it predicts 4 `deltas`, which move it, and 2 logits, of
+object and background. `detector` keeps the best of the proposals.
 
 Boxes are in the format `"yxyx"` of `keras.utils.bounding_boxes`: top, left,
 bottom, right, in pixels from the image's upper left corner.
@@ -19,8 +19,8 @@ from keras_coordconv.experiments.canvas import CANVAS_SIZE
 from keras_coordconv.experiments.models.blocks import l2_penalty
 from keras_coordconv.layers import CoordConv2D
 
-PLACES = ("image", "features", "boxes", "scores")
-PAPER_PLACES = ("image", "features", "boxes")
+COORDCONV_SITES = ("image", "features", "boxes", "scores")
+PAPER_SITES = ("image", "features", "boxes")
 ANCHOR_LAYOUTS = ("grid", "scrambled")
 
 # Heights and widths in pixels; middles of the anchors along each axis.
@@ -66,12 +66,12 @@ def anchor_boxes(layout="grid"):
     return np.concatenate(corners, axis=-1).astype("float32")
 
 
-def region_proposal_net(
-    coordinates=PAPER_PLACES,
+def region_proposal_model(
+    coordinates=PAPER_SITES,
     anchors=None,
     width=1,
     l2=0.0,
-    name="region_proposal_net",
+    name="region_proposal_model",
 ):
     """The net with CoordConvs at chosen places, or plain convolutions.
 
@@ -92,24 +92,24 @@ def region_proposal_net(
 
     Returns:
         A Functional `keras.Model` from `image`, `(batch, 64, 64, 1)` in
-        `[0, 1]`, to a dictionary: `box`, `(batch, 1521, 4)`, the moves of the
-        anchors, as `keras.utils.bounding_boxes.encode_box_to_deltas` has them;
-        and `score`, `(batch, 1521, 6)`, the moved boxes, followed by the logits
-        of object and background.
+        `[0, 1]`, to a dictionary: `deltas`, `(batch, 1521, 4)`, as from
+        `keras.utils.bounding_boxes.encode_box_to_deltas`; and `proposals`,
+        `(batch, 1521, 6)`, the moved anchors followed by the logits of object
+        and background.
 
     Raises:
         ValueError: if there is no such place.
     """
-    unknown = set(coordinates) - set(PLACES)
+    unknown = set(coordinates) - set(COORDCONV_SITES)
     if unknown:
         raise ValueError(
-            f"`coordinates` must be among {', '.join(PLACES)}. "
+            f"`coordinates` must be among {', '.join(COORDCONV_SITES)}. "
             f"Received: coordinates={coordinates!r}"
         )
     anchors = anchor_boxes() if anchors is None else anchors
 
-    def convolve(x, place, filters, kernel_size, name, **arguments):
-        layer = CoordConv2D if place in coordinates else layers.Conv2D
+    def convolve(x, site, filters, kernel_size, name, **arguments):
+        layer = CoordConv2D if site in coordinates else layers.Conv2D
         return layer(
             filters,
             kernel_size,
@@ -126,23 +126,27 @@ def region_proposal_net(
     x = layers.MaxPooling2D(name="pool2")(x)
     same = {**relu, "padding": "same"}
     x = convolve(x, "features", 32 * width, 3, "features", **same)
-    box = convolve(x, None, 32 * width, 3, "mover", **same)
-    box = convolve(
-        box, "boxes", 4 * len(_SIDES), 1, "boxes", kernel_initializer="zeros"
+    deltas = convolve(x, None, 32 * width, 3, "box_features", **same)
+    deltas = convolve(
+        deltas, "boxes", 4 * len(_SIDES), 1, "boxes", kernel_initializer="zeros"
     )
-    box = layers.Reshape((-1, 4), dtype="float32", name="box")(box)
+    deltas = layers.Reshape((-1, 4), dtype="float32", name="deltas")(deltas)
     logits = convolve(x, "scores", 2 * len(_SIDES), 1, "scores")
     logits = layers.Reshape((-1, 2), dtype="float32", name="logits")(logits)
-    moved = MoveAnchors(anchors, dtype="float32", name="moved")(box)
-    score = layers.Concatenate(dtype="float32", name="score")([moved, logits])
-    return keras.Model(inputs, {"box": box, "score": score}, name=name)
+    moved = MoveAnchors(anchors, dtype="float32", name="moved_anchors")(deltas)
+    proposals = layers.Concatenate(dtype="float32", name="proposals")(
+        [moved, logits]
+    )
+    return keras.Model(
+        inputs, {"deltas": deltas, "proposals": proposals}, name=name
+    )
 
 
-def detector(net, iou_threshold=0.8, max_boxes=10, name="detector"):
+def detector(model, iou_threshold=0.8, max_boxes=10, name="detector"):
     """The net for inference: the best of its boxes, with their scores.
 
     Args:
-        net: A model as from `region_proposal_net`.
+        model: A model as from `region_proposal_model`.
         iou_threshold: Float. Of two boxes whose IOU is above it, the one with
             the higher score is kept. 0.8 in the paper.
         max_boxes: Integer, how many boxes are kept. 10 in the paper.
@@ -157,7 +161,7 @@ def detector(net, iou_threshold=0.8, max_boxes=10, name="detector"):
     keep = KeepBestBoxes(
         iou_threshold, max_boxes, dtype="float32", name="keep_best"
     )
-    return keras.Model(net.input, keep(net.output["score"]), name=name)
+    return keras.Model(model.input, keep(model.output["proposals"]), name=name)
 
 
 @keras.saving.register_keras_serializable(package="keras_coordconv")

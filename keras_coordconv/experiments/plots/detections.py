@@ -11,12 +11,12 @@ TRUE = {"edgecolor": "tab:green", "linewidth": 1, "linestyle": "--"}
 FOUND = {"edgecolor": "tab:orange", "linewidth": 1.5}
 
 
-def plot_detections(images, truths, boxes, scores, least_score=0.5):
+def plot_detections(images, true_boxes, boxes, scores, least_score=0.5):
     """Images with their true boxes, and those that a detector finds.
 
     Args:
         images: Array of shape `(images, 64, 64, 1)`, in `[0, 1]`.
-        truths: Array of shape `(images, truths, 4)`, top, left, bottom and
+        true_boxes: Array of shape `(images, objects, 4)`, top, left, bottom and
             right in pixels.
         boxes: Array of shape `(images, boxes, 4)`.
         scores: Array of shape `(images, boxes)`.
@@ -29,7 +29,7 @@ def plot_detections(images, truths, boxes, scores, least_score=0.5):
     figure = Figure(figsize=(9, 3.2 * rows), layout="constrained")
     panels = figure.subplots(rows, 3, squeeze=False).ravel()
     for axis, image, *drawn in zip(
-        panels, images, truths, boxes, scores, strict=False
+        panels, images, true_boxes, boxes, scores, strict=False
     ):
         show_canvas(axis, image, title="")
         _draw_boxes(axis, *drawn, least_score)
@@ -48,8 +48,8 @@ def plot_detections(images, truths, boxes, scores, least_score=0.5):
     return figure
 
 
-def _draw_boxes(axis, truths, boxes, scores, least_score):
-    for box in truths:
+def _draw_boxes(axis, true_boxes, boxes, scores, least_score):
+    for box in true_boxes:
         axis.add_patch(_rectangle(box, TRUE))
     for box, score in zip(boxes, scores, strict=True):
         if score >= least_score:

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_coordconv.experiments.training.optimizers import RMSpropFromOnes
+from keras_coordconv.experiments.training.optimizers import RMSpropTFStyle
 
 # What `play_games` keeps of the first game, over two minutes on Atari.
 RECORDED_STEPS = 2000
@@ -66,7 +66,7 @@ def compile_model(model, learning_rate, entropy_weight=0.01):
         entropy_weight: Float, weight of the policy's entropy.
     """
     model.compile(
-        RMSpropFromOnes(
+        RMSpropTFStyle(
             learning_rate, rho=0.99, epsilon=1e-5, global_clipnorm=0.5
         ),
         {"policy": PolicyLoss(entropy_weight), "value": "mse"},

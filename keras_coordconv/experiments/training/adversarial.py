@@ -5,19 +5,19 @@ import numpy as np
 
 
 def train_epoch(
-    discriminator_trainer, generator_trainer, images, random, generator_steps=2
+    discriminator_step, generator_step, images, random, generator_updates=2
 ):
     """Trains both models on each batch: one step, then a number of steps.
 
     It ends early where a loss is not finite any more.
 
     Args:
-        discriminator_trainer: Compiled `keras.Model` from `image` and `latent`
+        discriminator_step: Compiled `keras.Model` from `image` and `latent`
             to the logits `real` and `generated`.
-        generator_trainer: Compiled `keras.Model` from `latent` to a logit.
+        generator_step: Compiled `keras.Model` from `latent` to a logit.
         images: `tf.data.Dataset` of batches of images in [-1, 1].
         random: `numpy` random generator, of the latents: uniform in [-1, 1].
-        generator_steps: Integer, steps of the generator a batch.
+        generator_updates: Integer, steps of the generator a batch.
 
     Returns:
         Dictionary of `discriminator_loss` and `generator_loss`, the means over
@@ -25,11 +25,11 @@ def train_epoch(
     """
 
     def draw_latent():
-        shape = (count, *generator_trainer.input_shape[1:])
+        shape = (count, *generator_step.input_shape[1:])
         return random.uniform(-1, 1, shape).astype("float32")
 
-    discriminator_trainer.reset_metrics()
-    generator_trainer.reset_metrics()
+    discriminator_step.reset_metrics()
+    generator_step.reset_metrics()
     batches = int(images.cardinality())  # Negative if it is not known.
     progress = keras.utils.Progbar(
         batches if batches > 0 else None,
@@ -39,13 +39,13 @@ def train_epoch(
     for batch in images.as_numpy_iterator():
         count = len(batch)
         is_real, is_generated = np.ones((count, 1)), np.zeros((count, 1))
-        logs["discriminator_loss"] = discriminator_trainer.train_on_batch(
+        logs["discriminator_loss"] = discriminator_step.train_on_batch(
             {"image": batch, "latent": draw_latent()},
             {"real": is_real, "generated": is_generated},
             return_dict=True,
         )["loss"]
-        for _ in range(generator_steps):
-            logs["generator_loss"] = generator_trainer.train_on_batch(
+        for _ in range(generator_updates):
+            logs["generator_loss"] = generator_step.train_on_batch(
                 draw_latent(), is_real, return_dict=True
             )["loss"]
         progress.add(1, logs.items())

@@ -138,7 +138,7 @@ class WarmupSteps(keras.optimizers.schedules.LearningRateSchedule):
 
 
 @keras.saving.register_keras_serializable(package="keras_coordconv")
-class RMSpropFromOnes(keras.optimizers.RMSprop):
+class RMSpropTFStyle(keras.optimizers.RMSprop):
     """RMSprop whose mean of squared gradients begins at one, not at zero.
 
     With zeros, the first steps are as long as the learning rate allows,

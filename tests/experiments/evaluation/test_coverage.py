@@ -123,7 +123,7 @@ def test_coverage_of_the_data_and_of_others():
         assert set(coverage.coverage(images, real).values()) == {0.0}
 
 
-def test_jumps():
+def test_count_jumps():
     # Both objects go straight down, 3 pixels from one image to the next.
     y = np.arange(10, 54, 3)
     zeros = np.zeros(len(y), int)
@@ -133,12 +133,14 @@ def test_jumps():
         zeros,
         zeros,
     )
-    assert coverage.jumps(line[None]) == 0
+    assert coverage.count_jumps(line[None]) == 0
     # Every other image: 6 pixels, 7 times, by both.
-    assert coverage.jumps(line[None, ::2]) == 14
+    assert coverage.count_jumps(line[None, ::2]) == 14
     # The first half, then the second one backwards: 21 pixels at once.
-    assert coverage.jumps(np.stack([line, [*line[:8], *line[:7:-1]]])) == 1
+    assert (
+        coverage.count_jumps(np.stack([line, [*line[:8], *line[:7:-1]]])) == 1
+    )
     # From one image to another by blending: both vanish, and both appear.
     parts = np.linspace(0, 1, 9)[:, None, None, None]
     blended = (1 - parts) * line[0] + parts * line[-1]
-    assert coverage.jumps(blended[None].astype("uint8")) == 4
+    assert coverage.count_jumps(blended[None].astype("uint8")) == 4

@@ -10,12 +10,12 @@ import pytest
 from keras_coordconv.experiments.evaluation import detection
 
 
-def make_boxes(seed=0, images=40, boxes=8, truths=5):
-    """Boxes near the truths, some of them twice; not all images are full."""
+def make_boxes(seed=0, images=40, boxes=8, objects=5):
+    """Boxes near the true ones, some of them twice; not all images are full."""
     random = np.random.default_rng(seed)
-    true = numpy_boxes.random_boxes(random, images, truths)
+    true = numpy_boxes.random_boxes(random, images, objects)
     true[::3, 3:] = 0
-    which = random.integers(0, truths, (images, boxes))
+    which = random.integers(0, objects, (images, boxes))
     found = np.take_along_axis(true, which[..., None], axis=1)
     found = found + random.normal(0, 2, found.shape).astype("float32")
     found[..., 2:] = np.maximum(found[..., 2:], found[..., :2] + 1)
@@ -30,9 +30,9 @@ def make_boxes(seed=0, images=40, boxes=8, truths=5):
 def test_mean_ious_in_numpy():
     found, scores, true = make_boxes()
     pairs, best = [], []
-    for boxes, of_boxes, truths in zip(found, scores, true, strict=True):
+    for boxes, of_boxes, true_boxes in zip(found, scores, true, strict=True):
         matrix = [
-            [numpy_boxes.iou(box, truth) for truth in truths if truth.any()]
+            [numpy_boxes.iou(box, truth) for truth in true_boxes if truth.any()]
             for box in boxes[of_boxes > 0]
         ]
         has_pairs = matrix and matrix[0]
@@ -44,7 +44,7 @@ def test_mean_ious_in_numpy():
 
 
 def test_perfect_boxes_by_hand():
-    # Two truths, of which a third of the union is common.
+    # Two true boxes, of which a third of the union is common.
     true = np.array([[[0, 0, 10, 10], [0, 5, 10, 15]]], "float32")
     result = detection.mean_ious(true, np.ones((1, 2)), true)
     assert result["iou"] == pytest.approx((1 + 1 + 2 / 3) / 4)
@@ -87,15 +87,15 @@ def coco_result(found, scores, true):
         return {"score": float(scores[image, box])}
 
     with contextlib.redirect_stdout(io.StringIO()):
-        truths = coco.COCO()
-        truths.dataset = {
+        true_boxes = coco.COCO()
+        true_boxes.dataset = {
             "images": [{"id": image} for image in range(len(true))],
             "categories": [{"id": 1}],
             "annotations": list(rows(true, true.any(axis=-1), of_truth)),
         }
-        truths.createIndex()
-        boxes = truths.loadRes(list(rows(found, scores > 0, of_box)))
-        evaluation = COCOeval(truths, boxes, "bbox")
+        true_boxes.createIndex()
+        boxes = true_boxes.loadRes(list(rows(found, scores > 0, of_box)))
+        evaluation = COCOeval(true_boxes, boxes, "bbox")
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()

@@ -1,4 +1,4 @@
-"""The losses against loops over images, boxes and truths in NumPy."""
+"""The losses against loops over images, boxes and true_boxes in NumPy."""
 
 import keras
 import numpy as np
@@ -11,11 +11,11 @@ from keras_coordconv.experiments.evaluation.losses import match_boxes
 from keras_coordconv.experiments.models import region_proposal
 
 
-def match_one_image(truths, boxes):
+def match_one_image(true_boxes, boxes):
     """For each box: on an object, on none, and the truth that fits best."""
-    iou = np.array([[numpy_boxes.iou(b, t) for t in truths] for b in boxes])
+    iou = np.array([[numpy_boxes.iou(b, t) for t in true_boxes] for b in boxes])
     closest = {}
-    for truth in range(len(truths)):
+    for truth in range(len(true_boxes)):
         box = int(iou[:, truth].argmax())
         if box not in closest or iou[box, truth] > iou[box, closest[box]]:
             closest[box] = truth
@@ -27,23 +27,23 @@ def match_one_image(truths, boxes):
     return np.array(positive), np.array(negative), np.array(matched)
 
 
-def make_batch(images=4, boxes=50, truths=6):
-    """Truths, filled up after the first ones, and anchors with moves."""
+def make_batch(images=4, boxes=50, objects=6):
+    """True boxes padded after the first ones, and anchors with deltas."""
     random = np.random.default_rng(0)
-    true = numpy_boxes.random_boxes(random, images, truths)
-    counts = [truths - image for image in range(images)]
+    true = numpy_boxes.random_boxes(random, images, objects)
+    counts = [objects - image for image in range(images)]
     for image, count in enumerate(counts):
         true[image, count:] = 0
     anchors = numpy_boxes.random_boxes(random, boxes)
-    anchors[:truths] = true[0] + random.normal(size=(truths, 4))
-    moves = random.normal(0, 0.4, (images, boxes, 4)).astype("float32")
+    anchors[:objects] = true[0] + random.normal(size=(objects, 4))
+    deltas = random.normal(0, 0.4, (images, boxes, 4)).astype("float32")
     logits = random.normal(size=(images, boxes, 2)).astype("float32")
-    return true, counts, anchors, moves, logits
+    return true, counts, anchors, deltas, logits
 
 
 def test_matches():
-    true, counts, anchors, moves, _ = make_batch()
-    boxes = np.array([list(map(numpy_boxes.move, anchors, m)) for m in moves])
+    true, counts, anchors, deltas, _ = make_batch()
+    boxes = np.array([list(map(numpy_boxes.move, anchors, d)) for d in deltas])
     positive, negative, matched = map(
         keras.ops.convert_to_numpy, match_boxes(true, boxes.astype("float32"))
     )
@@ -61,29 +61,29 @@ def test_matches():
 
 
 def test_box_loss():
-    true, counts, anchors, moves, _ = make_batch()
+    true, counts, anchors, deltas, _ = make_batch()
     expected = []
     for image, count in enumerate(counts):
-        boxes = list(map(numpy_boxes.move, anchors, moves[image]))
+        boxes = list(map(numpy_boxes.move, anchors, deltas[image]))
         positive, _, matched = match_one_image(true[image, :count], boxes)
         losses = []
         for box in np.flatnonzero(positive):
-            target = numpy_boxes.moves_to(
+            target = numpy_boxes.deltas_to(
                 anchors[box], true[image][matched[box]]
             )
-            errors = np.abs(moves[image][box] - target)
+            errors = np.abs(deltas[image][box] - target)
             losses.append(sum(e if e > 1 else e * e for e in errors))
         expected.append(np.mean(losses))
     loss = BoxLoss(anchors, samples=50, reduction="none")
-    np.testing.assert_allclose(loss(true, moves), expected, rtol=1e-4)
-    assert float(BoxLoss(anchors, samples=50)(true, moves)) == pytest.approx(
+    np.testing.assert_allclose(loss(true, deltas), expected, rtol=1e-4)
+    assert float(BoxLoss(anchors, samples=50)(true, deltas)) == pytest.approx(
         np.mean(expected), rel=1e-4
     )
 
 
 def test_score_loss():
-    true, counts, anchors, moves, logits = make_batch()
-    boxes = np.array([list(map(numpy_boxes.move, anchors, m)) for m in moves])
+    true, counts, anchors, deltas, logits = make_batch()
+    boxes = np.array([list(map(numpy_boxes.move, anchors, d)) for d in deltas])
     expected = []
     for image, count in enumerate(counts):
         positive, negative, _ = match_one_image(
@@ -116,27 +116,27 @@ def test_draws_some_of_the_candidates():
 
 
 def test_draws_come_from_the_seed():
-    true, _, anchors, moves, _ = make_batch(boxes=200)
+    true, _, anchors, deltas, _ = make_batch(boxes=200)
     first, again, other = (
-        [float(loss(true, moves)) for _ in range(3)]
+        [float(loss(true, deltas)) for _ in range(3)]
         for loss in (BoxLoss(anchors, seed=seed) for seed in (1, 1, 2))
     )
     assert first == again != other
     assert len(set(first)) == 3
 
 
-@pytest.mark.parametrize("truths", [1, 12])
-def test_any_number_of_truths(truths):
-    true, _, anchors, moves, _ = make_batch(truths=truths, images=1)
-    assert float(BoxLoss(anchors, samples=50)(true, moves)) > 0
+@pytest.mark.parametrize("objects", [1, 12])
+def test_any_number_of_objects(objects):
+    true, _, anchors, deltas, _ = make_batch(objects=objects, images=1)
+    assert float(BoxLoss(anchors, samples=50)(true, deltas)) > 0
 
 
 def test_images_without_boxes():
     """All boxes are background; a truth without area is none."""
     true = np.zeros((2, 3, 4), "float32")
     true[1] = [10, 10, 10, 30]
-    _, _, anchors, moves, logits = make_batch(images=2)
-    assert float(BoxLoss(anchors)(true, moves)) == 0
+    _, _, anchors, deltas, logits = make_batch(images=2)
+    assert float(BoxLoss(anchors)(true, deltas)) == 0
     proposals = np.concatenate([np.stack([anchors] * 2), logits], axis=-1)
     expected = np.log1p(np.exp(logits[..., 0] - logits[..., 1])).mean(axis=1)
     loss = ScoreLoss(samples=50, reduction="none")
@@ -164,21 +164,24 @@ def test_fit():
     for image, of_image in zip(images, boxes, strict=True):
         for top, left, bottom, right in of_image.clip(0, 64).astype(int):
             image[top:bottom, left:right] = 1
-    net = region_proposal.region_proposal_net()
-    net.sampler = keras.random.SeedGenerator(0)
-    assert net.non_trainable_variables == [net.sampler.state]
+    model = region_proposal.region_proposal_model()
+    model.sampler = keras.random.SeedGenerator(0)
+    assert model.non_trainable_variables == [model.sampler.state]
     losses = {
-        "box": BoxLoss(region_proposal.anchor_boxes(), seed=net.sampler),
-        "score": ScoreLoss(seed=net.sampler),
+        "deltas": BoxLoss(region_proposal.anchor_boxes(), seed=model.sampler),
+        "proposals": ScoreLoss(seed=model.sampler),
     }
-    net.compile(keras.optimizers.Adam(0.003), losses)
-    history = net.fit(
+    model.compile(keras.optimizers.Adam(0.003), losses)
+    history = model.fit(
         images,
-        {"box": boxes, "score": boxes},
+        {"deltas": boxes, "proposals": boxes},
         batch_size=4,  # Then one of 2.
         epochs=25,
         verbose=0,
     ).history
-    assert np.mean(history["score_loss"][-3:]) < 0.5 * history["score_loss"][0]
+    assert (
+        np.mean(history["proposals_loss"][-3:])
+        < 0.5 * history["proposals_loss"][0]
+    )
     # 25 epochs of 2 batches, 3 draws a batch.
-    assert int(net.sampler.state[1]) == 150
+    assert int(model.sampler.state[1]) == 150

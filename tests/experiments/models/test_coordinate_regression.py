@@ -42,16 +42,18 @@ def test_coordconv_net_can_read_off_the_location():
     )
 
 
-def test_white_and_scale_of_the_first_layer():
+def test_input_scale_and_scale_of_the_first_layer():
     kernels = []
     for scale in (1.0, 1 / 64):
         keras.utils.set_random_seed(0)
         model = coordinate_regression.coordconv_regressor(
-            white=255.0, first_layer_scale=scale
+            input_scale=255.0, first_layer_scale=scale
         )
         kernels.append(model.get_layer("coordconv1").get_weights()[0])
     np.testing.assert_allclose(kernels[1], kernels[0] / 64, rtol=1e-5)
     image = np.zeros((1, 64, 64, 1), "float32")
     image[0, 50, 10] = 1.0
-    white = keras.Model(model.inputs, model.get_layer("white").output)(image)
-    np.testing.assert_array_equal(ops.convert_to_numpy(white), 255 * image)
+    scaled = keras.Model(model.inputs, model.get_layer("input_scale").output)
+    np.testing.assert_array_equal(
+        ops.convert_to_numpy(scaled(image)), 255 * image
+    )

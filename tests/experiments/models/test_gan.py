@@ -117,12 +117,12 @@ def test_deconvolutions_begin_where_the_tanh_has_a_slope(coordinates):
     assert np.abs(image).max() < 0.99
 
 
-def test_each_trainer_moves_its_own_part():
+def test_each_step_trains_its_own_part():
     generator = gan.conv_generator(6, width=1 / 16)
     discriminator = gan.discriminator(1 / 16, "first")
     models = generator, discriminator
-    to_discriminate = gan.discriminator_trainer(*models, "sgd")
-    to_generate = gan.generator_trainer(*models, "sgd")
+    discriminator_step = gan.discriminator_step(*models, "sgd")
+    generator_step = gan.generator_step(*models, "sgd")
     ones, zeros = np.ones((4, 1)), np.zeros((4, 1))
     for _ in range(2):
         before = values(generator), values(discriminator)
@@ -135,7 +135,7 @@ def test_each_trainer_moves_its_own_part():
                 (discriminator(image, training=True), 0),
             )
         ]
-        logs = to_discriminate.train_on_batch(
+        logs = discriminator_step.train_on_batch(
             {"image": IMAGES, "latent": LATENT},
             {"real": ones, "generated": zeros},
             return_dict=True,
@@ -147,26 +147,26 @@ def test_each_trainer_moves_its_own_part():
         )
         assert not any(moved(before[0], generator))
         assert all(moved(before[1], discriminator)[:1])
-        to_discriminate.reset_metrics()
+        discriminator_step.reset_metrics()
 
         before = values(generator), values(discriminator)
         image = generator(LATENT, training=True)["image"]
         logits = discriminator(image, training=True)
-        logs = to_generate.train_on_batch(LATENT, ones, return_dict=True)
+        logs = generator_step.train_on_batch(LATENT, ones, return_dict=True)
         expected = cross_entropy(ops.convert_to_numpy(logits), 1)
         assert logs["loss"] == pytest.approx(expected, rel=1e-4)
         assert all(moved(before[0], generator)[:1])
         assert not any(moved(before[1], discriminator))
-        to_generate.reset_metrics()
+        generator_step.reset_metrics()
 
 
-def test_trainers_share_the_variables():
+def test_steps_share_the_variables():
     generator = gan.coordconv_generator(6, width=1 / 64)
     discriminator = gan.discriminator(1 / 64)
-    trainer = gan.generator_trainer(generator, discriminator, "sgd")
-    assert count_trainable(trainer) == count_trainable(generator)
+    step = gan.generator_step(generator, discriminator, "sgd")
+    assert count_trainable(step) == count_trainable(generator)
     ids = {id(v) for v in generator.variables + discriminator.variables}
-    found = trainer.trainable_variables + trainer.non_trainable_variables
+    found = step.trainable_variables + step.non_trainable_variables
     assert len(found) == len(ids) and {id(v) for v in found} == ids
 
 

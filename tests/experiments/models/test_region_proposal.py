@@ -58,7 +58,7 @@ def test_anchors_as_the_code_of_the_paper_has_them():
     ("coordinates", "parameters"),
     [
         ((), 81_590),
-        (region_proposal.PAPER_PLACES, 83_838),
+        (region_proposal.PAPER_SITES, 83_838),
         (("image",), 81_590 + 25 * 2 * 32),
         (("features",), 81_590 + 9 * 2 * 32),
         (("boxes",), 81_590 + 2 * 36),
@@ -66,42 +66,44 @@ def test_anchors_as_the_code_of_the_paper_has_them():
     ],
 )
 def test_parameters(coordinates, parameters):
-    net = region_proposal.region_proposal_net(coordinates)
-    assert net.count_params() == parameters
+    model = region_proposal.region_proposal_model(coordinates)
+    assert model.count_params() == parameters
 
 
-def test_a_new_net_proposes_the_anchors():
-    net = region_proposal.region_proposal_net()
+def test_a_new_model_proposes_the_anchors():
+    model = region_proposal.region_proposal_model()
     images = np.random.default_rng(0).random((2, 64, 64, 1), "float32")
-    found = predict(net, images)
-    assert found["box"].shape == (2, 1521, 4)
-    assert found["score"].shape == (2, 1521, 6)
-    assert not found["box"].any()
+    found = predict(model, images)
+    assert found["deltas"].shape == (2, 1521, 4)
+    assert found["proposals"].shape == (2, 1521, 6)
+    assert not found["deltas"].any()
     anchors = region_proposal.anchor_boxes()
-    for boxes in found["score"][..., :4]:
+    for boxes in found["proposals"][..., :4]:
         np.testing.assert_allclose(boxes, anchors, atol=1e-4)
 
 
 def test_moves_belong_to_their_places():
     """What the convolution says at a place moves the anchors of that place."""
-    net = region_proposal.region_proposal_net(("boxes",))
-    layer = net.get_layer("boxes")
+    model = region_proposal.region_proposal_model(("boxes",))
+    layer = model.get_layer("boxes")
     kernel = np.zeros(layer.kernel.shape, "float32")
     # All outputs are the coordinates: -1 in the first, 1 in the last place.
     kernel[..., -2, 0::4] = kernel[..., -1, 1::4] = 1
     layer.kernel.assign(kernel)
     layer.bias.assign(np.tile([0, 0, 0.5, -0.5], 9))
-    found = predict(net, np.zeros((1, 64, 64, 1), "float32"))
+    found = predict(model, np.zeros((1, 64, 64, 1), "float32"))
     places = np.linspace(-1, 1, 13)
-    moves = [
+    deltas = [
         (row, column, 0.5, -0.5)
         for row in places
         for column in places
         for _ in range(9)
     ]
-    np.testing.assert_allclose(found["box"][0], moves, atol=1e-5)
-    moved = map(numpy_boxes.move, region_proposal.anchor_boxes(), moves)
-    np.testing.assert_allclose(found["score"][0, :, :4], list(moved), atol=1e-3)
+    np.testing.assert_allclose(found["deltas"][0], deltas, atol=1e-5)
+    moved = map(numpy_boxes.move, region_proposal.anchor_boxes(), deltas)
+    np.testing.assert_allclose(
+        found["proposals"][0, :, :4], list(moved), atol=1e-3
+    )
 
 
 def test_coordinates_only_where_they_are_asked_for():
@@ -109,15 +111,20 @@ def test_coordinates_only_where_they_are_asked_for():
     images = np.zeros((2, 64, 64, 1), "float32")
     blot = np.random.default_rng(0).random((8, 8, 1))
     images[0, 24:32, 24:32] = images[1, 28:36, 32:40] = blot
-    for coordinates in ((), *((place,) for place in region_proposal.PLACES)):
-        net = region_proposal.region_proposal_net(coordinates)
-        net.get_layer("boxes").kernel.assign(
+    for coordinates in (
+        (),
+        *((site,) for site in region_proposal.COORDCONV_SITES),
+    ):
+        model = region_proposal.region_proposal_model(coordinates)
+        model.get_layer("boxes").kernel.assign(
             np.random.default_rng(1).normal(
-                size=net.get_layer("boxes").kernel.shape
+                size=model.get_layer("boxes").kernel.shape
             )
         )
-        found = predict(net, images)
-        numbers = np.concatenate([found["box"], found["score"][..., 4:]], -1)
+        found = predict(model, images)
+        numbers = np.concatenate(
+            [found["deltas"], found["proposals"][..., 4:]], -1
+        )
         maps = numbers.reshape(2, 13, 13, -1)
         # One place down and two to the right: 4 and 8 pixels.
         same = np.abs(maps[0, 3:9, 3:8] - maps[1, 4:10, 5:10]).max() < 1e-4
@@ -171,10 +178,10 @@ def test_best_boxes_in_numpy(iou_threshold):
 def test_best_boxes_of_tensorflow():
     import tensorflow as tf
 
-    net = region_proposal.region_proposal_net()
+    model = region_proposal.region_proposal_model()
     images = np.random.default_rng(0).random((2, 64, 64, 1), "float32")
-    proposals = predict(net, images)["score"]
-    found = predict(region_proposal.detector(net, 0.6), images)
+    proposals = predict(model, images)["proposals"]
+    found = predict(region_proposal.detector(model, 0.6), images)
     for image in range(2):
         boxes = tf.clip_by_value(proposals[image, :, :4], 0, 64)
         scores = tf.nn.softmax(proposals[image, :, 4:])[:, 0]
@@ -189,7 +196,7 @@ def test_best_boxes_of_tensorflow():
 
 def test_saved_and_loaded(tmp_path):
     detector = region_proposal.detector(
-        region_proposal.region_proposal_net(
+        region_proposal.region_proposal_model(
             anchors=region_proposal.anchor_boxes("scrambled")
         ),
         max_boxes=3,
@@ -206,21 +213,21 @@ def test_saved_and_loaded(tmp_path):
 def test_mixed_precision():
     """Boxes and scores are in float32."""
     keras.config.set_dtype_policy("mixed_bfloat16")
-    net = region_proposal.region_proposal_net()
-    assert net.get_layer("conv2").compute_dtype == "bfloat16"
+    model = region_proposal.region_proposal_model()
+    assert model.get_layer("conv2").compute_dtype == "bfloat16"
     images = np.zeros((1, 64, 64, 1), "float32")
     for outputs in (
-        predict(net, images),
-        predict(region_proposal.detector(net, max_boxes=3), images),
+        predict(model, images),
+        predict(region_proposal.detector(model, max_boxes=3), images),
     ):
         assert {x.dtype.name for x in outputs.values()} == {"float32"}
 
 
 def test_bad_arguments():
     with pytest.raises(ValueError, match="must be among image, features"):
-        region_proposal.region_proposal_net(("input",))
+        region_proposal.region_proposal_model(("input",))
     with pytest.raises(ValueError, match="must be one of grid, scrambled"):
         region_proposal.anchor_boxes("square")
-    net = region_proposal.region_proposal_net()
+    model = region_proposal.region_proposal_model()
     with pytest.raises(ValueError, match=r"\(None, 64, 64, 1\)"):
-        net(np.zeros((1, 48, 64, 1), "float32"))
+        model(np.zeros((1, 48, 64, 1), "float32"))

@@ -63,7 +63,7 @@ def test_one_step_and_two():
 
 
 def test_number_of_steps_of_the_generator():
-    steps, _ = train([1.0] * 3, [1.0] * 3, generator_steps=1)
+    steps, _ = train([1.0] * 3, [1.0] * 3, generator_updates=1)
     assert [name for name, *_ in steps] == ["discriminator", "generator"] * 3
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_coordconv.experiments.training.optimizers import RMSpropFromOnes
+from keras_coordconv.experiments.training.optimizers import RMSpropTFStyle
 from keras_coordconv.experiments.training.optimizers import WarmupSteps
 from keras_coordconv.experiments.training.optimizers import paper_adam
 from keras_coordconv.experiments.training.optimizers import warmup_cosine
@@ -75,7 +75,7 @@ def test_paper_adam():
 
 def test_rmsprop_from_ones():
     variables = [keras.Variable([3.0, -1.0]), keras.Variable([[2.0]])]
-    optimizer = RMSpropFromOnes(0.1, rho=0.9, epsilon=0.01, global_clipnorm=0.5)
+    optimizer = RMSpropTFStyle(0.1, rho=0.9, epsilon=0.01, global_clipnorm=0.5)
     optimizer.build(variables)
     values, squares = [3.0, -1.0, 2.0], np.ones(3)
     for gradients in ([0.1, 0.2, 0.0], [3.0, 0.0, -4.0]):
@@ -92,5 +92,5 @@ def test_rmsprop_from_ones():
     np.testing.assert_allclose(found, values, rtol=1e-6)
     assert isinstance(
         keras.optimizers.deserialize(keras.optimizers.serialize(optimizer)),
-        RMSpropFromOnes,
+        RMSpropTFStyle,
     )
