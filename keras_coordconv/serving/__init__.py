@@ -1,7 +1,7 @@
-"""Serving of trained models with TensorFlow Serving: export and client.
+"""Export to TensorFlow Serving, and a client for it.
 
-What needs TensorFlow is imported when it is asked for. The client needs it for
-gRPC alone.
+Modules that need TensorFlow are imported on first use. The client needs it only
+for gRPC.
 """
 
 import importlib

@@ -1,9 +1,9 @@
-"""Serving from the shell: python -m keras_coordconv.serving COMMAND --help
+"""Command line for serving: python -m keras_coordconv.serving COMMAND --help
 
-export   a .keras file to the next version below a folder
-check    load a version as a server does and answer its warm-up file
+export   export a .keras file as the next version in a folder
+check    load a version as a server does and replay its warm-up file
 config   write models.config and the batching files for a folder
-predict  ask a server
+predict  send a prediction request to a server
 """
 
 import argparse
@@ -24,39 +24,45 @@ def build_parser():
     )
     commands = parser.add_subparsers(dest="command", required=True)
 
-    export = commands.add_parser("export", help="a .keras file to a version")
-    export.add_argument("model", help="file.keras")
-    export.add_argument("base_path", help="folder of the model's versions")
-    export.add_argument("--version", type=int, help="default: the next free")
-    export.add_argument("--labels", help="file with a class name a line")
+    export = commands.add_parser("export", help="export a .keras file")
+    export.add_argument("model", help="path of the .keras file")
+    export.add_argument(
+        "base_path", help="folder with all versions of the model"
+    )
+    export.add_argument("--version", type=int, help="default: the next version")
+    export.add_argument("--labels", help="file with one class name per line")
     export.add_argument(
         "--images",
         action="store_true",
-        help="add a signature that takes JPEG and PNG files, as the default",
+        help="add a signature for JPEG and PNG files and make it the default",
     )
     export.add_argument(
         "--fold-coordinates",
         action="store_true",
-        help="replace CoordConvs by plain convolutions and an addition",
+        help="replace CoordConv layers by plain convolutions and additions",
     )
 
-    check = commands.add_parser("check", help="load and replay the warm-up")
-    check.add_argument("folder", help="<name>/<version>")
+    check = commands.add_parser(
+        "check", help="load a version and replay its warm-up file"
+    )
+    check.add_argument("folder", help="path of <name>/<version>")
 
-    config = commands.add_parser("config", help="write the server's files")
-    config.add_argument("folder", help="holds <name>/<version>")
+    config = commands.add_parser(
+        "config", help="write the server configuration"
+    )
+    config.add_argument("folder", help="folder with <name>/<version>")
     config.add_argument(
         "--server-path",
         default="/models",
-        help="where the server sees the folder (default: %(default)s)",
+        help="path of the folder on the server (default: %(default)s)",
     )
 
-    predict = commands.add_parser("predict", help="ask a server")
+    predict = commands.add_parser("predict", help="send a prediction request")
     predict.add_argument("address", help="http://host:8501 or grpc://host:8500")
-    predict.add_argument("model", help="its name on the server")
+    predict.add_argument("model", help="name of the model on the server")
     predict.add_argument(
         "inputs",
-        help="JSON, as '{\"location\": [[40, 22]]}', or image files",
+        help="JSON, such as '{\"location\": [[40, 22]]}', or image files",
         nargs="+",
     )
     predict.add_argument("--signature", default="serving_default")
@@ -90,14 +96,14 @@ def run_export(args):
 def load_model(path):
     import keras
 
-    # Registers the layers, and what else models of the scripts have.
+    # Registers the layers and all custom objects of the experiments.
     import keras_coordconv.experiments  # noqa: F401
 
     try:
         return keras.saving.load_model(path, compile=False)
-    except Exception as error:  # Each part of a damaged file has its own.
+    except Exception as error:  # Damaged files raise errors of many types.
         raise ValueError(
-            "A model must be a .keras file that Keras can load. Received: "
+            "Could not load the model from the .keras file. Received: "
             f"{path} ({type(error).__name__}: {error})"
         ) from error
 
@@ -107,8 +113,8 @@ def read_labels(path):
         return pathlib.Path(path).read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:
         raise ValueError(
-            f"Labels must be a file of UTF-8. Received: {path} ({error.reason} "
-            f"at byte {error.start})"
+            "The file of labels must be UTF-8 text. "
+            f"Received: {path} ({error.reason} at byte {error.start})"
         ) from error
 
 
@@ -119,7 +125,7 @@ def run_check(args):
 
     requests = warmup.read_warmup(args.folder)
     if not requests:
-        print("No warm-up file: each signature is asked with constant inputs.")
+        print("No warm-up file: using constant inputs for each signature.")
         requests = signatures.constant_requests(args.folder)
     answers = check.predict_in_fresh_process(args.folder, requests)
     for (signature, inputs), answer in zip(requests, answers, strict=True):
@@ -128,7 +134,7 @@ def run_check(args):
             for arrays in (inputs, answer)
         )
         print(f"{signature}: {given} -> {got}")
-    print(f"{args.folder} loads without Keras; {len(requests)} requests")
+    print(f"{args.folder} works without Keras: {len(requests)} requests")
 
 
 def run_config(args):
@@ -161,7 +167,7 @@ def run_predict(args):
 
 
 def encode_bytes(content):
-    """As TensorFlow Serving has bytes in JSON."""
+    """Encode bytes as TensorFlow Serving does in JSON."""
     return {"b64": base64.b64encode(content).decode()}
 
 
@@ -169,8 +175,8 @@ def one_input(table, signature):
     inputs = list(table.get(signature, {}).get("inputs", ()))
     if len(inputs) != 1:
         raise ValueError(
-            "Image files need a signature with one input. Received: "
-            f"{signature!r} with {inputs}. Name another with --signature."
+            "Image files require a signature with exactly one input. Received: "
+            f"{signature!r} with {inputs}. Choose another with --signature."
         )
     return inputs[0]
 
@@ -181,7 +187,7 @@ def read_json(texts):
         return json.loads(text)
     except ValueError as error:
         raise ValueError(
-            "Inputs must be image files that exist, or one JSON object. "
+            "Inputs must be existing image files or one JSON object. "
             f"Received: {' '.join(texts)} ({error})"
         ) from error
 
@@ -200,10 +206,7 @@ def main(argv=None):
     except KeyboardInterrupt:
         return 130
     except OSError as error:
-        message = (
-            "Files and folders must be there and be writable. "
-            f"Received: {error.filename} ({error.strerror})"
-        )
+        message = f"Cannot access {error.filename}: {error.strerror}"
     except ModuleNotFoundError as error:
         message = (
             f"{error.name} is not installed. "

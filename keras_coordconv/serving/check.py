@@ -1,8 +1,8 @@
-"""Asks a SavedModel as TensorFlow Serving does: by TensorFlow's session loader.
+"""Runs a SavedModel as TensorFlow Serving does: with the session loader.
 
-`predict_in_fresh_process` runs this file as a program, `python check.py FOLDER
-REQUESTS ANSWERS`, in which Keras cannot be imported: what works there, works in
-a server. So this file imports nothing of the package.
+`predict_in_fresh_process` runs this file as a script, `python check.py FOLDER
+REQUESTS ANSWERS`, in which Keras cannot be imported, as in a server. Therefore
+this file imports nothing from the package.
 """
 
 import itertools
@@ -30,7 +30,7 @@ def session_config():
 
 
 def xla_nodes(graph_def):
-    """Names of the nodes that only XLA can run."""
+    """Return the names of the nodes that only XLA can run."""
     functions = graph_def.library.function
     nodes = [*graph_def.node, *(n for f in functions for n in f.node_def)]
     compiled = [f.signature.name for f in functions if _must_compile(f.attr)]
@@ -42,18 +42,19 @@ def xla_nodes(graph_def):
 
 
 def predict(folder, requests):
-    """The answers to requests, through TensorFlow's session loader.
+    """Run requests on a SavedModel with TensorFlow's session loader.
 
     Args:
         folder: String or path of the SavedModel.
-        requests: Iterable of pairs of a signature's name and a dictionary of
-            arrays by input name.
+        requests: Iterable of pairs `(signature, inputs)`: the name of a
+            signature and a dictionary of arrays by input name.
 
     Returns:
         List of dictionaries of arrays by output name.
 
     Raises:
-        ValueError: if the graph needs XLA, or there is no such signature.
+        ValueError: if the graph needs XLA, or if the signature is unknown or
+            does not match the inputs.
     """
     with tf.compat.v1.Session(
         graph=tf.Graph(), config=session_config()
@@ -62,15 +63,16 @@ def predict(folder, requests):
         xla = xla_nodes(session.graph.as_graph_def())
         if xla:
             raise ValueError(
-                "A served model must run without XLA. "
-                f"Received: {folder}, where {', '.join(xla[:5])} cannot."
+                "The model needs XLA, which TensorFlow Serving disables. "
+                f"Received: {folder}, with {', '.join(xla[:5])}. Export it "
+                "without `jit_compile`."
             )
         answers = []
         for name, arrays in requests:
             signature = loaded.signature_def.get(name)
             if signature is None or set(arrays) != set(signature.inputs):
                 raise ValueError(
-                    "A request must be of a signature and its inputs. "
+                    "Unknown signature, or inputs that do not match it. "
                     f"Received: {name!r} with {list(arrays)}"
                 )
             feed = {
@@ -83,16 +85,16 @@ def predict(folder, requests):
 
 
 def predict_in_fresh_process(folder, requests):
-    """As `predict`, in a process of its own that has neither Keras nor a GPU.
+    """Run `predict` in a new process that has neither Keras nor a GPU.
 
     Args:
-        folder, requests: As for `predict`.
+        folder, requests: Passed to `predict`.
 
     Returns:
-        As from `predict`.
+        The results of `predict`.
 
     Raises:
-        RuntimeError: if the SavedModel does not load or does not answer.
+        RuntimeError: if the SavedModel cannot be loaded or run.
     """
     with tempfile.TemporaryDirectory() as scratch:
         requests_file = os.path.join(scratch, "requests.npz")
@@ -107,7 +109,7 @@ def predict_in_fresh_process(folder, requests):
         )
         if process.returncode:
             raise RuntimeError(
-                "A served model must load and answer without Keras. Received: "
+                "Could not load or run the model without Keras. Received: "
                 f"{process.stdout.strip() or process.stderr.strip()[-2000:]}."
             )
         return [answer for _, answer in _read(answers_file)]
@@ -118,9 +120,9 @@ def _must_compile(attributes):
 
 
 def _write(file, items):
-    """Writes pairs of a name and a dictionary of arrays."""
+    """Write pairs of a name and a dictionary of arrays."""
     names = [(name, list(arrays)) for name, arrays in items]
-    # As messages: NumPy's own files have no strings of bytes.
+    # As protocol buffers: NumPy files cannot store byte strings of any length.
     tensors = [
         np.frombuffer(tf.make_tensor_proto(array).SerializeToString(), "uint8")
         for _, arrays in items
@@ -148,7 +150,7 @@ def main(folder, requests_file, answers_file):
     try:
         answers = predict(folder, requests)
     except Exception as error:
-        # TensorFlow goes on with where in its graph it was.
+        # The first line is the error; graph details follow.
         print(f"{error}".partition("\n")[0] or repr(error))
         return 1
     _write(answers_file, [("", answer) for answer in answers])

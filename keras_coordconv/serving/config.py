@@ -1,4 +1,4 @@
-"""The files that tell TensorFlow Serving what to serve and how to batch."""
+"""Writes the model and batching configuration of TensorFlow Serving."""
 
 import json
 import os
@@ -17,7 +17,7 @@ def write_config(
     version_labels: Mapping[str, Mapping[str, int]] | None = None,
     batch_threads: int = 2,
 ) -> pathlib.Path:
-    """Writes the server's files for all models below a folder.
+    """Write the server's configuration files for all models in a folder.
 
         models.config                        --model_config_file
         batching.config                      --batching_parameters_file
@@ -25,20 +25,19 @@ def write_config(
                                    --enable_per_model_batching_parameters
 
     Args:
-        folder: String or path that holds `<name>/<version>/`.
-        server_path: String, where the server sees that folder.
-        version_labels: Dictionary from a model's name to a dictionary from a
-            label to a version.
-        batch_threads: Integer, batches that are run at the same time.
+        folder: String or path of the folder with `<name>/<version>/`.
+        server_path: String, path of that folder on the server.
+        version_labels: Dictionary from model names to dictionaries from labels
+            to versions.
+        batch_threads: Integer, number of batches to run in parallel.
 
     Returns:
         `pathlib.Path` of models.config.
 
     Raises:
-        ValueError: if there is no model below the folder, a label names a
-            model or version that is not there, or a model card has no batch
-            sizes.
-        ImportError: without the package tensorflow-serving-api.
+        ValueError: if the folder has no models, a label refers to an unknown
+            model or version, or the batch sizes in a model card are invalid.
+        ImportError: if tensorflow-serving-api is not installed.
     """
     from google.protobuf import text_format
     from tensorflow_serving.config import model_server_config_pb2
@@ -47,8 +46,8 @@ def write_config(
     found = models(folder)
     if not found:
         raise ValueError(
-            "A folder to serve must hold <name>/<version>/saved_model.pb. "
-            f"Received: {folder}, which has none. Export a model there."
+            f"No models found. Received: {folder}, which has no "
+            "<name>/<version>/saved_model.pb. Export a model there first."
         )
     config = model_server_config_pb2.ModelServerConfig()
     for name, numbers in found.items():
@@ -59,7 +58,7 @@ def write_config(
         labels = (version_labels or {}).get(name, {})
         entry.version_labels.update(labels)
         if labels:
-            # Without a policy, the server keeps only the newest version.
+            # By default, the server loads only the latest version.
             entry.model_version_policy.specific.versions.extend(
                 sorted({*labels.values(), numbers[-1]})
             )
@@ -67,9 +66,8 @@ def write_config(
         missing = set(labels.values()) - set(found.get(name, ()))
         if missing:
             raise ValueError(
-                "A label must name a version that is there. "
-                f"Received: {name} {labels}; {folder} has "
-                f"{found.get(name, 'no such model')}."
+                "Unknown model or version in `version_labels`. "
+                f"Received: {name} {labels}. Available in {folder}: {found}."
             )
     for name, numbers in found.items():
         for number in numbers:
@@ -88,9 +86,9 @@ def write_config(
 
 
 def batching_parameters(batch_sizes, batch_threads):
-    """The server's BatchingParameters as text.
+    """Format the server's `BatchingParameters` as text.
 
-    That message is not in tensorflow-serving-api; the text is written by hand.
+    tensorflow-serving-api does not include that message.
     """
     lines = [
         f"max_batch_size {{ value: {max(batch_sizes)} }}",
@@ -103,7 +101,7 @@ def batching_parameters(batch_sizes, batch_threads):
 
 
 def _batch_sizes(version):
-    """Batch sizes of a model card: whoever wrote it, numbers only."""
+    """Return the batch sizes of a model card, after validation."""
     path = version / MODEL_CARD
     if not path.exists():
         return BATCH_SIZES
@@ -114,8 +112,8 @@ def _batch_sizes(version):
         sizes, good = None, False
     if not (good and sizes):
         raise ValueError(
-            "A model card must have `batch_sizes`, integers from 1 on. "
-            f"Received: {path} with {sizes!r:.100}. Export the model anew, or "
-            "remove its card."
+            "`batch_sizes` in a model card must be positive integers. "
+            f"Received: {path} with {sizes!r:.100}. Export the model again, or "
+            "delete the card."
         )
     return sizes

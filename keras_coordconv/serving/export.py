@@ -1,4 +1,4 @@
-"""From a trained model to a SavedModel that TensorFlow Serving loads."""
+"""Exports a trained model as a SavedModel for TensorFlow Serving."""
 
 import datetime
 import gc
@@ -31,10 +31,10 @@ from keras_coordconv.serving.versions import MODEL_CARD
 from keras_coordconv.serving.versions import free_version
 
 CHECKED_BATCH_SIZES = (1, 2, 7)
-# How far an export may be off, in parts of its largest output.
+# Maximum error of an export, relative to its largest output.
 TOLERANCE = 1e-5
-# In half precision, each rounding takes up to a fourth of this from a number;
-# a graph, in which TensorFlow joins operations, rounds at other places.
+# Four times the unit roundoff: TensorFlow fuses operations in a graph, which
+# then rounds at different points.
 HALF_PRECISION = {"bfloat16": 2**-6, "float16": 2**-9}
 
 
@@ -51,50 +51,51 @@ def export_for_serving(
     fold_coordinates: bool = False,
     card: Mapping[str, Any] | None = None,
 ) -> pathlib.Path:
-    """Writes a model as `base_path/<version>/`, ready for TensorFlow Serving.
+    """Export a model to `base_path/<version>/` for TensorFlow Serving.
 
-    The signature `tensor` takes the model's inputs by their names with any
-    batch size, and returns float32 outputs by name. It is `serving_default` too
-    where `signatures` names no other.
+    The signature `tensor` takes the model's inputs by name, with any batch
+    size, and returns its outputs by name, as float32. It is also
+    `serving_default`, unless `signatures` contains another one.
 
-    The version is written beside its place, loaded in a fresh process as a
-    server loads it, compared there with the Keras model, and then renamed: a
-    server that watches `base_path` never sees half a model, nor one that does
-    not answer. Of random outputs, only the shapes are compared.
+    The version is first written to a scratch folder, where a new process loads
+    it as a server does and compares its outputs with the Keras model's. Only
+    then is the folder renamed: a server that watches `base_path` never finds an
+    incomplete or broken version. For random outputs, only the shapes are
+    compared.
 
     Args:
         model: A built Functional or Sequential `keras.Model`.
-        base_path: String or path, the folder of all versions of the model. Its
-            name is the model's name on the server.
-        version: Positive integer. Defaults to the next free one.
-        outputs: Callable from what the model returns to a dictionary of
+        base_path: String or path of the folder with all versions of the model.
+            The name of the folder is the model's name on the server.
+        version: Positive integer. Defaults to the next free version.
+        outputs: Callable that maps the output of the model to a dictionary of
             tensors by name, each with the batch as its first axis. Defaults to
-            the model's outputs by their keys, where the model returns a
-            dictionary, and else by the names of their layers.
-        signatures: Dictionary of further `Signature`s by name, such as
+            the model's outputs, named by their keys if the model returns a
+            dictionary, and by their layers otherwise.
+        signatures: Dictionary of additional `Signature`s by name, such as
             `{"serving_default": encoded_image_signature(model)}`.
-        labels: List of strings, the names of the classes. Adds `class_ids` and
-            `labels` of the 5 highest `probabilities` to the outputs.
-        warmup: Dictionary from a signature's name to a dictionary of arrays by
-            input name: the examples of the warm-up file, repeated to each batch
-            size. Defaults to constant ones.
-        batch_sizes: Integers, the batch sizes that the server is to run. The
-            warm-up file has a request of each for each signature.
-        fold_coordinates: Boolean, whether to replace CoordConvs by plain
+        labels: List of strings, names of the classes. Adds the outputs
+            `class_ids` and `labels` of the 5 highest `probabilities`.
+        warmup: Dictionary from signature names to dictionaries of arrays by
+            input name. Examples for the warm-up file, repeated up to each batch
+            size. Defaults to constant examples.
+        batch_sizes: Sequence of integers, batch sizes the server may use. The
+            warm-up file has one request per signature and batch size.
+        fold_coordinates: Boolean, whether to replace CoordConv layers by plain
             convolutions first, see `keras_coordconv.fold_coordinates`.
-        card: Dictionary of more entries of the model card, such as `task`,
-            `layer` and `metrics`.
+        card: Dictionary of additional entries for the model card, such as
+            `task`, `layer` and `metrics`.
 
     Returns:
-        `pathlib.Path` of the version's folder.
+        `pathlib.Path` of the folder of the version.
 
     Raises:
-        ValueError: if an argument is not as said here, if the version exists
-            already, if two outputs have the same name or TensorFlow cannot have
-            the name of an input, or if Keras does not run on TensorFlow.
-            Nothing is written then.
-        RuntimeError: if the exported model does not load, or does not answer
-            as the Keras model does.
+        ValueError: if an argument is invalid, if the version already exists, if
+            two outputs have the same name, if the name of an input is not valid
+            in TensorFlow, or if the backend of Keras is not TensorFlow. Nothing
+            is written in these cases.
+        RuntimeError: if the exported model cannot be loaded, or if its outputs
+            differ from the Keras model's.
         ImportError: if `warmup` is given, but tensorflow-serving-api is not
             installed.
 
@@ -105,9 +106,10 @@ def export_for_serving(
     """
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
-            "Export needs Keras on the TensorFlow backend. "
+            "Exporting requires the TensorFlow backend of Keras. "
             f"Received: backend={keras.backend.backend()!r}. Save the model as "
-            ".keras, load it with KERAS_BACKEND=tensorflow and export that."
+            "a .keras file, load it with KERAS_BACKEND=tensorflow, and export "
+            "it there."
         )
     base_path = pathlib.Path(base_path)
     path = base_path / str(free_version(base_path, version))
@@ -119,13 +121,13 @@ def export_for_serving(
     _check_arguments(base_path, signatures, warmup, batch_sizes, card)
     exported = conversion.fold_coordinates(model) if fold_coordinates else model
 
-    # Servers only look at folders whose name is a number.
+    # A server ignores folders whose names are not numbers.
     with _files.atomic_write(path) as partial:
         archive = keras.export.ExportArchive()
         functions: dict[Any, Any] = {}
         endpoints = []
         for name, signature in signatures.items():
-            # One function for all names of a signature.
+            # One function per signature, even if it has several names.
             function = functions.setdefault(
                 id(signature), _endpoint(exported, signature, outputs)
             )
@@ -143,26 +145,27 @@ def export_for_serving(
 
 
 def _check_arguments(base_path, signatures, warmup, batch_sizes, card):
-    for place in (base_path, *base_path.parents):
-        if place.is_dir():
+    for path in (base_path, *base_path.parents):
+        if path.is_dir():
             break
-        if place.exists() or place.is_symlink():
+        if path.exists() or path.is_symlink():
             raise ValueError(
-                "The base path must be a folder, or not exist yet. "
-                f"Received: {place}, which is a file or a broken link"
+                "`base_path` must be a folder that exists or can be created. "
+                f"Received: {path}, which is a file or a broken link"
             )
     for name, signature in signatures.items():
         check_input_names(list(signature.inputs))
         if not name or name.startswith("__") or not name.isprintable():
             raise ValueError(
-                "A signature must have a name that does not begin with __. "
+                "A signature name must be a printable string, not empty, that "
+                "does not start with `__`. "
                 f"Received: {name!r}"
             )
     for name, arrays in (warmup or {}).items():
         expected = set(signatures[name].inputs) if name in signatures else None
         if expected != set(arrays):
             raise ValueError(
-                "`warmup` must have the inputs of a signature: "
+                "`warmup` must map signatures to all of their inputs: "
                 f"{ {key: list(s.inputs) for key, s in signatures.items()} }. "
                 f"Received: {name!r} with {list(arrays)}."
             )
@@ -171,14 +174,14 @@ def _check_arguments(base_path, signatures, warmup, batch_sizes, card):
         for size in batch_sizes
     ):
         raise ValueError(
-            "`batch_sizes` must be integers from 1 on. "
+            "`batch_sizes` must be positive integers. "
             f"Received: batch_sizes={batch_sizes!r}"
         )
     try:
         json.dumps(card)
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"`card` must be convertible to JSON. Received: {error}"
+            f"`card` must be JSON serializable. Received: {error}"
         ) from error
 
 
@@ -206,7 +209,7 @@ def _endpoint(model, signature, outputs):
             isinstance(name, str) and name for name in answer
         ):
             raise ValueError(
-                "`outputs` must return a dictionary of tensors by name. "
+                "`outputs` must return a dictionary with string keys. "
                 f"Received: {answer!r}"
             )
         return {
@@ -220,10 +223,10 @@ def _endpoint(model, signature, outputs):
 
 
 def _track_tables(archive, endpoints):
-    """Adds the lookup tables that the endpoints use.
+    """Track the lookup tables that the endpoints use.
 
-    Layers and functions hold them in many ways, and an endpoint knows only
-    their handles. So the handles of all tables in memory are compared.
+    Layers and functions store tables in many ways, and an endpoint has only
+    their handles. Therefore the handles of all tables in memory are compared.
     """
     handles = {
         id(handle)
@@ -258,12 +261,12 @@ def _write_warmup(folder, base_path, signatures, warmup, batch_sizes):
         warmup_file.write_warmup(folder, base_path.resolve().name, requests)
     except ImportError as error:
         message = (
-            "A warm-up file needs the package tensorflow-serving-api. "
+            "The warm-up file requires tensorflow-serving-api. "
             f"Received: {error}. Run: pip install 'coordconv-keras[serving]'"
         )
         if warmup:
             raise ImportError(message) from error
-        warnings.warn(f"{message}. Exported without.", stacklevel=3)
+        warnings.warn(f"{message}. Exported without it.", stacklevel=3)
 
 
 def _write_card(folder, base_path, model, batch_sizes, card):
@@ -288,10 +291,10 @@ def _write_card(folder, base_path, model, batch_sizes, card):
 
 
 def _check(folder, model, signatures, outputs):
-    """Compares the export, in a fresh process, with the Keras model.
+    """Compare the export, run in a new process, with the Keras model.
 
-    Of outputs that are random, which are not the same when the Keras model is
-    asked twice, only the shapes are compared.
+    If two calls of the Keras model differ, the output is random, and only its
+    shape is compared.
     """
     random = np.random.default_rng(0)
     tolerance = max(
@@ -304,7 +307,7 @@ def _check(folder, model, signatures, outputs):
         for size in CHECKED_BATCH_SIZES:
             arrays = signature.examples(size, random)
             requests.append((name, arrays))
-            # Where the fresh process computes: a GPU rounds otherwise.
+            # The new process runs on the CPU; a GPU rounds differently.
             with tf.device("CPU:0"):
                 tensors = {key: tf.constant(x) for key, x in arrays.items()}
                 for answers in (expected, again):
@@ -324,14 +327,14 @@ def _check(folder, model, signatures, outputs):
                 and not _are_close(found[key], values, tolerance)
             ):
                 raise RuntimeError(
-                    "An export must answer as the Keras model does. Received: "
-                    f"other values of {key!r} from signature {name!r}. Nothing "
-                    "was published."
+                    f"The exported model's output {key!r} differs from the "
+                    f"Keras model's in signature {name!r}. Nothing was "
+                    "published."
                 )
 
 
 def _are_close(values, expected, tolerance):
-    # Classes may change places where two are equal but for rounding.
+    # Integers are not compared: rounding may swap classes with equal scores.
     return not np.issubdtype(expected.dtype, np.floating) or np.allclose(
         values,
         expected,

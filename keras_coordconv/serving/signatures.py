@@ -1,4 +1,4 @@
-"""Signatures: the inputs and outputs of a served model."""
+"""Signatures: named inputs and outputs of a served model."""
 
 import dataclasses
 import keyword
@@ -17,21 +17,22 @@ from tensorflow.core.protobuf import saved_model_pb2
 from keras_coordconv.serving.client.tensors import signature_table
 
 TOP = 5
-# The input or output of encoded images.
+# Name of the input or output with encoded images.
 IMAGES = "image_bytes"
 
 
 @dataclasses.dataclass(frozen=True)
 class Signature:
-    """One way of asking a served model.
+    """One set of inputs that a served model accepts.
 
     Args:
-        inputs: Dictionary of `tf.TensorSpec` by name, each with the batch as
-            its first axis, of any size.
-        to_model_inputs: Function from the dictionary of these tensors to the
-            dictionary of the model's inputs by their names.
-        examples: Function of a batch size and a `numpy` random generator, or
-            `None` for constant ones, to a dictionary of arrays as `inputs`.
+        inputs: Dictionary of `tf.TensorSpec` by name. The first axis of each is
+            the batch, of size `None`.
+        to_model_inputs: Callable that maps a dictionary of these tensors to a
+            dictionary of the model's inputs by name.
+        examples: Callable that takes a batch size and a NumPy random generator,
+            or `None` for constant examples, and returns a dictionary of arrays
+            with the names, shapes and dtypes of `inputs`.
     """
 
     inputs: dict
@@ -40,10 +41,16 @@ class Signature:
 
 
 def read_signatures(folder):
-    """The signatures of a SavedModel, as `signature_table` has them.
+    """Read the signatures of a SavedModel.
+
+    Args:
+        folder: String or path of the SavedModel.
+
+    Returns:
+        Dictionary in the form of `signature_table`.
 
     Raises:
-        ValueError: if there is no SavedModel in the folder.
+        ValueError: if the folder does not contain a SavedModel.
     """
     file = pathlib.Path(folder) / "saved_model.pb"
     try:
@@ -52,7 +59,7 @@ def read_signatures(folder):
     except (OSError, message.DecodeError, IndexError) as error:
         reason = getattr(error, "strerror", "not a SavedModel")
         raise ValueError(
-            f"A version must be a SavedModel. Received: {file} ({reason})"
+            f"Could not read the SavedModel. Received: {file} ({reason})"
         ) from error
     return signature_table(
         {
@@ -65,10 +72,14 @@ def read_signatures(folder):
 
 
 def constant_requests(folder):
-    """A request of one constant example for each signature of a SavedModel.
+    """Make a request with one constant example for each signature.
+
+    Args:
+        folder: String or path of the SavedModel.
 
     Returns:
-        List of pairs of a signature's name and a dictionary of arrays.
+        List of pairs `(signature, inputs)`: the name of a signature and a
+        dictionary of arrays by input name.
     """
     requests = []
     for name, table in read_signatures(folder).items():
@@ -85,18 +96,19 @@ def constant_requests(folder):
 
 
 def input_names(model):
-    """Names of the inputs, in the order of `model.inputs`.
+    """Return the names of the inputs, in the order of `model.inputs`.
 
-    They are the keys, where the model was built with a dictionary of inputs,
-    and else the names of the input layers.
+    They are the keys, if the model was built with a dictionary of inputs, and
+    the names of the input layers otherwise.
 
     Raises:
-        ValueError: if two are the same, or TensorFlow cannot have one.
+        ValueError: if the model is not a built Functional or Sequential model,
+            if two names are equal, or if a name is not valid in TensorFlow.
     """
     if not (isinstance(model, keras.Model) and getattr(model, "inputs", None)):
         raise ValueError(
-            "A served model must be a Functional or Sequential keras.Model "
-            f"that is built. Received: {model!r}"
+            "The model must be a built Functional or Sequential `keras.Model`. "
+            f"Received: {model!r}"
         )
     names = [tensor.name for tensor in model.inputs]
     if not isinstance(model, keras.Sequential):
@@ -106,26 +118,28 @@ def input_names(model):
 
 
 def output_names(model):
-    """Names of the outputs, as `input_names`; each in the flat order.
+    """Return the names of the outputs, in flattened order.
+
+    They are the keys, if the model was built with a dictionary of outputs, and
+    the names of the output layers otherwise.
 
     Raises:
-        ValueError: if two are the same.
+        ValueError: if two names are equal.
     """
     if isinstance(model, keras.Sequential):
         return [model.layers[-1].name]
     names = _names(model.output, model.output_names)
     if len(set(names)) < len(names):
         raise ValueError(
-            "The outputs of a served model must have different names. "
-            f"Received: a model with the outputs {names}. "
-            "Name them with `outputs`."
+            "The output names of a served model must be unique. "
+            f"Received: {names}. Rename them with `outputs`."
         )
     return names
 
 
 def check_input_names(names):
     for name in names:
-        # TensorFlow renames some others, and fails for the rest.
+        # TensorFlow renames some other names and fails for the rest.
         if (
             not re.fullmatch("[A-Za-z][A-Za-z0-9_]*", f"{name}")
             or keyword.iskeyword(name)
@@ -133,14 +147,14 @@ def check_input_names(names):
             or names.count(name) > 1
         ):
             raise ValueError(
-                "The inputs of a served model must have different names of "
-                "letters, digits and _, with a letter first, that are no words "
-                f"of Python's. Received: {name!r}"
+                "The input names of a served model must be unique, consist of "
+                "letters, digits and underscores, start with a letter, and not "
+                f"be `self` or Python keywords. Received: {name!r}"
             )
 
 
 def tensor_signature(model):
-    """The signature that takes the model's own inputs by their names."""
+    """Make the signature that takes the model's own inputs by name."""
     specs = {
         name: tf.TensorSpec(
             (None, *tensor.shape[1:]),
@@ -164,25 +178,26 @@ def encoded_image_signature(
     preprocess: Callable[[Any], Any] | None = None,
     size: tuple[int, int] | None = None,
 ) -> Signature:
-    """A signature that takes JPEG or PNG files and decodes them in the graph.
+    """Make a signature that decodes JPEG or PNG files in the graph.
 
-    Its one input, `image_bytes`, is a batch of whole files of any size.
+    Its only input, `image_bytes`, is a batch of files with images of any size.
 
     Args:
         model: `keras.Model` with one image as its input.
-        preprocess: Function from one decoded image, uint8 of shape `(height,
-            width, channels)`, to the float image that the model takes.
-            Defaults to a resize to the model's size, the values staying in
+        preprocess: Callable that maps one decoded image, uint8 of shape
+            `(height, width, channels)`, to the float image the model takes.
+            Defaults to resizing to the model's input size, with values in
             `[0, 255]`.
-        size: Pair of integers, height and width of what `preprocess` returns.
-            Defaults to the model's.
+        size: Pair of integers, height and width of the preprocessed image.
+            Defaults to the model's input size.
 
     Returns:
         `Signature`.
 
     Raises:
-        ValueError: if the model has not one input of rank 4 with 1 or 3
-            channels last, or if neither it nor `size` has a size.
+        ValueError: if the model does not have exactly one input of rank 4 with
+            1 or 3 channels in the last axis, or if its height and width are
+            unknown and `size` is not given.
 
     Example:
 
@@ -197,16 +212,16 @@ def encoded_image_signature(
         or keras.config.image_data_format() != "channels_last"
     ):
         raise ValueError(
-            "Encoded images need a model with one input of shape (batch, "
-            f"height, width, 1 or 3 channels). Received: {shapes}. Serve it by "
-            "its tensors, or write a `Signature` of your own."
+            "Encoded images require a model with one input of shape (batch, "
+            f"height, width, 1 or 3 channels). Received: {shapes}. Export the "
+            "model without this signature, or write your own `Signature`."
         )
     shape = shapes[0]
     size = tuple(size or shape[1:3])
     if None in size:
         raise ValueError(
-            "A batch of images needs one size. "
-            f"Received: a model of shape {shape} and size={size}. Give `size`."
+            "The height and width of the images are unknown. "
+            f"Received: input shape {shape} and size={size}. Pass `size`."
         )
     (name,) = input_names(model)
     preprocess = preprocess or (
@@ -247,17 +262,17 @@ def encoded_image_signature(
 
 
 def with_labels(outputs, labels):
-    """Adds the classes of the highest `probabilities` to what a model answers.
+    """Add the most likely classes to the outputs.
 
     Args:
-        outputs: Function from what the model returns to a dictionary with
+        outputs: Callable that maps the output of the model to a dictionary with
             `probabilities` of shape `(batch, classes)`.
-        labels: Sequence of strings, one a class.
+        labels: Sequence of strings, one per class.
 
     Returns:
-        The function with `class_ids`, int32, and `labels`, strings, added: of
-        the 5 most likely classes, or all where there are fewer, the most likely
-        first. Shape `(batch, 5)`.
+        Callable like `outputs` that adds `class_ids`, int32, and `labels`,
+        strings, both of shape `(batch, min(5, classes))`, with the most likely
+        class first.
     """
     labels = [str(label) for label in labels]
 
@@ -267,8 +282,8 @@ def with_labels(outputs, labels):
         if probabilities is None or probabilities.shape[-1] != len(labels):
             shapes = {name: tuple(x.shape) for name, x in answer.items()}
             raise ValueError(
-                "`labels` need an output `probabilities` with a class for each "
-                f"label. Received: {len(labels)} labels and the outputs "
+                "`labels` requires an output `probabilities` with one class "
+                f"per label. Received: {len(labels)} labels and the outputs "
                 f"{shapes}."
             )
         class_ids = tf.math.top_k(
@@ -284,14 +299,14 @@ def with_labels(outputs, labels):
 def with_png(
     outputs: Callable[[Any], dict[str, Any]],
 ) -> Callable[[Any], dict[str, Any]]:
-    """Adds `image_bytes`, PNG files of the images that a model answers.
+    """Add `image_bytes`, the images of the model as PNG files, to the outputs.
 
     Args:
-        outputs: Function from what the model returns to a dictionary with
-            `image`, in [0, 1], of shape `(batch, height, width, 1 or 3)`.
+        outputs: Callable that maps the output of the model to a dictionary with
+            `image` of shape `(batch, height, width, 1 or 3)`, in [0, 1].
 
     Returns:
-        Function like `outputs`.
+        Callable like `outputs` that adds `image_bytes`.
     """
 
     def add_png(results):
@@ -303,7 +318,7 @@ def with_png(
 
 
 def _names(structure, names):
-    """Keys of a structure with dictionaries, or else the names given."""
+    """Return the dictionary keys in a structure, with `names` as fallback."""
     paths = [path for path, _ in keras.tree.flatten_with_path(structure)]
     return [
         next((key for key in path[::-1] if isinstance(key, str)), name)
@@ -316,7 +331,7 @@ def _png(image):
 
 
 def _example(spec, batch_size, random):
-    # For unknown sizes, any size that is no special case.
+    # Unknown sizes become 32, which is not a special case.
     shape = [32 if axis is None else axis for axis in spec.shape[1:]]
     dtype = spec.dtype.as_numpy_dtype
     if spec.dtype == tf.string:

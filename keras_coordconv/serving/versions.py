@@ -1,19 +1,19 @@
-"""The versions of a served model: folders named by numbers."""
+"""Versions of a served model: folders whose names are numbers."""
 
 import pathlib
 import re
 
-# Within a version's folder; the server does not read it.
+# Path in the folder of a version. The server does not read the file.
 MODEL_CARD = "assets.extra/model_card.json"
-# The server holds versions as signed integers of 64 bits.
+# The server stores versions as signed 64-bit integers.
 MAX_VERSION = 2**63 - 1
 
 
 def versions(base_path):
-    """The versions below a folder, ascending."""
+    """Return the versions in a folder, in ascending order."""
     base_path = pathlib.Path(base_path)
     paths = base_path.iterdir() if base_path.is_dir() else ()
-    # As `str` writes numbers: 007 is no version.
+    # No leading zeros: 007 is not a version.
     return sorted(
         int(path.name)
         for path in paths
@@ -23,19 +23,19 @@ def versions(base_path):
 
 
 def next_version(base_path):
-    """The number after the highest version below a folder."""
+    """Return the number after the latest version in a folder."""
     return max(versions(base_path), default=0) + 1
 
 
 def free_version(base_path, version=None):
-    """A version that does not exist yet.
+    """Return a version that does not exist yet.
 
     Args:
-        base_path: String or path, the folder of all versions.
-        version: Positive integer. Defaults to the next one.
+        base_path: String or path of the folder with all versions.
+        version: Positive integer. Defaults to the next version.
 
     Raises:
-        ValueError: if the version is not a positive integer, or exists.
+        ValueError: if the version is not a positive integer, or if it exists.
     """
     if version is None:
         version = next_version(base_path)
@@ -50,23 +50,23 @@ def free_version(base_path, version=None):
         )
     if pathlib.Path(base_path, str(version)).exists():
         raise ValueError(
-            "A published version is never changed. "
-            f"Received: version={version}, which {base_path} has. "
-            "Leave `version` out to get the next one."
+            "A published version is never overwritten. "
+            f"Received: version={version}, which exists in {base_path}. "
+            "Omit `version` to use the next number."
         )
     return version
 
 
 def models(folder):
-    """The versions of each model below a folder, by the model's name.
+    """Return the versions of all models in a folder, by model name.
 
     Raises:
-        ValueError: if there is no such folder.
+        ValueError: if the folder does not exist.
     """
     folder = pathlib.Path(folder)
     if not folder.is_dir():
         raise ValueError(
-            f"A folder to serve must be a folder. Received: {folder}"
+            f"No models found. Received: {folder}, which is not a folder."
         )
     found = {}
     for path in sorted(folder.iterdir()):

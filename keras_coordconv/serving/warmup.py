@@ -1,7 +1,7 @@
-"""The warm-up file: requests that a server answers itself before it is ready.
+"""Warm-up file: requests that a server runs before a version is available.
 
-TensorFlow Serving reads `assets.extra/tf_serving_warmup_requests` when it loads
-a version. A model that cannot answer is then never made available.
+TensorFlow Serving replays `assets.extra/tf_serving_warmup_requests` when it
+loads a version. If a request fails, the version never becomes available.
 """
 
 import pathlib
@@ -15,19 +15,19 @@ FILE = "assets.extra/tf_serving_warmup_requests"
 
 
 def write_warmup(folder, name, requests):
-    """Writes the warm-up file of a version.
+    """Write the warm-up file of a version.
 
     Args:
         folder: String or path of the SavedModel.
-        name: String, the name the model is served under.
-        requests: Iterable of pairs of a signature's name and a dictionary of
-            arrays by input name.
+        name: String, name of the served model.
+        requests: Iterable of pairs `(signature, inputs)`: the name of a
+            signature and a dictionary of arrays by input name.
 
     Returns:
         `pathlib.Path` of the file.
 
     Raises:
-        ImportError: without the package tensorflow-serving-api.
+        ImportError: if tensorflow-serving-api is not installed.
     """
     from tensorflow_serving.apis import prediction_log_pb2
 
@@ -46,14 +46,15 @@ def write_warmup(folder, name, requests):
 
 
 def read_warmup(folder):
-    """The requests of a version's warm-up file, as `write_warmup` takes them.
+    """Read the requests of a version's warm-up file.
 
     Returns:
-        List of pairs, empty where there is no such file.
+        List of pairs `(signature, inputs)`, as in `write_warmup`; empty if the
+        file does not exist.
 
     Raises:
         ValueError: if the file is damaged.
-        ImportError: without the package tensorflow-serving-api.
+        ImportError: if tensorflow-serving-api is not installed.
     """
     path = pathlib.Path(folder) / FILE
     if not path.exists():
@@ -71,18 +72,21 @@ def read_warmup(folder):
             }
             requests.append((request.model_spec.signature_name, arrays))
         if not requests:
-            raise ValueError("No record")
+            raise ValueError("No records")
     except (tf.errors.OpError, message.DecodeError, TypeError, ValueError) as e:
         raise ValueError(
-            "A warm-up file must be records of requests. "
-            f"Received: {path}, damaged after {len(requests)} of them. "
-            "Export the model anew."
+            "Could not read the warm-up file. "
+            f"Received: {path}, damaged after {len(requests)} requests. "
+            "Export the model again."
         ) from e
     return requests
 
 
 def compact_tensor_proto(array):
-    """A `TensorProto`; an array of one repeated number takes a few bytes."""
+    """Convert an array to a `TensorProto`.
+
+    An array whose values are all equal is stored as one value.
+    """
     array = np.asarray(array)
     if array.size > 1 and array.dtype != object:
         first = array.reshape(-1)[0]

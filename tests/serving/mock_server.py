@@ -1,10 +1,10 @@
 """Mock of TensorFlow Serving for tests.
 
-    python tests/serving/mock_server.py FOLDER   # serves it until stopped
+    python tests/serving/mock_server.py FOLDER   # serves it until interrupted
 
-It speaks the server's own protocol buffers over gRPC and the server's JSON over
-REST, on loopback, and runs the models through TensorFlow's session loader. What
-it says in errors is TensorFlow's text or its own, not the server's.
+On localhost, it implements the gRPC API, with the server's own protocol
+buffers, and the REST API. It runs the models with TensorFlow's session loader.
+Its error messages are not those of TensorFlow Serving.
 """
 
 import argparse
@@ -35,13 +35,13 @@ class RequestError(Exception):
 
 
 class Models:
-    """The versions of all models below a folder, each in a session."""
+    """All versions of all models in a folder, each in a session."""
 
     def __init__(self, folder, labels=None):
         self.labels = labels or {}
         self.loaded = {}
-        # Kernels are prepared anew for each new thread, and REST has one for
-        # each connection.
+        # Kernels are prepared again in each new thread, and REST uses one
+        # thread per connection.
         self.thread = concurrent.futures.ThreadPoolExecutor(1)
         for path in sorted(pathlib.Path(folder).glob("*/*/saved_model.pb")):
             version = path.parent
@@ -303,7 +303,7 @@ def plain(value, name):
 
 
 class MockServer:
-    """Both servers, on free ports."""
+    """A gRPC server and a REST server, on free ports."""
 
     def __init__(self, folder, labels=None):
         models = Models(folder, labels)
@@ -340,7 +340,7 @@ if __name__ == "__main__":
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("folder", help="holds <name>/<version>")
+    parser.add_argument("folder", help="folder with <name>/<version>")
     server = MockServer(parser.parse_args().folder)
     print(f"Mock TensorFlow Serving: {server.rest} {server.grpc}")
     threading.Event().wait()

@@ -1,4 +1,4 @@
-"""A C program, without Python, gets the same numbers from a saved model."""
+"""A C program, without Python, gets the same outputs from a saved model."""
 
 import pathlib
 import shutil
@@ -89,7 +89,7 @@ def program(tmp_path_factory):
         ("rendering", (2,), "image"),
     ],
 )
-def test_c_program_gives_the_same_numbers(
+def test_c_program_gives_the_same_outputs(
     program, name, input_shape, output, size
 ):
     import tensorflow as tf

@@ -1,4 +1,4 @@
-"""`python -m keras_coordconv.serving`, as from a shell."""
+"""The command line `python -m keras_coordconv.serving`."""
 
 import json
 import subprocess
@@ -50,10 +50,10 @@ def test_check_replays_the_warm_up(folder):
     assert "12 requests" in printed
 
 
-def test_check_of_half_a_version(tmp_path, capsys):
+def test_check_of_an_empty_folder(tmp_path, capsys):
     assert main(["check", str(tmp_path)]) == 2
     error = capsys.readouterr().err
-    assert error.startswith("error: A version must be a SavedModel")
+    assert error.startswith("error: Could not read the SavedModel")
     assert "published" not in error
 
 
@@ -97,16 +97,16 @@ def test_predict(folder, capsys):
         ['{"x": [' + 1000 * "1, " + "]}"],
     ],
 )
-def test_inputs_that_are_no_json(inputs, capsys):
+def test_inputs_that_are_not_json(inputs, capsys):
     address = "http://127.0.0.1:9"
     assert main(["predict", address, "photos", *inputs]) == 2
-    assert "exist, or one JSON object. Received" in capsys.readouterr().err
+    assert "image files or one JSON object. Received" in capsys.readouterr().err
 
 
 def test_no_server(capsys):
     arguments = ["predict", "http://127.0.0.1:9", "photos", '{"x": [1]}']
     assert main(arguments) == 2
-    assert "error: No server answers" in capsys.readouterr().err
+    assert "error: No valid response" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["export", "check", "config", "predict"])

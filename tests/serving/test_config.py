@@ -1,4 +1,4 @@
-"""The server's files parse as the server's own messages."""
+"""The configuration files parse as the server's protocol buffers."""
 
 import pytest
 
@@ -47,7 +47,7 @@ def test_models_config_lists_the_models(tmp_path):
     }
 
 
-def test_batching_files_have_the_sizes_of_the_warm_up(tmp_path):
+def test_batching_files_use_the_batch_sizes_of_the_card(tmp_path):
     version = make_version(
         tmp_path, "photos", 1, card='{"batch_sizes": [1, 3]}'
     )
@@ -59,12 +59,12 @@ def test_batching_files_have_the_sizes_of_the_warm_up(tmp_path):
 
 
 def test_nothing_to_serve(tmp_path):
-    with pytest.raises(ValueError, match="which has none"):
+    with pytest.raises(ValueError, match="No models found"):
         write_config(tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-def test_label_of_a_version_that_is_not_there(tmp_path):
+def test_label_of_an_unknown_version(tmp_path):
     make_version(tmp_path, "photos", 1)
     with pytest.raises(ValueError, match=r"Received: photos \{'old': 7\}"):
         write_config(tmp_path, version_labels={"photos": {"old": 7}})

@@ -24,7 +24,7 @@ from keras_coordconv.serving.signatures import tensor_signature
 
 pytestmark = pytest.mark.tensorflow_backend
 
-# What a server does: no code of ours, the names of the signature.
+# As in a server: only TensorFlow, and the names in the signature.
 SESSION = """
 import sys
 import numpy as np
@@ -54,7 +54,7 @@ def small_model():
 
 @pytest.fixture
 def checked_in_process(monkeypatch):
-    """The check of an export in this process: seconds less than in its own."""
+    """Check exports in this process, which saves seconds per export."""
     monkeypatch.setattr(check, "predict_in_fresh_process", check.predict)
 
 
@@ -64,7 +64,7 @@ def files_below(folder):
     )
 
 
-def test_session_loader_gives_the_keras_model_s_numbers(tmp_path):
+def test_session_loader_matches_the_keras_model(tmp_path):
     model = coordinate_classification.coordconv_classifier()
     path = export_for_serving(
         model, tmp_path, outputs=coordinate_classification.serving_outputs
@@ -108,7 +108,7 @@ def test_names_of_inputs_and_outputs(tmp_path):
 
 @pytest.mark.usefixtures("checked_in_process")
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-def test_half_precision_is_rounded_otherwise_in_a_graph(tmp_path, policy):
+def test_half_precision_graphs_round_differently(tmp_path, policy):
     import tensorflow as tf
 
     keras.config.set_dtype_policy(policy)
@@ -135,7 +135,7 @@ def test_weights_are_stored_once(tmp_path):
 
 
 @pytest.mark.usefixtures("checked_in_process")
-def test_versions_count_up_and_are_never_changed(tmp_path):
+def test_versions_count_up_and_are_never_overwritten(tmp_path):
     model = small_model()
     assert export_for_serving(model, tmp_path) == tmp_path / "1"
     assert export_for_serving(model, tmp_path, version=7) == tmp_path / "7"
@@ -172,8 +172,8 @@ def test_invalid_base_path(tmp_path, name):
 
 
 @pytest.mark.parametrize("value", [np.float32(1), {1, 2}, b"x", object()])
-def test_card_that_json_cannot_have(tmp_path, value):
-    with pytest.raises(ValueError, match="`card` must be convertible to JSON"):
+def test_card_that_is_not_serializable(tmp_path, value):
+    with pytest.raises(ValueError, match="`card` must be JSON serializable"):
         export_for_serving(small_model(), tmp_path, card={"metrics": value})
     assert not files_below(tmp_path)
 
@@ -181,8 +181,8 @@ def test_card_that_json_cannot_have(tmp_path, value):
 @pytest.mark.parametrize(
     "name", ["a b", "self", "1a", "_a", "a-b", "a.b", "class", "ä", "a:0"]
 )
-def test_input_names_that_tensorflow_cannot_have(tmp_path, name):
-    """It fails for some, and calls others by another name: `arg_1a`."""
+def test_input_names_that_tensorflow_does_not_keep(tmp_path, name):
+    """TensorFlow fails for some names, and renames others, as in `arg_1a`."""
     inputs = keras.Input((2,), name=name)
     model = keras.Model(inputs, keras.layers.Dense(1, name="sum")(inputs))
     with pytest.raises(ValueError, match=f"Received: '{name}'"):
@@ -199,7 +199,7 @@ def test_input_names_that_tensorflow_cannot_have(tmp_path, name):
 def test_invalid_signature_names(tmp_path, name):
     model = small_model()
     signatures = {name: tensor_signature(model)}
-    with pytest.raises(ValueError, match="A signature must have a name"):
+    with pytest.raises(ValueError, match="A signature name must be"):
         export_for_serving(model, tmp_path, signatures=signatures)
 
 
@@ -238,7 +238,7 @@ def test_invalid_outputs(tmp_path, outputs):
 
 
 def two_inputs(make):
-    """A model of 2 a + b, with inputs as `make` has them of `a` and `b`."""
+    """Make a model of 2 a + b, whose inputs are `make(a, b)`."""
     a, b = keras.Input((2,), name="first"), keras.Input((2,), name="second")
     total = keras.layers.Add(name="sum")([2 * a, b])
     return keras.Model(make(a, b), {"total": total, "rest": a - b})
@@ -356,11 +356,11 @@ def test_random_outputs_are_not_compared(tmp_path, seeded):
     assert np.abs(one["noisy"] - other["noisy"]).min() > 0
 
 
-def test_outputs_need_different_names(tmp_path):
+def test_output_names_must_be_unique(tmp_path):
     inputs = keras.Input((2,))
     outputs = keras.layers.Dense(1, name="twice")
     model = keras.Model(inputs, [outputs(inputs), outputs(2 * inputs)])
-    with pytest.raises(ValueError, match="must have different names"):
+    with pytest.raises(ValueError, match="must be unique"):
         export_for_serving(model, tmp_path)
 
 
@@ -417,7 +417,7 @@ def test_encoded_images_are_decoded_and_resized_in_the_graph(tmp_path):
     np.testing.assert_allclose(
         found["probabilities"][:1], expected, rtol=1e-5, atol=1e-6
     )
-    # Pillow's antialiased resize is a computation of its own.
+    # Pillow's antialiased resize is an independent implementation.
     small = Image.fromarray(larger).resize((10, 12), Image.Resampling.BILINEAR)
     expected = model.predict_on_batch(np.asarray(small, "float32")[None])
     np.testing.assert_allclose(
@@ -429,14 +429,14 @@ def test_encoded_images_need_an_image_model():
     model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(1)])
     with pytest.raises(ValueError, match=r"Received: \[\(None, 5\)\]"):
         encoded_image_signature(model)
-    with pytest.raises(ValueError, match="needs one size"):
+    with pytest.raises(ValueError, match="Pass `size`"):
         encoded_image_signature(
             keras.Sequential([keras.Input((None, 8, 3)), keras.layers.ReLU()])
         )
 
 
 @pytest.mark.usefixtures("checked_in_process")
-def test_answers_as_png_files(tmp_path):
+def test_outputs_as_png_files(tmp_path):
     inputs = keras.Input((8, 8, 3), name="pixels")
     model = keras.Model(inputs, keras.layers.Rescaling(0.5)(inputs))
     outputs = with_png(lambda image: {"image": image})
@@ -518,7 +518,7 @@ def test_warmup_has_each_signature_at_each_batch_size(tmp_path):
     assert file.stat().st_size < 2000
 
 
-def test_warmup_must_fit(tmp_path):
+def test_warmup_must_match_a_signature(tmp_path):
     with pytest.raises(ValueError, match="Received: 'tensor' with \\['x'\\]"):
         export_for_serving(
             small_model(), tmp_path, warmup={"tensor": {"x": np.zeros(1)}}
@@ -551,7 +551,7 @@ def test_model_card(tmp_path):
 
 
 @pytest.mark.usefixtures("checked_in_process")
-def test_folded_export_answers_as_the_model(tmp_path):
+def test_folded_export_matches_the_model(tmp_path):
     import tensorflow as tf
 
     model = photo_model()
@@ -573,17 +573,17 @@ def test_folded_export_answers_as_the_model(tmp_path):
     assert "Conv2D" in operations and "ConcatV2" not in operations
 
 
-def test_export_that_answers_otherwise_is_not_published(tmp_path):
+def test_export_with_different_outputs_is_not_published(tmp_path):
     class Noisy(keras.layers.Layer):
         def call(self, inputs):
-            # Not the same in the graph as in the Keras model.
+            # Different in the graph and in the Keras model.
             import tensorflow as tf
 
             return inputs + 1e-3 * (not tf.executing_eagerly())
 
     inputs = keras.Input((3,), name="numbers")
     model = keras.Model(inputs, Noisy(name="noisy")(inputs))
-    with pytest.raises(RuntimeError, match="other values of 'noisy'"):
+    with pytest.raises(RuntimeError, match="output 'noisy' differs"):
         export_for_serving(model, tmp_path / "model")
     assert not files_below(tmp_path)
 
@@ -597,7 +597,7 @@ def test_export_that_needs_xla_is_not_published(tmp_path):
 
     inputs = keras.Input((3,), name="numbers")
     model = keras.Model(inputs, Compiled()(inputs))
-    with pytest.raises(RuntimeError, match="must run without XLA"):
+    with pytest.raises(RuntimeError, match="The model needs XLA"):
         export_for_serving(model, tmp_path / "model")
     assert not files_below(tmp_path)
 
@@ -625,7 +625,7 @@ def start_export(folder):
     return process
 
 
-def test_killed_export_leaves_nothing_to_load_and_the_next_cleans_up(tmp_path):
+def test_killed_export_publishes_nothing_and_is_cleaned_up(tmp_path):
     process = start_export(tmp_path)
     while not list(
         tmp_path.glob(".keras_coordconv-*/payload/*/saved_model.pb")
@@ -640,7 +640,7 @@ def test_killed_export_leaves_nothing_to_load_and_the_next_cleans_up(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["1"]
 
 
-def test_exports_at_the_same_time_leave_each_other_alone(tmp_path):
+def test_concurrent_exports_do_not_interfere(tmp_path):
     process = start_export(tmp_path)
     while not list(tmp_path.glob(".keras_coordconv-*")):
         time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""The client's own errors, whatever servers send and callers pass."""
+"""Errors of the client for malformed responses and invalid arguments."""
 
 import json
 import socket
@@ -30,9 +30,9 @@ def metadata(inputs, outputs):
 
 
 def canned(monkeypatch, answers):
-    """A client of a server that has an answer for each ending of an address.
+    """Make a client that gets canned responses, by the suffix of the URL.
 
-    Returns the client and the list of what it sends.
+    Returns the client and the list of its requests.
     """
     sent = []
 
@@ -82,15 +82,15 @@ OTHER_ANSWERS = [
 
 @pytest.mark.parametrize("content", OTHER_ANSWERS, ids=lambda c: c[:60])
 @pytest.mark.parametrize("method", ["status", "metadata"])
-def test_answers_of_other_servers(monkeypatch, content, method):
+def test_responses_of_other_servers(monkeypatch, content, method):
     client, _ = canned(monkeypatch, {"": content})
     with pytest.raises(ServingError) as raised:
         getattr(client, method)("photos")
     assert is_one_clear_line(raised.value)
 
 
-# The output `y` is float32 of shape (any, 2), `n` uint8 of shape (any,), `s` a
-# string of any shape, `image_bytes` a string of shape (any,).
+# `y` is float32 of shape (None, 2), `n` uint8 of shape (None,), `s` a string of
+# any shape, `image_bytes` a string of shape (None,).
 OUTPUTS = {
     "y": spec("DT_FLOAT", -1, 2),
     "n": spec("DT_UINT8", -1),
@@ -116,7 +116,7 @@ def predict(monkeypatch, outputs):
     return client.predict("photos", {"x": [1.0]})
 
 
-def test_the_answer_itself(monkeypatch):
+def test_valid_response(monkeypatch):
     found = predict(monkeypatch, ANSWER)
     np.testing.assert_array_equal(found["y"], np.float32([[1, 2.5]]))
     assert found["y"].dtype == np.float32 and found["n"].dtype == np.uint8
@@ -187,7 +187,7 @@ JSON = st.recursive(
     )
 )
 @settings(max_examples=100, deadline=None)
-def test_random_answers(outputs):
+def test_random_responses(outputs):
     with pytest.MonkeyPatch.context() as monkeypatch:
         try:
             found = predict(monkeypatch, outputs)
@@ -211,7 +211,7 @@ DTYPES = [
 
 
 def send(monkeypatch, dtype, value, *sizes):
-    """What is sent for an input of a dtype and shape."""
+    """Return what the client sends for an input of this dtype and shape."""
     sizes = sizes or (-1,)
     client, sent = canned(
         monkeypatch,
@@ -247,7 +247,7 @@ def send(monkeypatch, dtype, value, *sizes):
         ("DT_STRING", np.array([b"\x00a"]), [{"b64": "AGE="}]),
     ],
 )
-def test_values_that_survive(monkeypatch, dtype, value, sent):
+def test_representable_values(monkeypatch, dtype, value, sent):
     assert send(monkeypatch, dtype, value) == sent
 
 
@@ -257,41 +257,41 @@ def test_values_that_survive(monkeypatch, dtype, value, sent):
         (
             "DT_INT32",
             [2**40],
-            "numbers that int32 can hold. Received: 1099511627776",
+            "values that fit in int32. Received: 1099511627776",
         ),
         ("DT_INT32", [2**70], "convertible to int32"),
-        ("DT_INT64", np.uint64([2**63]), "numbers that int64 can hold"),
+        ("DT_INT64", np.uint64([2**63]), "values that fit in int64"),
         ("DT_INT32", [1.0], "convertible to int32"),
-        ("DT_UINT8", [300], "numbers that uint8 can hold. Received: 300"),
-        ("DT_UINT8", [1, -1], "numbers that uint8 can hold. Received: -1"),
+        ("DT_UINT8", [300], "values that fit in uint8. Received: 300"),
+        ("DT_UINT8", [1, -1], "values that fit in uint8. Received: -1"),
         (
             "DT_FLOAT",
             [1e300],
-            "numbers that float32 can hold. Received: 1e+300",
+            "values that fit in float32. Received: 1e+300",
         ),
-        ("DT_FLOAT", [2**24 + 1], "numbers that float32 can hold"),
-        ("DT_HALF", [70000.0], "numbers that float16 can hold"),
-        ("DT_HALF", [70000], "numbers that float16 can hold"),
+        ("DT_FLOAT", [2**24 + 1], "values that fit in float32"),
+        ("DT_HALF", [70000.0], "values that fit in float16"),
+        ("DT_HALF", [70000], "values that fit in float16"),
         ("DT_FLOAT", [None], "convertible to float32"),
         ("DT_FLOAT", ["1"], "convertible to float32"),
         ("DT_FLOAT", [1j], "convertible to float32"),
         ("DT_FLOAT", {1.0}, "convertible to float32"),
         ("DT_FLOAT", np.datetime64("2020-01-01"), "convertible to float32"),
-        ("DT_FLOAT", np.ma.array([1.0], mask=[True]), "no mask"),
+        ("DT_FLOAT", np.ma.array([1.0], mask=[True]), "must not be masked"),
         ("DT_FLOAT", [[1.0], [1.0, 2.0]], "lists of equal lengths"),
-        ("DT_FLOAT", 1.0, "have the shape [None]"),
-        ("DT_FLOAT", [[1.0]], "have the shape [None]"),
+        ("DT_FLOAT", 1.0, "must have shape [None]"),
+        ("DT_FLOAT", [[1.0]], "must have shape [None]"),
         ("DT_FLOAT", [], "must not be empty"),
         ("DT_BOOL", [1], "convertible to bool"),
-        ("DT_STRING", [1], "must be strings or bytes"),
-        ("DT_STRING", [None], "must be strings or bytes"),
-        ("DT_STRING", [["a"]], "have the shape [None]"),
-        ("DT_STRING", "a", "have the shape [None]"),
+        ("DT_STRING", [1], "only strings or bytes"),
+        ("DT_STRING", [None], "only strings or bytes"),
+        ("DT_STRING", [["a"]], "must have shape [None]"),
+        ("DT_STRING", "a", "must have shape [None]"),
         ("DT_STRING", [], "must not be empty"),
-        ("DT_BFLOAT16", [1.0], "a dtype that NumPy has"),
+        ("DT_BFLOAT16", [1.0], "a dtype known to NumPy"),
     ],
 )
-def test_values_that_do_not_survive(monkeypatch, dtype, value, message):
+def test_values_that_are_not_representable(monkeypatch, dtype, value, message):
     with pytest.raises(ValueError) as raised:
         send(monkeypatch, dtype, value)
     assert message in str(raised.value) and is_one_clear_line(raised.value)
@@ -306,7 +306,7 @@ def test_values_that_do_not_survive(monkeypatch, dtype, value, message):
     ),
 )
 @settings(max_examples=200, deadline=None)
-def test_random_numbers_survive_or_are_refused(dtype, value):
+def test_random_numbers_are_sent_or_raise(dtype, value):
     with pytest.MonkeyPatch.context() as monkeypatch:
         try:
             sent = send(monkeypatch, dtype, value)
@@ -333,13 +333,13 @@ def test_wrong_inputs(monkeypatch, inputs):
             )
         },
     )
-    with pytest.raises(ValueError, match=r"inputs of the signature: \['x'\]"):
+    with pytest.raises(ValueError, match=r"the signature's inputs: \['x'\]"):
         client.predict("photos", inputs)
     assert [body for _, body in sent] == [None]
 
 
 def test_new_version_with_other_inputs(monkeypatch):
-    """What the client knows of a model may be out of date."""
+    """The client updates a cached signature that is out of date."""
     answers = {
         "/metadata": metadata(
             {"x": spec("DT_FLOAT", -1)}, {"y": spec("DT_FLOAT", -1)}
@@ -357,7 +357,7 @@ def test_new_version_with_other_inputs(monkeypatch):
 @pytest.mark.parametrize(
     "name", ["../../etc", "m/versions/9", "a b?c#d", "m%2e", "ä", "m:predict"]
 )
-def test_names_are_one_part_of_the_address(monkeypatch, name):
+def test_names_are_quoted_in_the_url(monkeypatch, name):
     answer = {"model_version_status": [{"version": "1", "state": "AVAILABLE"}]}
     client, sent = canned(monkeypatch, {"": answer})
     client.status(name, label=name)
@@ -444,7 +444,7 @@ def test_invalid_addresses(address):
 
 
 class Server:
-    """Answers each connection with the same parts, with pauses between them."""
+    """Sends the same parts to each connection, with pauses between them."""
 
     def __init__(self, *parts, pause=0.0):
         self.socket = socket.create_server(("127.0.0.1", 0))
@@ -470,7 +470,7 @@ class Server:
         return self
 
     def __exit__(self, *exception):
-        self.socket.shutdown(socket.SHUT_RDWR)  # Ends a waiting `accept`.
+        self.socket.shutdown(socket.SHUT_RDWR)  # Wakes up `accept`.
         self.socket.close()
 
 
@@ -501,7 +501,7 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
     ],
     ids=lambda content: content[:50],
 )
-def test_broken_answers(content):
+def test_broken_responses(content):
     with Server(content) as server:
         client = ServingClient(f"http://{server.address}", 5, retries=0)
         with pytest.raises(ServingError) as raised:
@@ -515,14 +515,16 @@ def test_redirects_are_not_followed():
         moved = f"Location: http://{other.address}/\r\n\r\n".encode()
         with Server(b"HTTP/1.1 302 Found\r\n" + moved) as server:
             client = ServingClient(f"http://{server.address}", retries=0)
-            with pytest.raises(ServingError, match="answered 302") as raised:
+            with pytest.raises(
+                ServingError, match="returned status 302"
+            ) as raised:
                 client.status("photos")
             assert raised.value.status == 302
         assert not other.requests
 
 
 @pytest.mark.parametrize("head", [b"", HEAD + b"Content-Length: 1000\r\n\r\n"])
-def test_timeout_is_of_the_whole_request(head):
+def test_timeout_applies_to_the_whole_request(head):
     drops = [b"H"] * 1000 if not head else [head, *[b" "] * 1000]
     with Server(*drops, pause=0.05) as server:
         client = ServingClient(f"http://{server.address}", timeout=0.5)
@@ -540,6 +542,6 @@ def test_login(monkeypatch):
         )
         assert client.status("photos") == {}
         assert b"Basic dXNlcjpzQGNyZXQ=" in server.requests[0]
-    with pytest.raises(ServingError, match="No server") as raised:
+    with pytest.raises(ServingError, match="No valid response") as raised:
         client.status("photos")
     assert "cret" not in str(raised.value)

@@ -1,7 +1,7 @@
-"""TensorFlow Serving itself: `pytest -m real_server`.
+"""Tests with TensorFlow Serving itself: `pytest -m real_server`.
 
-It needs the server's binary, named by TENSORFLOW_MODEL_SERVER, or Docker with
-the image tensorflow/serving.
+They need the server's binary, at the path in TENSORFLOW_MODEL_SERVER, or Docker
+with the image tensorflow/serving.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The cost of exporting and serving a ResNet-50; slow."""
+"""Time and size of the export of a ResNet-50 (slow)."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""The models in saved_models/ answer as their README says, however asked."""
+"""The models in saved_models/ match their README, by every interface."""
 
 import io
 import json
@@ -56,7 +56,7 @@ def keras_model(name):
     with zipfile.ZipFile(path) as archive:
         saved_with = json.loads(archive.read("metadata.json"))["keras_version"]
     if version_of(saved_with) > version_of(keras.__version__):
-        pytest.skip(f"{path.name} was saved with a later Keras, {saved_with}")
+        pytest.skip(f"{path.name} was saved with a newer Keras, {saved_with}")
     model = keras.saving.load_model(path, compile=False)
     return lambda inputs: OUTPUTS[name](model.predict_on_batch(inputs))
 
@@ -76,7 +76,7 @@ def test_keras_loads_them_as_the_readme_says():
     assert result.returncode == 0, result.stderr
 
 
-def test_command_line_exports_a_model_of_the_scripts(tmp_path):
+def test_command_line_exports_a_model_of_the_experiments(tmp_path):
     path = FOLDER / "scattered_mnist_detector/model.keras"
     command = [
         *(sys.executable, "-m", "keras_coordconv.serving"),
@@ -147,7 +147,7 @@ def test_equal_to_the_keras_model(name, predict, server):
             np.testing.assert_allclose(found[key], values, atol=1e-5)
 
 
-def test_regression_of_an_image_file(server):
+def test_regression_from_image_files(server):
     files = []
     for x, y in ((40, 22), (7, 59)):
         canvas = Image.new("L", (64, 64))
@@ -165,7 +165,7 @@ def test_regression_of_an_image_file(server):
 
 
 @pytest.mark.parametrize("name", OUTPUTS)
-def test_warm_up_is_answered(name):
+def test_warm_up_requests_succeed(name):
     pytest.importorskip("tensorflow_serving")
     from keras_coordconv.serving import warmup
 
@@ -180,7 +180,7 @@ def test_warm_up_is_answered(name):
         assert {len(array) for array in answer.values()} == {size}
 
 
-def test_all_of_them_are_small_and_configured():
+def test_models_are_small_and_configured():
     text = (FOLDER / "models.config").read_text()
     for name in OUTPUTS:
         assert f'base_path: "/models/{name}"' in text
@@ -199,7 +199,7 @@ def predict_everywhere(name, make_input):
         yield centers, {name: x.numpy() for name, x in found.items()}
 
 
-def test_coordinate_classification_is_right_everywhere():
+def test_coordinate_classification_is_correct_everywhere():
     for centers, found in predict_everywhere(
         "coordinate_classification", lambda centers: ("location", centers)
     ):
@@ -211,7 +211,7 @@ def test_coordinate_classification_is_right_everywhere():
         )
 
 
-def test_coordinate_regression_is_right_everywhere():
+def test_coordinate_regression_is_correct_everywhere():
     for centers, found in predict_everywhere(
         "coordinate_regression",
         lambda centers: ("image", not_so_clevr.draw_centers(centers)),
@@ -219,7 +219,7 @@ def test_coordinate_regression_is_right_everywhere():
         np.testing.assert_allclose(64 * found["location"], centers, atol=0.5)
 
 
-def test_rendering_is_right_everywhere():
+def test_rendering_is_correct_everywhere():
     for centers, found in predict_everywhere(
         "rendering", lambda centers: ("location", centers)
     ):
@@ -228,7 +228,7 @@ def test_rendering_is_right_everywhere():
         )
 
 
-def test_generator_draws_objects_at_many_places():
+def test_generator_draws_objects_at_many_positions():
     latent = draw_latent(np.random.default_rng(5), 500)
     (answer,) = check.predict(
         FOLDER / "clevr_generator/1", [("tensor", {"latent": latent})]
@@ -239,7 +239,7 @@ def test_generator_draws_objects_at_many_places():
     assert min(numbers["entropy_red"], numbers["entropy_blue"]) > 2.5
 
 
-def test_detector_finds_digits_of_another_hand():
+def test_detector_generalizes_to_other_digits():
     pytest.importorskip("sklearn")
     import tensorflow as tf
 
@@ -255,7 +255,7 @@ def test_detector_finds_digits_of_another_hand():
     assert precision["ap50"] > 0.5
 
 
-def test_policy_plays_better_than_at_random():
+def test_policy_beats_random_play():
     (answer,) = check.predict(
         FOLDER / "seaquest_policy/1",
         [("tensor", {"observation": np.zeros((1, 4, 84, 84), "uint8")})],
@@ -265,4 +265,4 @@ def test_policy_plays_better_than_at_random():
         FOLDER / "seaquest_policy/model.keras", compile=False
     )
     scores, _ = a2c.play_games(model, make_environments("Seaquest", 8), seed=5)
-    assert scores.mean() > 200  # At random it is about 62.
+    assert scores.mean() > 200  # Random play scores about 62.

@@ -1,4 +1,4 @@
-"""A client for TensorFlow Serving, by REST or gRPC."""
+"""Client for TensorFlow Serving, by REST or gRPC."""
 
 from keras_coordconv.serving.client.client import ServingClient
 from keras_coordconv.serving.client.errors import ServingError

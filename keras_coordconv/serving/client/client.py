@@ -1,4 +1,4 @@
-"""A client for TensorFlow Serving: NumPy in, NumPy out, by REST or gRPC."""
+"""Client for TensorFlow Serving: NumPy in, NumPy out, by REST or gRPC."""
 
 import contextlib
 import numbers
@@ -19,20 +19,20 @@ from keras_coordconv.serving.versions import MAX_VERSION
 
 
 class ServingClient:
-    """Asks the models of one server.
+    """Client for one TensorFlow Serving instance.
 
     Args:
         address: String, `"http://host:8501"`, `"https://host"` or
-            `"grpc://host:8500"`. `"https://user:password@host"` logs in.
-        timeout: Float, seconds that one request may take as a whole.
-        retries: Integer, how often a request is sent again where the server is
-            unavailable, and then only; the pauses are 0.2 s, 0.4 s, and so on.
+            `"grpc://host:8500"`. Use `"https://user:password@host"` to log in.
+        timeout: Float, maximum number of seconds for a complete request.
+        retries: Integer, maximum number of retries while the server is
+            unavailable, after pauses of 0.2 s, 0.4 s, and so on. Other errors
+            are not retried.
 
     Raises:
-        ValueError: if an argument is of another form, and from each method if
-            its arguments are.
-        ServingError: from each method, where the server does not answer, or
-            not with a result.
+        ValueError: if an argument is invalid; also raised by each method.
+        ServingError: raised by each method if the server is unreachable or does
+            not return a valid result.
 
     Example:
 
@@ -51,12 +51,12 @@ class ServingClient:
             or not 0 < timeout <= threading.TIMEOUT_MAX
         ):
             raise ValueError(
-                "`timeout` must be a number of seconds above 0. "
+                "`timeout` must be a positive number of seconds. "
                 f"Received: timeout={timeout!r}"
             )
         if not _is_integer(retries) or retries < 0:
             raise ValueError(
-                "`retries` must be an integer from 0 on. "
+                "`retries` must be a non-negative integer. "
                 f"Received: retries={retries!r}"
             )
         self._transport: Any = _open_transport(parts, timeout)
@@ -71,24 +71,25 @@ class ServingClient:
         version: int | None = None,
         label: str | None = None,
     ) -> dict[str, np.ndarray]:
-        """What a model answers.
+        """Run a prediction request.
 
         Args:
-            model: String, its name on the server.
-            inputs: Dictionary of arrays, or of lists, by input name, the batch
-                first. Encoded images are `bytes`.
-            signature: String, the name of the signature.
-            version: Integer, or `None` for the server's choice.
-            label: String, the label of a version, in its place.
+            model: String, name of the model on the server.
+            inputs: Dictionary of arrays or nested lists by input name, with the
+                batch as the first axis. Encoded images are `bytes`.
+            signature: String, name of the signature.
+            version: Integer, or `None` for the server's default.
+            label: String, label of a version. Cannot be combined with
+                `version`.
 
         Returns:
-            Dictionary of `numpy` arrays by output name.
+            Dictionary of NumPy arrays by output name.
 
         Raises:
-            ValueError: if the inputs are not those of the signature, or their
-                values do not fit its dtypes.
-            ServingError: if there is no such model or signature, or the server
-                does not answer as the signature says.
+            ValueError: if the inputs do not match the names, shapes and dtypes
+                of the signature.
+            ServingError: if the model or signature is unknown, if the server is
+                unreachable, or if its response does not match the signature.
         """
         key = _check_key(model, version, label)
         _check_name("signature", signature)
@@ -102,18 +103,25 @@ class ServingClient:
                 for name, spec in table["outputs"].items()
             }
         except ServingError:
-            # The model may have been replaced by another.
+            # The model may have been replaced.
             self._signatures.pop(key, None)
             raise
 
     def metadata(
         self, model: str, version: int | None = None, label: str | None = None
     ) -> dict[str, dict[str, Any]]:
-        """The signatures of a model.
+        """Get the signatures of a model.
+
+        Args:
+            model: String, name of the model on the server.
+            version: Integer, or `None` for the server's default.
+            label: String, label of a version.
 
         Returns:
-            Dictionary from a signature's name to its inputs and outputs, as
-            from `signature_table`.
+            Dictionary from signature names to
+            `{"inputs": ..., "outputs": ...}`, each a dictionary from tensor
+            names to `{"dtype": ..., "shape": ...}`. `None` stands for an
+            unknown size or an unknown shape.
         """
         key = _check_key(model, version, label)
         return self._retried(lambda: self._transport.metadata(key))
@@ -121,17 +129,21 @@ class ServingClient:
     def status(
         self, model: str, version: int | None = None, label: str | None = None
     ) -> dict[int, str]:
-        """The state of a model's versions.
+        """Get the state of a model's versions.
+
+        Args:
+            model: String, name of the model on the server.
+            version: Integer, or `None` for all versions.
+            label: String, label of a version.
 
         Returns:
-            Dictionary from the version, an integer, to a string such as
-            `"AVAILABLE"`.
+            Dictionary from integer versions to strings such as `"AVAILABLE"`.
         """
         key = _check_key(model, version, label)
         return self._retried(lambda: self._transport.status(key))
 
     def close(self) -> None:
-        """Closes the connection."""
+        """Close the connection."""
         self._transport.close()
 
     def __enter__(self) -> "ServingClient":
@@ -141,9 +153,9 @@ class ServingClient:
         self.close()
 
     def _prepare(self, key, signature, inputs):
-        """The table of the signature, and the inputs as it takes them."""
+        """Return the table of the signature and the converted inputs."""
         if key in self._signatures:
-            # What does not fit may fit the model's next version.
+            # If the cached signature does not fit, the model may be newer.
             with contextlib.suppress(ServingError, ValueError):
                 return _fit(key, self._signatures[key], signature, inputs)
         self._signatures[key] = self.metadata(*key)
@@ -174,10 +186,10 @@ def _split_address(address):
     except (ValueError, AttributeError, TypeError):
         good = False
     if not good:
-        # Without its password, if it has one.
+        # Hides the password.
         shown = re.sub("//.*@", "//***@", f"{address!r}", flags=re.DOTALL)
         raise ValueError(
-            "An address must be http://host:8501, https://host or "
+            "`address` must be http://host:8501, https://host or "
             f"grpc://host:8500. Received: address={shown}"
         )
     return parts
@@ -191,8 +203,9 @@ def _check_key(model, version, label):
         _is_integer(version) and 0 <= version <= MAX_VERSION and label is None
     ):
         raise ValueError(
-            "`version` must be an integer from 0 to 2^63 - 1, without a "
-            f"`label` beside it. Received: version={version!r}, label={label!r}"
+            "`version` must be an integer from 0 to 2^63 - 1, and cannot be "
+            "combined with `label`. "
+            f"Received: version={version!r}, label={label!r}"
         )
     return model, None if version is None else int(version), label
 
@@ -203,7 +216,10 @@ def _check_name(what, name):
         or name in ("", ".", "..")
         or not name.isprintable()
     ):
-        raise ValueError(f"`{what}` must be a name. Received: {name!r}")
+        raise ValueError(
+            f"`{what}` must be a printable string, not empty, '.' or '..'. "
+            f"Received: {name!r}"
+        )
 
 
 def _is_integer(value):
@@ -213,15 +229,15 @@ def _is_integer(value):
 def _fit(key, tables, signature, inputs):
     if signature not in tables:
         raise ServingError(
-            "The server must have the signature that is asked for. "
-            f"Received: signature={signature!r}; {key[0]} has "
-            f"{', '.join(tables)}."
+            "Unknown signature. "
+            f"Received: signature={signature!r}. Available in {key[0]!r}: "
+            f"{', '.join(tables)}"
         )
     specs = tables[signature]["inputs"]
     if not isinstance(inputs, Mapping) or set(inputs) != set(specs):
         given = list(inputs) if isinstance(inputs, Mapping) else type(inputs)
         raise ValueError(
-            "`inputs` must be a dictionary of the inputs of the signature: "
+            "`inputs` must be a dictionary of the signature's inputs: "
             f"{list(specs)}. Received: {given}"
         )
     arrays = {
@@ -233,8 +249,8 @@ def _fit(key, tables, signature, inputs):
             isinstance(item, (str, bytes)) for item in array.flat
         ):
             raise ValueError(
-                f"The input {name!r} must be strings or bytes. "
-                "Received: something else"
+                f"The input {name!r} must contain only strings or bytes. "
+                "Received: other values"
             )
     return tables[signature], arrays
 
@@ -242,12 +258,12 @@ def _fit(key, tables, signature, inputs):
 def _open_transport(parts, timeout):
     if parts.scheme != "grpc":
         return RestTransport(parts, timeout)
-    # Imported only here: REST needs neither gRPC nor TensorFlow.
+    # Imported here, since REST needs neither gRPC nor TensorFlow.
     try:
         from keras_coordconv.serving.client.grpc import GrpcTransport
     except ImportError as error:
         raise ImportError(
-            "gRPC needs the package tensorflow-serving-api. "
+            "gRPC requires tensorflow-serving-api. "
             f"Received: {error}. Run: pip install 'coordconv-keras[serving]'"
         ) from error
     return GrpcTransport(parts, timeout)

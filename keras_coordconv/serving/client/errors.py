@@ -1,8 +1,8 @@
-"""Errors of the client, and text from a server in their messages."""
+"""Errors of the client, and text from the server in their messages."""
 
-# Of a text of the server in a message.
+# Maximum length of text from the server in an error message.
 _MAX_LENGTH = 500
-# Raised by reading an answer that has another form than the server's.
+# Errors raised when a response does not have the expected form.
 MALFORMED_RESPONSE = (
     AttributeError,
     KeyError,
@@ -13,12 +13,12 @@ MALFORMED_RESPONSE = (
 
 
 class ServingError(RuntimeError):
-    """What a server answered instead of a result.
+    """Raised when a server is unreachable or does not return a valid result.
 
     Attributes:
-        status: Integer HTTP status, or string gRPC status; `None` where there
-            was no answer.
-        unavailable: Boolean, whether it may work a moment later.
+        status: Integer HTTP status or string gRPC status; `None` if there was
+            no response.
+        unavailable: Boolean, whether a later retry may succeed.
     """
 
     def __init__(self, message, status=None, unavailable=False):
@@ -28,7 +28,7 @@ class ServingError(RuntimeError):
 
 
 def plain(text):
-    """Text of a server in one line, without control characters."""
+    """Format text from the server as one line without control characters."""
     text = "".join(c if c.isprintable() else " " for c in f"{text}")
     text = " ".join(text.split())
     return text if len(text) <= _MAX_LENGTH else f"{text[:_MAX_LENGTH]}..."

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's gRPC."""
+"""Client of TensorFlow Serving's gRPC API."""
 
 import grpc
 import tensorflow as tf
@@ -79,20 +79,20 @@ class GrpcTransport:
         self._channel.close()
 
     def _request(self, method, request, read):
-        """What `read` makes of the server's message."""
+        """Send a request and parse the response message with `read`."""
         try:
             return read(method(request, timeout=self._timeout))
         except grpc.RpcError as error:
             code = error.code()
             raise ServingError(
-                f"The server answered {code.name}: {plain(error.details())}",
+                f"The server returned {code.name}: {plain(error.details())}",
                 status=code.name,
                 unavailable=code == grpc.StatusCode.UNAVAILABLE,
             ) from error
         except MALFORMED_RESPONSE as error:
             raise ServingError(
-                "The answer must be that of TensorFlow Serving. "
-                f"Received: {plain(repr(error))}"
+                "The server did not return a valid TensorFlow Serving "
+                f"response. Received: {plain(repr(error))}"
             ) from error
 
 

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's REST, with Python's own HTTP."""
+"""Client of TensorFlow Serving's REST API, with Python's HTTP client."""
 
 import base64
 import json
@@ -31,7 +31,7 @@ class RestTransport:
         }
 
         def read(answer):
-            # The server leaves out the name of an only output.
+            # The server omits the name if there is only one output.
             outputs = answer["outputs"]
             if len(table["outputs"]) == 1:
                 outputs = dict.fromkeys(table["outputs"], outputs)
@@ -62,7 +62,7 @@ class RestTransport:
         pass
 
     def _request(self, key, ending, read, body=None):
-        """What `read` makes of the server's JSON."""
+        """Send a request and parse the JSON response with `read`."""
         model, version, label = key
         url = f"{self._address}/v1/models/{urllib.parse.quote(model, safe='')}"
         if label is not None:
@@ -80,20 +80,20 @@ class RestTransport:
             text = content.decode(errors="replace")
         if status == 200:
             raise ServingError(
-                f"The answer of {url} must be that of TensorFlow Serving. "
+                f"{url} did not return a valid TensorFlow Serving response. "
                 f"Received: {plain(text)!r}"
             )
         raise ServingError(
-            f"The server answered {status} to {url}: {plain(text)}",
+            f"The server returned status {status} for {url}: {plain(text)}",
             status=status,
             unavailable=status == 503,
         )
 
     def _send(self, url, body):
-        """Status and content of the answer.
+        """Send a request and return the status and content of the response.
 
-        In a thread, since the timeout of a socket is for each part of an
-        answer, and an answer may come in many parts.
+        This runs in a thread, since the timeout of a socket applies to each
+        part of a response, and a response may arrive in many parts.
         """
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(url, data, self._headers)
@@ -121,19 +121,18 @@ class RestTransport:
         reason = getattr(answer, "reason", answer)
         if isinstance(reason, TimeoutError):
             raise ServingError(
-                f"The server must answer within {self._timeout} s. "
-                f"Received: no complete answer of {url}. "
-                "Give a longer `timeout`."
+                f"No complete response from {url} within {self._timeout} s. "
+                "Increase `timeout`."
             ) from answer
         raise ServingError(
-            f"No server answers at {url}: {plain(reason or repr(answer))}",
+            f"No valid response from {url}: {plain(reason or repr(answer))}",
             unavailable=True,
         ) from answer
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *arguments):
-        return None  # Comes back as an error with the status.
+        return None  # Raises an `HTTPError` with the status.
 
 
 def _jsonable(array):

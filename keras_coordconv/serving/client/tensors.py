@@ -1,4 +1,4 @@
-"""Arrays as a signature has them, and as a server sends them."""
+"""Converts inputs and outputs to arrays that match a signature."""
 
 import base64
 
@@ -25,17 +25,18 @@ _DTYPES = {
 
 
 def signature_table(definitions):
-    """What signatures take and give, in short.
+    """Summarize the inputs and outputs of signatures.
 
     Args:
-        definitions: Dictionary of TensorFlow's `SignatureDef`s by name, in the
-            form that they have in JSON.
+        definitions: Dictionary of TensorFlow's `SignatureDef`s by name, in
+            JSON form.
 
     Returns:
-        Dictionary from a signature's name to `{"inputs": ..., "outputs": ...}`,
-        each a dictionary by tensor name of `{"dtype": ..., "shape": ...}`. The
-        dtype is one of NumPy's or `"string"`, or TensorFlow's name of another.
-        `None` is a size, or a whole shape, that is not known.
+        Dictionary from signature names to `{"inputs": ..., "outputs": ...}`,
+        each a dictionary from tensor names to `{"dtype": ..., "shape": ...}`.
+        The dtype is the name of a NumPy dtype, `"string"`, or TensorFlow's name
+        if NumPy has no such dtype. `None` stands for an unknown size or an
+        unknown shape.
     """
     return {
         name: {
@@ -54,29 +55,29 @@ def signature_table(definitions):
 
 
 def to_array(what, value, spec):
-    """An array with the dtype and shape of a specification.
+    """Convert a value to an array, and check its dtype and shape.
 
     Args:
-        what: String, what it is, for errors.
-        value: Array, or nested lists.
+        what: String, name of the value in errors.
+        value: Array or nested lists.
         spec: Dictionary of `dtype` and `shape`.
 
     Raises:
-        ValueError: if the value has another shape, or numbers that this dtype
-            cannot hold.
+        ValueError: if the value has another shape, or if its numbers do not fit
+            in the dtype.
     """
     dtype, shape = spec["dtype"], spec["shape"]
     if dtype not in _DTYPES.values():
         raise ValueError(
-            f"{what} must have a dtype that NumPy has. Received: {dtype}"
+            f"{what} must have a dtype known to NumPy. Received: {dtype}"
         )
     if isinstance(value, np.ma.MaskedArray):
-        raise ValueError(f"{what} must have no mask. Received: a masked array")
+        raise ValueError(f"{what} must not be masked. Received: a masked array")
     try:
         array = np.asarray(value, object if dtype == "string" else None)
     except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{what} must be an array, or lists of equal lengths. "
+            f"{what} must be an array or nested lists of equal lengths. "
             f"Received: {plain(error)}"
         ) from error
     if dtype != "string":
@@ -90,7 +91,7 @@ def to_array(what, value, spec):
         )
     if not fits:
         raise ValueError(
-            f"{what} must have the shape {shape}, where None is any size. "
+            f"{what} must have shape {shape}, where None is any size. "
             f"Received: shape {list(array.shape)}"
         )
     if not array.size:
@@ -101,22 +102,22 @@ def to_array(what, value, spec):
 
 
 def from_answer(name, answer, spec):
-    """One output, from JSON or from gRPC, as an array."""
+    """Convert one output, from JSON or gRPC, to an array."""
     if name not in answer:
         raise ServingError(
-            "The server must answer with the outputs of the signature. "
-            f"Received: {plain(list(answer))}, without {name!r}"
+            f"The server's response lacks the output {name!r}. "
+            f"Received: {plain(list(answer))}"
         )
     try:
         array = to_array(f"The output {name!r}", answer[name], spec)
         if spec["dtype"] == "string":
-            # TensorFlow Serving sends outputs with this ending as bytes.
+            # TensorFlow Serving returns outputs with this suffix as bytes.
             decode = _to_bytes if name.endswith("_bytes") else _to_string
             flat = [decode(item) for item in array.flat]
             array = np.array(flat, object).reshape(array.shape)
     except ValueError as error:
         raise ServingError(
-            "The server must answer as the signature says. "
+            "The server's response does not match the signature. "
             f"Received for {name!r}: {plain(error)}"
         ) from error
     return array
@@ -130,7 +131,7 @@ def _shape(shape):
 
 
 def _convert(what, array, dtype):
-    """Converts an array, if that changes numbers by no more than rounding."""
+    """Convert an array, and raise if values change by more than rounding."""
     integers = array.dtype.kind in "iu"
     if not (
         np.can_cast(array.dtype, dtype, "same_kind")
@@ -148,21 +149,21 @@ def _convert(what, array, dtype):
     )
     if lost.any():
         raise ValueError(
-            f"{what} must be numbers that {dtype} can hold. "
+            f"{what} must contain only values that fit in {dtype}. "
             f"Received: {array[lost][0]}"
         )
     return converted
 
 
 def _to_bytes(item):
-    """A string of the server: text, `{"b64": ...}`, or bytes."""
+    """Convert text, `{"b64": ...}` or bytes from the server to bytes."""
     if isinstance(item, dict) and isinstance(item.get("b64"), str):
         return base64.b64decode(item["b64"], validate=True)
     if isinstance(item, str):
         return item.encode()
     if isinstance(item, bytes):
         return item
-    raise ValueError(f"{item!r} for a string")
+    raise ValueError(f"{item!r} is not a string")
 
 
 def _to_string(item):
