@@ -1,4 +1,4 @@
-"""The page to try the models on, in a browser as a person has it."""
+"""The web demo, in a real browser."""
 
 import io
 import pathlib
@@ -45,14 +45,14 @@ def free_port():
 def browser():
     api = pytest.importorskip("playwright.sync_api")
     if not CHROMIUM:
-        pytest.skip("needs the browser chromium")
+        pytest.skip("requires the browser chromium")
     with api.sync_playwright() as playwright:
         yield playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
 
 
 @pytest.fixture
 def start(browser, tmp_path):
-    """Starts the demo with some flags, and opens its page."""
+    """Return a function that starts the demo with flags and opens its page."""
     pytest.importorskip("gradio")
     processes = []
 
@@ -92,7 +92,7 @@ def listening_addresses(port):
 
 
 def click_position(page, tab, x, y):
-    """Words below the pictures after a click at a place of the canvas."""
+    """Click a position of the canvas and return the text below the pictures."""
     page.get_by_role("tab", name=tab).click()
     canvas = page.locator("img:visible").first
     box = canvas.bounding_box()
@@ -110,9 +110,9 @@ def test_both_models_side_by_side(start):
     for tab, number, plain_is_wrong in (
         ("Classification", r"([\d.]+) pixels off", lambda off: off > 3),
         ("Regression", r"([\d.]+) pixels off", lambda off: off > 3),
-        ("Rendering", r"IOU ([\d.]+)", lambda iou: iou < 0.6),
+        ("Rendering", r"IoU ([\d.]+)", lambda iou: iou < 0.6),
     ):
-        words = click_position(page, tab, 51, 48)  # In the quarter never seen.
+        words = click_position(page, tab, 51, 48)  # Held-out quadrant.
         plain, coordconv = map(float, re.findall(number, words))
         assert plain_is_wrong(plain), words
         assert coordconv == (1.0 if tab == "Rendering" else 0.0), words
@@ -141,16 +141,16 @@ def test_game(start, tmp_path):
     page.get_by_role("button", name="Play").click()
     words = page.locator(".prose.answer:visible", has_text="score: ")
     words.wait_for()
-    assert re.fullmatch(r"score: \d*0", words.inner_text())  # Tens.
+    assert re.fullmatch(r"score: \d*0", words.inner_text())  # A multiple of 10.
     moving, still = page.locator("img:visible").all()
     answer = page.request.get(moving.get_attribute("src"))
     with Image.open(io.BytesIO(answer.body())) as image:
-        frames = image.n_frames  # Those that are the same are one.
+        frames = image.n_frames  # Equal frames are merged.
     slider = page.locator("input[type=range]:visible")
     assert 100 < frames <= int(slider.get_attribute("max")) + 1
-    # The agent has learnt nothing: 18 actions are about as likely.
+    # The agent is untrained: its 18 actions are about equally likely.
     actions = page.locator("[data-testid=label]:visible").inner_text()
-    assert re.fullmatch(r"its actions(\n[A-Z]+\n[56]%){6}", actions)
+    assert re.fullmatch(r"actions(\n[A-Z]+\n[56]%){6}", actions)
     first = still.get_attribute("src")
     page.locator("input[type=number]:visible").fill("99")
     page.keyboard.press("Enter")
@@ -160,7 +160,7 @@ def test_game(start, tmp_path):
     )
 
 
-def test_game_without_games(monkeypatch):
+def test_game_without_atari(monkeypatch):
     pytest.importorskip("gradio")
     from keras_coordconv.experiments.demo.page import build_page
 
@@ -171,21 +171,21 @@ def test_game_without_games(monkeypatch):
     monkeypatch.setitem(sys.modules, "ale_py", None)
     blocks = build_page(Models()).blocks.values()
     words = [getattr(block, "value", None) for block in blocks]
-    assert "To see it play, run `pip install '.[atari]'`." in words
+    assert "To watch it play, run `pip install '.[atari]'`." in words
 
 
-def test_server_that_is_down_is_one_message(start):
+def test_unreachable_server_shows_one_message(start):
     address = f"http://127.0.0.1:{free_port()}"
     page = start("--server", address)
     page.locator("img:visible").first.click()
-    message = page.get_by_text(f"No server answers at {address}")
+    message = page.get_by_text(f"No valid response from {address}")
     message.wait_for()
     assert message.count() == 1
 
 
 def test_steps_of_a_game():
     class Models:
-        """Only the action with the number that is seen is possible."""
+        """The observed number is the only possible action."""
 
         def predict(self, model, inputs, signature):
             assert (model, signature) == ("seaquest_policy", "tensor")
@@ -227,19 +227,19 @@ def test_position_of_a_pixel():
     assert drawing.position_of((0, 383), 64, margin=4) == (4, 59)
 
 
-def test_cross_is_drawn_where_it_is_inside():
+def test_cross_is_clipped_to_the_picture():
     picture = drawing.enlarge(np.zeros((3, 4)))
     assert picture.shape == (18, 24, 3)
     drawing.cross(picture, 3, 0, drawing.WHITE)
     rows, columns = np.nonzero(picture[..., 0])
-    # The middle of the last pixel of the first row; 12 pixels to each side.
+    # Center of the last pixel of the first row, 12 pixels to each side.
     assert {*rows[columns == 21]} == set(range(16))
     assert {*columns[rows == 3]} == set(range(9, 24))
 
 
 def test_outline_of_a_box():
     picture = drawing.enlarge(np.zeros((3, 4)))
-    # Over the right edge by a pixel: that side is drawn at the edge.
+    # The right side is one pixel outside, and is drawn at the edge.
     drawing.outline(picture, (0.5, 1, 2.5, 5), drawing.WHITE)
     expected = np.zeros((18, 24), "uint8")
     expected[3:15, 6:24] = 255
@@ -251,4 +251,4 @@ def test_no_models(tmp_path, capsys):
     pytest.importorskip("gradio")
     with pytest.raises(SystemExit, match="2"):
         demo.main(["--saved-models", str(tmp_path)])
-    assert "--saved-models must hold" in capsys.readouterr().err
+    assert "No models found in --saved-models" in capsys.readouterr().err

@@ -1,7 +1,7 @@
-"""A page to try the trained models on.
+"""Web demo of the trained models.
 
     python -m keras_coordconv.experiments.demo
 
-`models.py` asks the models, `game.py` plays, `drawing.py` draws, `page.py` is
-the page.
+`models.py` runs the models, `game.py` plays a game, `drawing.py` draws, and
+`page.py` is the page.
 """

@@ -1,13 +1,13 @@
-"""A page to try the trained models on, in the browser.
+"""Web demo of the trained models.
 
     python -m keras_coordconv.experiments.demo
 
-asks the models of saved_models/;
+runs the models in saved_models/ and prints the address of the page.
 
     python -m keras_coordconv.experiments.demo --server http://localhost:8501
 
-asks TensorFlow Serving, by REST or by grpc://localhost:8500. The page is for
-this machine alone: it listens on 127.0.0.1. It needs
+uses TensorFlow Serving instead, by REST or at grpc://localhost:8500. Only this
+machine can open the page, which listens on 127.0.0.1. The demo requires
 `pip install '.[demo]'`.
 """
 
@@ -18,8 +18,8 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 from keras_coordconv.experiments.training import arguments
 from keras_coordconv.serving import ServingClient
 
-# Gradio's bars over pictures are empty, and there. It does not enlarge what
-# moves, and drawing that large makes long files.
+# Hides Gradio's empty toolbars over images. Enlarges animations, which Gradio
+# does not; files of enlarged frames would be too large.
 CSS = """
 .icon-button-wrapper { display: none }
 .enlarged .image-frame { width: 100% }
@@ -36,12 +36,12 @@ def build_parser():
         default="saved_models",
         help="folder with <name>/<version>/ (default: %(default)s)",
     )
-    parser.add_argument("--server", help="address of a server to ask instead")
+    parser.add_argument("--server", help="address of a server to use instead")
     parser.add_argument(
         "--port",
         type=arguments.positive_integer,
         default=7860,
-        help="of the page (default: %(default)s)",
+        help="port of the page (default: %(default)s)",
     )
     return parser
 

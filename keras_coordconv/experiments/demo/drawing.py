@@ -1,4 +1,4 @@
-"""Canvases as large pictures."""
+"""Draws enlarged images."""
 
 import numpy as np
 
@@ -15,11 +15,11 @@ WHITE, RED, GREEN, BLUE = (
 
 
 def enlarge(image):
-    """Picture with 6 x 6 pixels for each of an image.
+    """Enlarge each pixel of an image to 6 x 6 pixels.
 
     Args:
-        image: Array of shape `(height, width)` or `(height, width, 3)`, uint8,
-            or floats in [0, 1].
+        image: Array of shape `(height, width)` or `(height, width, 3)`, uint8
+            or float in [0, 1].
 
     Returns:
         uint8 array of shape `(6 * height, 6 * width, 3)`.
@@ -33,13 +33,13 @@ def enlarge(image):
 
 
 def position_of(pixel, size, margin=0):
-    """The place (x, y) on a canvas of a pixel of its picture."""
+    """Return the position (x, y) on the canvas of a pixel of its picture."""
     x, y = np.clip(np.array(pixel) // SCALE, margin, size - 1 - margin)
     return int(x), int(y)
 
 
 def cross(picture, x, y, color):
-    """Draws a cross at a place, which may be between pixels or outside."""
+    """Draw a cross at a position, which may be fractional or outside."""
     for step in range(-2 * SCALE, 2 * SCALE + 1):
         for dx, dy in ((step, 0), (0, step)):
             row = round(SCALE * (y + 0.5)) + dy
@@ -50,11 +50,11 @@ def cross(picture, x, y, color):
 
 
 def outline(picture, box, color):
-    """Draws the sides of a box, two pixels wide.
+    """Draw the outline of a box, two pixels wide.
 
     Args:
-        picture: From `enlarge`.
-        box: Top, left, bottom and right on the canvas.
+        picture: Array from `enlarge`, modified in place.
+        box: Top, left, bottom and right of the box on the canvas.
         color: uint8 array of shape `(3,)`.
     """
     ends = np.array(picture.shape[:2] * 2)

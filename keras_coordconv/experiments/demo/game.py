@@ -1,4 +1,4 @@
-"""A game of Seaquest, played by the agent that is served."""
+"""Plays a game of Seaquest with the served agent."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ NAME = "Seaquest"
 
 
 class _Policy:
-    """The agent as an actor-critic that keeps how likely each action was."""
+    """Actor-critic that records the probabilities of the agent's actions."""
 
     def __init__(self, models):
         self._models = models
@@ -24,16 +24,16 @@ class _Policy:
 
 
 def play(models, environments, seed):
-    """Plays a game.
+    """Play a game.
 
     Args:
         models: `SavedModels` or `ServingClient`.
-        environments: `Environments`, one of them.
+        environments: `Environments` with one environment.
         seed: Integer.
 
     Returns:
-        Tuple of the score and a list of the steps, the first 2000 at most: each
-        a pair of the observation and the probabilities of the actions.
+        Tuple of the score and a list of the steps, at most the first 2000. Each
+        step is a pair of the observation and the probabilities of the actions.
     """
     policy = _Policy(models)
     (score,), observations = a2c.play_games(policy, environments, seed)
@@ -41,7 +41,7 @@ def play(models, environments, seed):
 
 
 def name_actions(probabilities):
-    """Dictionary of the probabilities by the names of Atari's 18 actions."""
+    """Return a dictionary of probabilities by the names of Atari's actions."""
     from ale_py import Action
 
     return {

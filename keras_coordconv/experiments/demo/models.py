@@ -1,4 +1,4 @@
-"""The models below a folder, asked as a server is."""
+"""Runs the models in a folder, with the interface of `ServingClient`."""
 
 import pathlib
 
@@ -9,13 +9,13 @@ from keras_coordconv.serving.versions import versions
 
 
 class SavedModels:
-    """The latest version of each model below a folder, in this process.
+    """Runs the latest version of each model in a folder, in this process.
 
     Args:
-        folder: Path of a folder with `<name>/<version>/`.
+        folder: String or path of a folder with `<name>/<version>/`.
 
     Raises:
-        ValueError: if there is no model.
+        ValueError: if the folder has no models.
     """
 
     def __init__(self, folder):
@@ -27,26 +27,28 @@ class SavedModels:
         }
         if not self._paths:
             raise ValueError(
-                "--saved-models must hold <name>/<version>/. "
-                f"Received: {folder}. Start in the project's folder, or name "
-                "its saved_models/."
+                "No models found in --saved-models. "
+                f"Received: {folder}, which has no <name>/<version>/. Start in "
+                "the repository root, or pass the path of its saved_models/."
             )
         self._loaded = {}
 
     def status(self, model):
-        """Dictionary of the model's versions; empty where there is none."""
+        """Return the states of the model's versions, if it exists."""
         if model not in self._paths:
             return {}
         return {int(self._paths[model].name): "AVAILABLE"}
 
     def metadata(self, model):
-        """The model's signatures, as from `ServingClient.metadata`."""
+        """Return the model's signatures, like `ServingClient.metadata`."""
         return read_signatures(self._paths[model])
 
     def predict(self, model, inputs, signature="serving_default"):
-        """What a model answers, as from `ServingClient.predict`."""
+        """Run a model, like `ServingClient.predict`."""
         if model not in self._paths:
-            raise ValueError(f"There must be the model. Received: {model}")
+            raise ValueError(
+                f"Unknown model {model!r}. Available: {', '.join(self._paths)}"
+            )
         if model not in self._loaded:
             self._loaded[model] = tf.saved_model.load(str(self._paths[model]))
         answer = self._loaded[model].signatures[signature](

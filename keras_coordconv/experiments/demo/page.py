@@ -1,4 +1,4 @@
-"""The page: a tab for each task, both nets side by side."""
+"""The page: one tab per task, with both models side by side."""
 
 import functools
 import tempfile
@@ -16,7 +16,7 @@ from keras_coordconv.experiments.reinforcement.environments import (
 )
 from keras_coordconv.serving import ServingError
 
-MODELS = {"a convolution": "_conv", "CoordConv": ""}
+MODELS = {"Convolution": "_conv", "CoordConv": ""}
 START = (40, 22)
 DETECTOR = "scattered_mnist_detector"
 GENERATOR = "clevr_generator"
@@ -25,13 +25,16 @@ SLIDERS = 4
 
 
 def build_page(models):
-    """The page as `gradio.Blocks`.
+    """Build the page.
 
     Args:
         models: `SavedModels` or `ServingClient`.
+
+    Returns:
+        `gradio.Blocks`.
     """
     with gr.Blocks(title="CoordConv", analytics_enabled=False) as page:
-        gr.Markdown("# Convolution and CoordConv")
+        gr.Markdown("# Convolution vs. CoordConv")
         for title, question, predict in (
             ("Classification", "Which pixel is at (x, y)?", _classify),
             ("Rendering", "Draw a square around (x, y).", _render),
@@ -52,13 +55,14 @@ def build_page(models):
 
 def _position_tab(question, predict):
     gr.Markdown(
-        f"{question} Both nets were trained on three quarters of the canvas; "
-        "they have never seen the blue one. Click a place, there and elsewhere."
+        f"{question} Both networks were trained on three quadrants of the "
+        "canvas; the blue quadrant was held out. Click a position inside and "
+        "outside of it."
     )
     with gr.Row():
         canvas = gr.Image(
             _canvas(*START),
-            label="click a place",
+            label="click a position",
             interactive=False,
             buttons=[],
         )
@@ -79,7 +83,7 @@ def _position_tab(question, predict):
         return (
             _canvas(x, y),
             *(picture for picture, _ in answers.values()),
-            f"asked: ({x}, {y})  ·  " + "  ·  ".join(words),
+            f"position: ({x}, {y})  ·  " + "  ·  ".join(words),
         )
 
     @_show_errors
@@ -91,7 +95,7 @@ def _position_tab(question, predict):
 
 
 def _classify(models, suffix, x, y):
-    """Picture of the probabilities, and words."""
+    """Return a picture of the probabilities, and the result as text."""
     answer = _predict(models, f"coordinate_classification{suffix}", x, y)
     image = answer["probabilities"].reshape(CANVAS_SIZE, CANVAS_SIZE)
     found = int(answer["column"][0]), int(answer["row"][0])
@@ -99,16 +103,16 @@ def _classify(models, suffix, x, y):
 
 
 def _render(models, suffix, x, y):
-    """Picture of the square, and words."""
+    """Return a picture of the square, and the result as text."""
     image = _predict(models, f"rendering{suffix}", x, y)["image"][0, ..., 0]
     (truth,) = not_so_clevr.draw_squares(np.array([[x, y]]))[..., 0] > 0.5
     found = image > 0.5
     iou = (found & truth).sum() / (found | truth).sum()
-    return drawing.enlarge(image), f"IOU {iou:.2f}"
+    return drawing.enlarge(image), f"IoU {iou:.2f}"
 
 
 def _locate(models, suffix, x, y):
-    """Picture of the pixel and of where the net sees it, and words."""
+    """Return a picture of the pixel and its prediction, and a text."""
     image = not_so_clevr.draw_centers(np.array([[x, y]]))
     answer = models.predict(
         f"coordinate_regression{suffix}", {"image": image}, "tensor"
@@ -131,7 +135,7 @@ def _offset(found, truth):
 
 
 def _canvas(x, y):
-    """The canvas with the quarter that was not learnt, and the place."""
+    """Draw the canvas with the held-out quadrant and the position."""
     image = np.zeros((CANVAS_SIZE, CANVAS_SIZE, 3), "uint8")
     corner = CANVAS_SIZE // 2 + 1
     image[corner:, corner:] = drawing.BLUE
@@ -143,13 +147,13 @@ def _detector_tab(models):
     with gr.Row():
         with gr.Column():
             gr.Markdown(
-                "Five digits, anywhere, and the boxes that the detector gives "
-                f"a score of at least {MIN_SCORE}. It has learnt MNIST's "
-                "digits; these are scikit-learn's."
+                "Five digits at random positions, and the detected boxes with "
+                f"a score of at least {MIN_SCORE}. The detector was trained on "
+                "MNIST; these digits are from scikit-learn."
             )
             shuffle = gr.Button("Shuffle", variant="primary")
             text = gr.Markdown(elem_classes="answer")
-        found = gr.Image(label="found", interactive=False, buttons=[])
+        found = gr.Image(label="detections", interactive=False, buttons=[])
 
     @_show_errors
     def detect():
@@ -170,18 +174,18 @@ def _detector_tab(models):
 def _generator_tab(models):
     ((name, spec),) = models.metadata(GENERATOR)["tensor"]["inputs"].items()
     gr.Markdown(
-        "Images of a red and a blue object, each made of numbers. Four of them "
-        "are here; move one, and see what moves."
+        "Images of a red and a blue object, generated from latent variables. "
+        "Four of them have a slider: move one to see what it changes."
     )
     numbers = gr.State([0.0] * spec["shape"][-1])
     with gr.Row():
         with gr.Column():
             sliders = [
-                gr.Slider(-1, 1, 0, step=0.05, label=f"number {index}")
+                gr.Slider(-1, 1, 0, step=0.05, label=f"latent variable {index}")
                 for index in range(SLIDERS)
             ]
-            shuffle = gr.Button("Shuffle all numbers", variant="primary")
-        image = gr.Image(label="generated", interactive=False, buttons=[])
+            shuffle = gr.Button("Shuffle all variables", variant="primary")
+        image = gr.Image(label="generated image", interactive=False, buttons=[])
 
     @_show_errors
     def generate(numbers, *first):
@@ -202,28 +206,28 @@ def _generator_tab(models):
 def _game_tab(models):
     gr.Markdown(
         f"An agent that was trained to play {game.NAME} from the score alone. "
-        "At each step it says how likely each action is, and one is drawn."
+        "At each step it samples an action from the probabilities it predicts."
     )
     try:
         environments = make_environments(game.NAME, count=1)
     except ImportError:
-        gr.Markdown("To see it play, run `pip install '.[atari]'`.")
+        gr.Markdown("To watch it play, run `pip install '.[atari]'`.")
         return
     folder = tempfile.TemporaryDirectory()
     steps = gr.State([])
     play = gr.Button("Play a game", variant="primary")
     with gr.Row():
         animation = gr.Image(
-            label="the game",
+            label="game",
             interactive=False,
             buttons=[],
             elem_classes="enlarged",
         )
-        frame = gr.Image(label="a step of it", interactive=False, buttons=[])
+        frame = gr.Image(label="selected step", interactive=False, buttons=[])
         with gr.Column():
             number = gr.Slider(0, 1, step=1, label="step", interactive=False)
             actions = gr.Label(
-                label="its actions", num_top_classes=6, show_heading=False
+                label="actions", num_top_classes=6, show_heading=False
             )
     text = gr.Markdown(elem_classes="answer")
 
@@ -249,7 +253,7 @@ def _game_tab(models):
 
 
 def _show_errors(function):
-    """What a server says instead of an answer is a message on the page."""
+    """Show errors of the server and of the models as a message on the page."""
 
     @functools.wraps(function)
     def answer(*arguments):
