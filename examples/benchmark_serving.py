@@ -1,12 +1,12 @@
-"""Benchmark: how many examples a second served models answer.
+"""Benchmark: examples per second of served models.
 
     python examples/benchmark_serving.py saved_models/rendering/1 \\
         http://localhost:8501/rendering grpc://localhost:8500/rendering
 
-A target is a version's folder, which TensorFlow's session loader runs, or a
-model on a server. The targets are asked in turns, so that what else the machine
-does hits all alike. Reported are medians, and the median of the ratios to the
-first target in the same turn.
+A target is the folder of a version, which runs in TensorFlow's session loader,
+or a model on a server. The targets take turns, so that background load affects
+all of them equally. The results are medians, and the median of the ratios to
+the first target in the same turn.
 """
 
 import startup  # noqa: F401, before the rest
@@ -26,15 +26,15 @@ from keras_coordconv.serving.signatures import read_signatures
 
 
 def open_target(name, signature):
-    """A target that stays open.
+    """Open a target for repeated requests.
 
     Args:
-        name: String, `<name>/<version>`, or the address of a model.
-        signature: String, the name of a signature.
+        name: String, `<name>/<version>` or the address of a model.
+        signature: String, name of a signature.
 
     Returns:
-        Function from a dictionary of arrays to the answer, and the
-        specifications of the inputs by name.
+        Tuple of a callable that maps a dictionary of inputs to the outputs, and
+        a dictionary of the input specifications by name.
     """
     if "://" in name:
         address, model = name.rsplit("/", 1)
@@ -49,14 +49,14 @@ def open_target(name, signature):
         predict = open_version(name, signature)
     if signature not in table:
         raise ValueError(
-            "A target must have the signature that is asked. Received: "
-            f"{signature!r}; {name} has {', '.join(table)}."
+            f"Unknown signature. Received: {signature!r}. Available in {name}: "
+            f"{', '.join(table)}"
         )
     return predict, table[signature]["inputs"]
 
 
 def open_version(folder, signature):
-    """Function that asks a version in a session that stays open."""
+    """Load a version; return a callable that runs it in an open session."""
     session = tf.compat.v1.Session(
         graph=tf.Graph(), config=check.session_config()
     )
@@ -74,15 +74,15 @@ def open_version(folder, signature):
 
 
 def examples(specs, batch_size, image):
-    """Random arrays for a signature, or an image file repeated."""
+    """Make random arrays for a signature, or repeat an image file."""
     random = np.random.default_rng(0)
     arrays = {}
     for name, spec in specs.items():
         if spec["dtype"] == "string":
             if image is None:
                 raise ValueError(
-                    "A signature of image files needs one to ask with. "
-                    f"Received: no --image for the input {name!r}."
+                    "The signature takes image files: pass one with --image. "
+                    f"Received: no --image for the input {name!r}"
                 )
             content = pathlib.Path(image).read_bytes()
             arrays[name] = np.array([content] * batch_size, object)
@@ -94,7 +94,7 @@ def examples(specs, batch_size, image):
 
 
 def measure(calls, turns):
-    """Seconds of each call in each turn, of shape `(calls, turns)`."""
+    """Measure the seconds per call and turn, of shape `(calls, turns)`."""
     for predict, inputs in calls:
         predict(inputs)  # The first call compiles and allocates.
     seconds = np.zeros((len(calls), turns))
@@ -116,23 +116,23 @@ def build_parser():
     parser.add_argument(
         "--signature",
         default="serving_default",
-        help="signature that is asked (default: %(default)s)",
+        help="signature to call (default: %(default)s)",
     )
     parser.add_argument(
         "--batch-sizes",
         type=arguments.positive_integer,
         nargs="+",
         default=[1, 32],
-        help="examples in a request (default: 1 and 32)",
+        help="numbers of examples per request (default: 1 and 32)",
     )
     parser.add_argument(
         "--turns",
         type=arguments.positive_integer,
         default=20,
-        help="how many times each target is asked (default: %(default)s)",
+        help="number of requests per target (default: %(default)s)",
     )
     parser.add_argument(
-        "--image", help="JPEG or PNG, for signatures of image files"
+        "--image", help="JPEG or PNG file, for signatures that take image files"
     )
     parser.add_argument(
         "--output",
@@ -174,7 +174,7 @@ def main(argv=None):
                 )
     except tf.errors.OpError as error:
         raise ValueError(
-            "A version must load and answer. "
+            "Could not load or run the model version. "
             f"Received: {error.message.splitlines()[0]}"
         ) from error
     path = pathlib.Path(args.output, "results.json")

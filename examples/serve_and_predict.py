@@ -1,16 +1,16 @@
-"""Serving: from saved_models/ to answers of TensorFlow Serving, with a picture.
+"""Serving: predictions of saved_models/ from TensorFlow Serving, in a figure.
 
     python examples/serve_and_predict.py
 
-writes the server's configuration for saved_models/, prints the two ways of
-starting TensorFlow Serving on it, waits for the server, asks it for the squares
-around four locations, and draws the answers. Where no server answers, it says
-so and asks the SavedModel itself.
+writes the server's configuration for saved_models/, prints two ways to start
+TensorFlow Serving, waits for the server, requests the squares around four
+locations, and draws them. If no server is found, it reports so and runs the
+SavedModel itself.
 
     python examples/serve_and_predict.py --address grpc://localhost:8500
 
-does it by gRPC (`pip install '.[serving]'`, which writing the configuration
-needs as well).
+uses gRPC instead of REST. Both need `pip install '.[serving]'` to write the
+configuration.
 """
 
 import startup  # noqa: F401, before the rest
@@ -42,16 +42,16 @@ def build_parser():
         "--saved-models",
         default=SAVED_MODELS,
         type=pathlib.Path,
-        help="folder with rendering/<version>/ (default: the project's)",
+        help="folder with rendering/<version>/ (default: the repository's)",
     )
     parser.add_argument(
         "--model",
-        help="a rendering net as .keras, exported to the next version first",
+        help="a .keras file of a rendering model to export first",
     )
     parser.add_argument(
         "--address",
         default="http://localhost:8501",
-        help="of the server, http:// or grpc:// (default: %(default)s)",
+        help="address of the server, http or grpc (default: %(default)s)",
     )
     parser.add_argument(
         "--wait",
@@ -62,7 +62,7 @@ def build_parser():
     parser.add_argument(
         "--figure",
         default="runs/served.png",
-        help="file of the picture (default: %(default)s)",
+        help="file of the figure (default: %(default)s)",
     )
     return parser
 
@@ -74,15 +74,15 @@ def print_server_commands(folder):
         "  docker run -p 8500:8500 -p 8501:8501 "
         f"-v {folder}:/models tensorflow/serving "
         "--model_config_file=/models/models.config\n\n"
-        "or, where it is installed, for this one model:\n\n"
+        "or, if it is installed, without Docker and for this model only:\n\n"
         "  tensorflow_model_server --port=8500 --rest_api_port=8501 "
         f"--model_name={MODEL} --model_base_path={folder / MODEL}\n"
     )
 
 
 def wait_for_server(client, seconds):
-    """Whether the server has the model after at most this many seconds."""
-    last = "no answer"
+    """Wait until the server has the model; return whether it does in time."""
+    last = "no response"
     for _ in tqdm(range(max(1, round(seconds))), desc="waiting", unit="s"):
         try:
             if "AVAILABLE" in client.status(MODEL).values():
@@ -92,7 +92,7 @@ def wait_for_server(client, seconds):
             if not error.unavailable:
                 break
         time.sleep(1)
-    print(f"No server has the model {MODEL!r}: {last}")
+    print(f"No server with the model {MODEL!r} found: {last}")
     return False
 
 
@@ -104,7 +104,7 @@ def predict_with_saved_model(folder):
 
 
 def export_model(path, folder):
-    """Exports a rendering net to the next version."""
+    """Export a rendering model as the next version."""
     import keras
 
     from keras_coordconv.experiments.models import rendering
@@ -113,7 +113,7 @@ def export_model(path, folder):
         model = keras.saving.load_model(path, compile=False)
     except ValueError as error:
         raise ValueError(
-            f"--model must be a .keras file. Received: {path} ({error})"
+            f"Could not load --model. Received: {path} ({error})"
         ) from error
     exported = export_for_serving(
         model, folder / MODEL, outputs=rendering.serving_outputs
@@ -128,8 +128,8 @@ def main(argv=None):
         export_model(args.model, args.saved_models)
     if not versions(args.saved_models / MODEL):
         raise ValueError(
-            "--saved-models must hold rendering/<version>/. "
-            f"Received: {args.saved_models}. Make one with python "
+            "No rendering model found in --saved-models. "
+            f"Received: {args.saved_models}. Create one with python "
             "examples/rendering.py --export-dir FOLDER/rendering"
         )
     written = config.write_config(args.saved_models)
@@ -141,12 +141,12 @@ def main(argv=None):
             source = args.address
         else:
             answer, source = predict_with_saved_model(args.saved_models)
-    print(f"answered by: {source}")
+    print(f"predicted by: {source}")
 
     figure = plots.plot_rendered(LOCATIONS, answer["image"], source)
     _files.write_figure(args.figure, figure)
     print(f"written: {written}\nwritten: {args.figure}")
-    return {"answered_by": source, "images": answer["image"]}
+    return {"predicted_by": source, "images": answer["image"]}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The benchmark of serving, on a tiny model."""
+"""The serving benchmark, on a tiny model."""
 
 import json
 import shutil
@@ -48,15 +48,18 @@ def test_versions_and_servers(folder, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--signature", "other"], "has serving_default, tensor"),
+        (["--signature", "other"], "photos/1: serving_default, tensor"),
         (["--batch-sizes", "0"], "at least 1"),
         (["--turns", "0"], "at least 1"),
         ([], "no --image for the input 'image_bytes'"),
         (["--image", "nowhere.jpg"], "nowhere.jpg"),
-        (["--image", __file__], "A version must load and answer. Received"),
+        (
+            ["--image", __file__],
+            "Could not load or run the model version. Received",
+        ),
     ],
 )
-def test_errors_of_the_user_are_one_line(folder, arguments, message, capsys):
+def test_user_errors_are_one_line(folder, arguments, message, capsys):
     with pytest.raises(SystemExit, match="2"):
         benchmark_serving.main([f"{folder}/photos/1", *arguments])
     assert message in capsys.readouterr().err.splitlines()[-1]
@@ -69,7 +72,7 @@ def test_damaged_version(folder, tmp_path, capsys):
         path.write_bytes(b"junk")
     with pytest.raises(SystemExit, match="2"):
         benchmark_serving.main([str(version), "--signature", "tensor"])
-    assert "must load and answer" in capsys.readouterr().err
+    assert "Could not load or run" in capsys.readouterr().err
     (version / "saved_model.pb").write_bytes(b"junk")
     with pytest.raises(SystemExit, match="2"):
         benchmark_serving.main([str(version), "--signature", "tensor"])

@@ -24,8 +24,8 @@ def test_without_a_server(scripts, tmp_path, saved_models):
         *("--saved-models", saved_models, "--wait", "1"),
         *("--address", "http://127.0.0.1:9"),
     )
-    assert "No server has the model" in printed
-    assert "answered by: rendering/1, without a server" in printed
+    assert "No server with the model" in printed
+    assert "predicted by: rendering/1, without a server" in printed
     assert f"-v {saved_models}:/models tensorflow/serving" in printed
     assert (tmp_path / "runs/served.png").exists()
     assert (saved_models / "models.config").exists()
@@ -42,7 +42,7 @@ def test_with_a_mock_server(scripts, tmp_path, saved_models):
         )
     finally:
         server.stop()
-    assert f"answered by: {server.grpc}" in printed
+    assert f"predicted by: {server.grpc}" in printed
 
 
 def test_nothing_to_serve(tmp_path, capsys):
