@@ -56,7 +56,7 @@ def open_target(name, signature):
 
 
 def open_version(folder, signature):
-    """Load a version; return a callable that runs it in an open session."""
+    """Load a version and return a function that runs it."""
     session = tf.compat.v1.Session(
         graph=tf.Graph(), config=check.session_config()
     )
@@ -94,7 +94,7 @@ def examples(specs, batch_size, image):
 
 
 def measure(calls, turns):
-    """Measure the seconds per call and turn, of shape `(calls, turns)`."""
+    """Measure the seconds per call and turn, in shape `(calls, turns)`."""
     for predict, inputs in calls:
         predict(inputs)  # The first call compiles and allocates.
     seconds = np.zeros((len(calls), turns))

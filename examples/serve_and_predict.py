@@ -1,4 +1,4 @@
-"""Serving: predictions of saved_models/ from TensorFlow Serving, in a figure.
+"""Serving: gets predictions from TensorFlow Serving and draws them.
 
     python examples/serve_and_predict.py
 
@@ -81,7 +81,7 @@ def print_server_commands(folder):
 
 
 def wait_for_server(client, seconds):
-    """Wait until the server has the model; return whether it does in time."""
+    """Wait for the server to load the model; return whether it did in time."""
     last = "no response"
     for _ in tqdm(range(max(1, round(seconds))), desc="waiting", unit="s"):
         try:
@@ -113,7 +113,7 @@ def export_model(path, folder):
         model = keras.saving.load_model(path, compile=False)
     except ValueError as error:
         raise ValueError(
-            f"Could not load --model. Received: {path} ({error})"
+            f"Could not load the file of --model. Received: {path} ({error})"
         ) from error
     exported = export_for_serving(
         model, folder / MODEL, outputs=rendering.serving_outputs

@@ -103,7 +103,7 @@ def write_figure(path, figure):
 
 
 def _make_scratch(parent):
-    """Create a scratch folder with an empty marker, which is locked."""
+    """Create a scratch folder and its empty, locked marker."""
     while True:
         scratch = parent / f"{PREFIX}{uuid.uuid4().hex}"
         scratch.mkdir(mode=0o700)

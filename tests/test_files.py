@@ -35,7 +35,7 @@ for number in range(10**6):
     with _files.atomic_write(path / str(number)) as partial:
         for name in "abcdefgh":
             (partial / name).mkdir(parents=True)
-            (partial / name / "file").write_text("whole")
+            (partial / name / "file").write_text("complete")
 """
 WAIT = """
 with _files.atomic_write(path) as partial:
@@ -165,7 +165,7 @@ def test_folders_of_killed_writers_are_complete(tmp_path):
         for path in folder.iterdir():
             if path.name.isdecimal():
                 written = [file.read_text() for file in path.glob("*/file")]
-                assert written == ["whole"] * 8
+                assert written == ["complete"] * 8
         _files.write_text(folder / "last", "")
         assert not list(folder.glob(".keras_coordconv-*"))
 
@@ -205,18 +205,18 @@ def test_folder_without_a_complete_marker_is_kept(tmp_path, marker):
     (scratch / "payload" / "thesis.txt").write_text("thesis")
     if marker is not None:
         (scratch / scratch.name).write_bytes(marker)
-    _files.write_text(tmp_path / "file", "whole")
+    _files.write_text(tmp_path / "file", "complete")
     assert (scratch / "payload" / "thesis.txt").read_text() == "thesis"
     assert marker is None or (scratch / scratch.name).read_bytes() == marker
     # A foreign file next to a complete marker is kept, too.
     (scratch / scratch.name).write_bytes(_files.MARK)
     (scratch / "mine").write_text("mine")
-    _files.write_text(tmp_path / "file", "whole")
+    _files.write_text(tmp_path / "file", "complete")
     assert [path.name for path in scratch.iterdir()] == ["mine"]
 
 
 def test_concurrent_writers_in_one_folder(tmp_path):
-    """None mistakes the scratch folder of another for a killed one's."""
+    """No writer removes the scratch folder of another running writer."""
     (tmp_path / "partial-mine").write_text("mine")
     program = """
 for number in range(300):
@@ -290,12 +290,12 @@ def fail_to_flush(monkeypatch, number, fails):
 
 def test_file_system_that_cannot_flush_folders(tmp_path, monkeypatch):
     fail_to_flush(monkeypatch, errno.EINVAL, stat.S_ISDIR)
-    _files.write_text(tmp_path / "file", "whole")
+    _files.write_text(tmp_path / "file", "complete")
     with _files.atomic_write(tmp_path / "folder") as payload:
         payload.mkdir()
-        (payload / "file").write_text("whole")
-    assert (tmp_path / "file").read_text() == "whole"
-    assert (tmp_path / "folder" / "file").read_text() == "whole"
+        (payload / "file").write_text("complete")
+    assert (tmp_path / "file").read_text() == "complete"
+    assert (tmp_path / "folder" / "file").read_text() == "complete"
 
 
 @pytest.mark.parametrize(
@@ -311,7 +311,7 @@ def test_unflushed_folder_is_not_published(
         _files.atomic_write(tmp_path / "folder") as payload,
     ):
         payload.mkdir()
-        (payload / "file").write_text("whole")
+        (payload / "file").write_text("complete")
     assert not list(tmp_path.iterdir())
 
 
@@ -323,21 +323,21 @@ def test_file_system_without_locks(tmp_path, monkeypatch):
 
     monkeypatch.setattr(_files.fcntl, "flock", flock)
     with _files.atomic_write(tmp_path / "first") as payload:
-        _files.write_text(tmp_path / "second", "whole")
-        payload.write_text("whole")
+        _files.write_text(tmp_path / "second", "complete")
+        payload.write_text("complete")
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
-        "first": "whole",
-        "second": "whole",
+        "first": "complete",
+        "second": "complete",
     }
 
 
 def test_same_content_and_mode_as_a_plain_write(tmp_path):
     (tmp_path / "plain").write_text("ä")
-    _files.write_text(tmp_path / "whole", "ä")
-    plain, whole = tmp_path / "plain", tmp_path / "whole"
-    assert whole.read_bytes() == plain.read_bytes()
+    _files.write_text(tmp_path / "atomic", "ä")
+    plain, atomic = tmp_path / "plain", tmp_path / "atomic"
+    assert atomic.read_bytes() == plain.read_bytes()
     # Readable by others as far as the umask allows.
-    assert os.stat(whole).st_mode == os.stat(plain).st_mode
+    assert os.stat(atomic).st_mode == os.stat(plain).st_mode
 
 
 def test_json_table_and_figure(tmp_path):

@@ -113,7 +113,7 @@ def read_labels(path):
         return pathlib.Path(path).read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:
         raise ValueError(
-            "The file of labels must be UTF-8 text. "
+            "The labels file must be UTF-8 text. "
             f"Received: {path} ({error.reason} at byte {error.start})"
         ) from error
 
@@ -134,7 +134,7 @@ def run_check(args):
             for arrays in (inputs, answer)
         )
         print(f"{signature}: {given} -> {got}")
-    print(f"{args.folder} works without Keras: {len(requests)} requests")
+    print(f"{args.folder}: ran {len(requests)} requests without Keras")
 
 
 def run_config(args):

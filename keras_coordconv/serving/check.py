@@ -64,8 +64,8 @@ def predict(folder, requests):
         if xla:
             raise ValueError(
                 "The model needs XLA, which TensorFlow Serving disables. "
-                f"Received: {folder}, with {', '.join(xla[:5])}. Export it "
-                "without `jit_compile`."
+                f"Received: {folder}, with the XLA nodes "
+                f"{', '.join(xla[:5])}. Export it without `jit_compile`."
             )
         answers = []
         for name, arrays in requests:

@@ -27,8 +27,7 @@ def write_config(
     Args:
         folder: String or path of the folder with `<name>/<version>/`.
         server_path: String, path of that folder on the server.
-        version_labels: Dictionary from model names to dictionaries from labels
-            to versions.
+        version_labels: Nested dictionary `{model: {label: version}}`.
         batch_threads: Integer, number of batches to run in parallel.
 
     Returns:
@@ -101,7 +100,7 @@ def batching_parameters(batch_sizes, batch_threads):
 
 
 def _batch_sizes(version):
-    """Return the batch sizes of a model card, after validation."""
+    """Read and validate the batch sizes in a model card."""
     path = version / MODEL_CARD
     if not path.exists():
         return BATCH_SIZES

@@ -33,8 +33,8 @@ from keras_coordconv.serving.versions import free_version
 CHECKED_BATCH_SIZES = (1, 2, 7)
 # Maximum error of an export, relative to its largest output.
 TOLERANCE = 1e-5
-# Four times the unit roundoff: TensorFlow fuses operations in a graph, which
-# then rounds at different points.
+# The same in half precision, four times the unit roundoff: TensorFlow fuses
+# operations in a graph, which then rounds at different points.
 HALF_PRECISION = {"bfloat16": 2**-6, "float16": 2**-9}
 
 
@@ -77,8 +77,8 @@ def export_for_serving(
         labels: List of strings, names of the classes. Adds the outputs
             `class_ids` and `labels` of the 5 highest `probabilities`.
         warmup: Dictionary from signature names to dictionaries of arrays by
-            input name. Examples for the warm-up file, repeated up to each batch
-            size. Defaults to constant examples.
+            input name. Examples for the warm-up file, repeated to fill each
+            batch size. Defaults to constant examples.
         batch_sizes: Sequence of integers, batch sizes the server may use. The
             warm-up file has one request per signature and batch size.
         fold_coordinates: Boolean, whether to replace CoordConv layers by plain
@@ -157,7 +157,7 @@ def _check_arguments(base_path, signatures, warmup, batch_sizes, card):
         check_input_names(list(signature.inputs))
         if not name or name.startswith("__") or not name.isprintable():
             raise ValueError(
-                "A signature name must be a printable string, not empty, that "
+                "A signature name must be a non-empty printable string that "
                 "does not start with `__`. "
                 f"Received: {name!r}"
             )
@@ -266,7 +266,9 @@ def _write_warmup(folder, base_path, signatures, warmup, batch_sizes):
         )
         if warmup:
             raise ImportError(message) from error
-        warnings.warn(f"{message}. Exported without it.", stacklevel=3)
+        warnings.warn(
+            f"{message}. Exported without a warm-up file.", stacklevel=3
+        )
 
 
 def _write_card(folder, base_path, model, batch_sizes, card):

@@ -299,7 +299,7 @@ def with_labels(outputs, labels):
 def with_png(
     outputs: Callable[[Any], dict[str, Any]],
 ) -> Callable[[Any], dict[str, Any]]:
-    """Add `image_bytes`, the images of the model as PNG files, to the outputs.
+    """Add the output `image_bytes`, the images encoded as PNG files.
 
     Args:
         outputs: Callable that maps the output of the model to a dictionary with
@@ -331,7 +331,7 @@ def _png(image):
 
 
 def _example(spec, batch_size, random):
-    # Unknown sizes become 32, which is not a special case.
+    # 32 is an arbitrary choice for unknown sizes.
     shape = [32 if axis is None else axis for axis in spec.shape[1:]]
     dtype = spec.dtype.as_numpy_dtype
     if spec.dtype == tf.string:

@@ -35,9 +35,9 @@ def checked_in_process(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def undamaged(tmp_path_factory):
     """Return a folder with model.keras and its export photos/1."""
-    folder = tmp_path_factory.mktemp("whole")
+    folder = tmp_path_factory.mktemp("undamaged")
     inputs = keras.Input((6, 6, 3), name="image")
     outputs = keras_coordconv.CoordConv2D(2, 3, name="features")(inputs)
     model = keras.Model(inputs, outputs)
@@ -50,8 +50,8 @@ def whole(tmp_path_factory):
 
 
 @pytest.fixture
-def folder(whole, tmp_path):
-    return shutil.copytree(whole, tmp_path / "models")
+def folder(undamaged, tmp_path):
+    return shutil.copytree(undamaged, tmp_path / "models")
 
 
 def is_one_line(capsys, message):

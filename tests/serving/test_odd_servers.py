@@ -288,7 +288,7 @@ def test_representable_values(monkeypatch, dtype, value, sent):
         ("DT_STRING", [["a"]], "must have shape [None]"),
         ("DT_STRING", "a", "must have shape [None]"),
         ("DT_STRING", [], "must not be empty"),
-        ("DT_BFLOAT16", [1.0], "a dtype known to NumPy"),
+        ("DT_BFLOAT16", [1.0], "a dtype that NumPy does not support"),
     ],
 )
 def test_values_that_are_not_representable(monkeypatch, dtype, value, message):

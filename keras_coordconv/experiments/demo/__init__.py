@@ -3,5 +3,5 @@
     python -m keras_coordconv.experiments.demo
 
 `models.py` runs the models, `game.py` plays a game, `drawing.py` draws, and
-`page.py` is the page.
+`page.py` builds the page.
 """

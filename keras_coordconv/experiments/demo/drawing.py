@@ -33,13 +33,13 @@ def enlarge(image):
 
 
 def position_of(pixel, size, margin=0):
-    """Return the position (x, y) on the canvas of a pixel of its picture."""
+    """Convert a pixel of the picture to a position (x, y) on the canvas."""
     x, y = np.clip(np.array(pixel) // SCALE, margin, size - 1 - margin)
     return int(x), int(y)
 
 
 def cross(picture, x, y, color):
-    """Draw a cross at a position, which may be fractional or outside."""
+    """Draw a cross at a position, which may be fractional or off the canvas."""
     for step in range(-2 * SCALE, 2 * SCALE + 1):
         for dx, dy in ((step, 0), (0, step)):
             row = round(SCALE * (y + 0.5)) + dy

@@ -34,7 +34,7 @@ class SavedModels:
         self._loaded = {}
 
     def status(self, model):
-        """Return the states of the model's versions, if it exists."""
+        """Return the state of the model's version, if the model exists."""
         if model not in self._paths:
             return {}
         return {int(self._paths[model].name): "AVAILABLE"}

@@ -112,7 +112,7 @@ def _render(models, suffix, x, y):
 
 
 def _locate(models, suffix, x, y):
-    """Return a picture of the pixel and its prediction, and a text."""
+    """Return a picture of the predicted position, and the result as text."""
     image = not_so_clevr.draw_centers(np.array([[x, y]]))
     answer = models.predict(
         f"coordinate_regression{suffix}", {"image": image}, "tensor"

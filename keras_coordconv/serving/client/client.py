@@ -217,7 +217,8 @@ def _check_name(what, name):
         or not name.isprintable()
     ):
         raise ValueError(
-            f"`{what}` must be a printable string, not empty, '.' or '..'. "
+            f"`{what}` must be a non-empty printable string other than '.' and "
+            "'..'. "
             f"Received: {name!r}"
         )
 
@@ -250,7 +251,7 @@ def _fit(key, tables, signature, inputs):
         ):
             raise ValueError(
                 f"The input {name!r} must contain only strings or bytes. "
-                "Received: other values"
+                "Received: values of other types"
             )
     return tables[signature], arrays
 

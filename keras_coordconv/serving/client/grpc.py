@@ -85,7 +85,8 @@ class GrpcTransport:
         except grpc.RpcError as error:
             code = error.code()
             raise ServingError(
-                f"The server returned {code.name}: {plain(error.details())}",
+                f"The server returned status {code.name}: "
+                f"{plain(error.details())}",
                 status=code.name,
                 unavailable=code == grpc.StatusCode.UNAVAILABLE,
             ) from error

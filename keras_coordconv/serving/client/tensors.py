@@ -69,7 +69,7 @@ def to_array(what, value, spec):
     dtype, shape = spec["dtype"], spec["shape"]
     if dtype not in _DTYPES.values():
         raise ValueError(
-            f"{what} must have a dtype known to NumPy. Received: {dtype}"
+            f"{what} has a dtype that NumPy does not support. Received: {dtype}"
         )
     if isinstance(value, np.ma.MaskedArray):
         raise ValueError(f"{what} must not be masked. Received: a masked array")
