@@ -162,7 +162,7 @@ def main(argv=None):
     rollouts = a2c.Rollouts(environments, ROLLOUT_STEPS, DISCOUNT)
     for epoch in run.epochs(args.epochs):
         logs = train_epoch(args, epoch, model, rollouts, games)
-        _files.write_table(run.path / "games.csv", games)
+        _files.write_table(run.output("games.csv"), games)
         run.end_epoch(logs)
         shown = ", ".join(f"{name} {x:.4g}" for name, x in logs.items())
         print(f"epoch {epoch}/{args.epochs}: {shown}")
@@ -187,7 +187,7 @@ def main(argv=None):
         ),
     )
     if args.layer != "dense":
-        with _files.atomic_write(run.path / "figures" / "game.gif") as path:
+        with _files.atomic_write(run.output("figures", "game.gif")) as path:
             environments.save_animation(first_game, path)
     if args.export_dir:
         export(best, args, run.card(metrics))

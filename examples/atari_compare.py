@@ -23,6 +23,7 @@ import startup  # noqa: F401, before the rest
 
 import itertools
 import pathlib
+import sys
 
 import numpy as np
 
@@ -51,7 +52,11 @@ def build_parser():
         help="default: %(default)s",
     )
     parser.add_argument(
-        "--seeds", nargs="+", type=int, default=[0, 1, 2], help="default: 0 1 2"
+        "--seeds",
+        nargs="+",
+        type=arguments.seed,
+        default=[0, 1, 2],
+        help="default: 0 1 2",
     )
     for flag in ("--epochs", "--steps-per-epoch", "--test-games"):
         parser.add_argument(
@@ -109,9 +114,7 @@ def main(argv=None):
         )
         for settings in list_runs(args)
     ]
-    arguments.say_on_interrupt(
-        "Interrupted. To go on, start the same command again."
-    )
+    arguments.say_how_to_continue(["python", *sys.argv])
     failed = [] if args.draw else sweeps.run_points(points)
     runs = [
         history.read_run(folder)

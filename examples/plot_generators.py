@@ -12,7 +12,6 @@ import startup  # noqa: F401, before the rest
 
 import pathlib
 
-import keras
 import numpy as np
 
 import keras_coordconv  # noqa: F401, for loading its models
@@ -23,6 +22,7 @@ from keras_coordconv.experiments.models import gan
 from keras_coordconv.experiments.models import vae
 from keras_coordconv.experiments.training import arguments
 from keras_coordconv.experiments.training import history
+from keras_coordconv.experiments.training import run_files
 
 SAMPLES = 1000
 # Of a VAE.
@@ -57,7 +57,7 @@ def main(argv=None):
         )
     real = sort_of_clevr.load_arrays("test", SAMPLES)["image"]
     models = {
-        f"{run['layer']}, seed {run['seed']}": keras.saving.load_model(
+        f"{run['layer']}, seed {run['seed']}": run_files.load_model(
             pathlib.Path(folder, "best.keras"), compile=False
         )
         for run, folder in zip(flags, args.runs, strict=True)

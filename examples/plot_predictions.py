@@ -16,6 +16,7 @@ from keras_coordconv.experiments import plots
 from keras_coordconv.experiments.datasets import not_so_clevr
 from keras_coordconv.experiments.training import arguments
 from keras_coordconv.experiments.training import history
+from keras_coordconv.experiments.training import run_files
 
 TITLES = {"conv": "convolution", "coordconv": "CoordConv"}
 SUBSETS = {"train": "trained on", "test": "never seen"}
@@ -59,7 +60,7 @@ def main(argv=None):
     }
     predictions = {}
     for layer, column in TITLES.items():
-        model = keras.saving.load_model(f"{args[layer]}/best.keras")
+        model = run_files.load_model(f"{args[layer]}/best.keras")
         predictions[column] = {
             title: sum_probabilities(model, one["location"])
             for title, one in examples.items()

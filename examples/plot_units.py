@@ -13,7 +13,6 @@ x - column, has them opposite.
 
 import startup  # noqa: F401, before the rest
 
-import keras
 import numpy as np
 
 from keras_coordconv import _files
@@ -21,6 +20,7 @@ from keras_coordconv.experiments import plots
 from keras_coordconv.experiments.canvas import CANVAS_SIZE
 from keras_coordconv.experiments.training import arguments
 from keras_coordconv.experiments.training import history
+from keras_coordconv.experiments.training import run_files
 
 # How much each unit is in pixels, for (x, y) and for the coordinates.
 PER_PIXEL = 2 / (CANVAS_SIZE - 1)
@@ -48,7 +48,7 @@ def read_run(folder):
     """A run as `plots.plot_units` takes it."""
     run = history.read_run(folder)
     units = run["args"]["units"]
-    model = keras.saving.load_model(f"{folder}/best.keras", compile=False)
+    model = run_files.load_model(f"{folder}/best.keras", compile=False)
     # The net's inputs are x, y, and then the row and the column.
     kernel = model.get_layer("coordconv1").get_weights()[0][0, 0]
     kernel *= np.repeat(UNITS_PER_PIXEL[units], 2)[:, None]

@@ -139,7 +139,7 @@ def main(argv=None):
         best, **{"train": build_dataset(args, train), args.held_out: held_out}
     )
     metrics[f"{args.held_out}_distance"], found = measure(best, held_out)
-    _files.write_table(run.path / "found.csv", found)
+    _files.write_table(run.output("found.csv"), found)
     return run.finish(metrics)
 
 

@@ -22,6 +22,7 @@ takes the parts of the queue whose names begin like this.
 import startup  # noqa: F401, before the rest
 
 import pathlib
+import sys
 import typing
 
 from keras_coordconv import _files
@@ -208,9 +209,7 @@ def main(argv=None):
     elif args.collect:
         collect(points, args.workdir, args.collect)
     else:
-        arguments.say_on_interrupt(
-            "Interrupted. To continue, start the same command again."
-        )
+        arguments.say_how_to_continue(["python", *sys.argv])
         sweeps.check_all_ended(sweeps.run_points(points))
 
 

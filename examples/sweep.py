@@ -22,11 +22,12 @@ writes it to table.csv.
 
 import startup  # noqa: F401, before the rest
 
-import json
 import pathlib
+import sys
 
 from keras_coordconv import _files
 from keras_coordconv.experiments.training import arguments
+from keras_coordconv.experiments.training import history
 from keras_coordconv.experiments.training import sweeps
 
 SUPERVISED = ("coordinate_classification", "coordinate_regression", "rendering")
@@ -193,7 +194,7 @@ def build_parser():
     parser.add_argument(
         "--seeds",
         nargs="+",
-        type=int,
+        type=arguments.seed,
         default=[0],
         help="each point is run with each of them (default: 0)",
     )
@@ -234,7 +235,7 @@ def write_table(args, points):
     for task, settings in points:
         folder = point_folder(args, task, settings)
         if sweeps.is_done(folder):
-            results = json.loads((folder / "metrics.json").read_text())
+            results = history.read_metrics(folder)
             rows.append({"task": task, **settings, **results})
     if not rows:
         print("no point is done")
@@ -268,9 +269,7 @@ def main(argv=None):
             f"Received: {args.task} --grid {args.grid}, which is for "
             f"{', '.join(GRIDS[args.grid])}."
         )
-    arguments.say_on_interrupt(
-        "Interrupted. To go on, start the same command again."
-    )
+    arguments.say_how_to_continue(["python", *sys.argv])
     failed = []
     if not args.table:
         failed = sweeps.run_points(

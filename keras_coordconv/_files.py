@@ -30,6 +30,9 @@ folder above when it is complete. If its process was killed, the next write to
 the folder above removes this folder.
 """
 
+# Open file descriptors of locked folders.
+_locked = {}
+
 
 @contextlib.contextmanager
 def atomic_write(path):
@@ -65,8 +68,67 @@ def atomic_write(path):
             _flush_all(payload)
             os.replace(payload, path)
             _flush(path.parent)
+        except OSError as error:
+            # A write to a full disk has no name, and that of the scratch folder
+            # means nothing to a user.
+            if error.filename is None or str(scratch) in str(error.filename):
+                reason = error.strerror or str(error)
+                raise OSError(
+                    error.errno or errno.EIO, reason, str(path)
+                ) from error
+            raise
         finally:
             _remove(scratch)
+
+
+def lock_folder(path):
+    """Locks a folder until it is unlocked or this process ends.
+
+    This process may lock it again, without effect. Some network file systems
+    have no locks: there, a folder is never locked.
+
+    Args:
+        path: String or path of a folder.
+
+    Returns:
+        The folder's identity, for `unlock_folder` and `is_folder`.
+
+    Raises:
+        BlockingIOError: if another process has locked the folder.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    folder = _identity(os.fstat(descriptor))
+    if folder in _locked:
+        os.close(descriptor)
+        return folder
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise
+    except OSError:
+        pass
+    _locked[folder] = descriptor
+    return folder
+
+
+def unlock_folder(folder):
+    """Unlocks a folder, by its identity from `lock_folder`."""
+    descriptor = _locked.pop(folder, None)
+    if descriptor is not None:
+        os.close(descriptor)
+
+
+def is_folder(path, folder):
+    """Whether a path leads to a folder, by its identity from `lock_folder`."""
+    try:
+        return _identity(os.stat(path)) == folder
+    except OSError:
+        return False
+
+
+def _identity(status):
+    return status.st_dev, status.st_ino
 
 
 def write_text(path, text):

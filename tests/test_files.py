@@ -355,3 +355,79 @@ def test_json_table_and_figure(tmp_path):
     _files.write_figure(tmp_path / "figures" / "empty.png", Figure())
     png = (tmp_path / "figures" / "empty.png").read_bytes()
     assert png.startswith(b"\x89PNG") and png.endswith(b"IEND\xaeB`\x82")
+
+
+LOCK = """
+try:
+    _files.lock_folder(path)
+    print("locked", flush=True)
+    time.sleep(600)
+except BlockingIOError:
+    print("taken", flush=True)
+"""
+
+
+def lock(path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", WRITER + LOCK, path],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    process.stdout.readline()
+    return process, process.stdout.readline().strip()
+
+
+def test_a_lock_ends_with_its_process(tmp_path):
+    first, is_locked = lock(tmp_path)
+    assert is_locked == "locked"
+    with pytest.raises(BlockingIOError):
+        _files.lock_folder(tmp_path)
+    (tmp_path / "other").mkdir()
+    _files.unlock_folder(_files.lock_folder(tmp_path / "other"))
+    kill(first)
+    folder = _files.lock_folder(tmp_path)
+    assert _files.lock_folder(tmp_path) == folder
+    second, is_locked = lock(tmp_path)
+    kill(second)
+    assert is_locked == "taken"
+    _files.unlock_folder(folder)
+    _files.unlock_folder(folder)
+    third, is_locked = lock(tmp_path)
+    kill(third)
+    assert is_locked == "locked"
+
+
+def test_a_folder_that_was_moved_is_another_one(tmp_path):
+    path = tmp_path / "run"
+    path.mkdir()
+    folder = _files.lock_folder(path)
+    assert _files.is_folder(path, folder)
+    path.rename(tmp_path / "moved")
+    assert not _files.is_folder(path, folder)
+    path.mkdir()
+    assert not _files.is_folder(path, folder)
+    assert _files.is_folder(tmp_path / "moved", folder)
+    _files.unlock_folder(folder)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+@pytest.mark.parametrize("name", [None, "payload"])
+def test_an_error_has_the_path_of_the_file(tmp_path, number, name):
+    with (
+        pytest.raises(OSError) as error,
+        _files.atomic_write(tmp_path / "file") as payload,
+    ):
+        payload.write_text("half")
+        raise OSError(number, os.strerror(number), name and str(payload))
+    assert error.value.filename == str(tmp_path / "file")
+    assert error.value.errno == number
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_error_of_another_file_keeps_its_path(tmp_path):
+    with (
+        pytest.raises(FileNotFoundError) as error,
+        _files.atomic_write(tmp_path / "file"),
+    ):
+        (tmp_path / "other").read_text()
+    assert error.value.filename == str(tmp_path / "other")

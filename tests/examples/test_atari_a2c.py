@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from keras_coordconv.experiments.training import history
+
 pytestmark = pytest.mark.tensorflow_backend
 
 CARTPOLE = ("--game", "CartPole-v1", "--layer", "dense", "--test-games", "3")
@@ -50,8 +52,7 @@ def test_small_run(scripts, layer):
             *("--dtype-policy", "mixed_bfloat16"),
         ]
     )
-    written = json.loads(pathlib.Path("run/metrics.json").read_text())
-    assert written == metrics
+    assert history.read_metrics("run") == metrics
     # Four actions.
     others = 32_832 + 36_928 + 1_606_144 + 4 * 513 + 513
     first = 64 * 4 * 32 + 32 + 64 * 2 * 32 * (layer == "coordconv")
@@ -69,10 +70,10 @@ def test_small_run(scripts, layer):
 
 def test_killed_and_resumed(scripts):
     flags = (*CARTPOLE, "--epochs", 4, "--steps-per-epoch", 12, "--seed", 3)
-    printed, history = scripts.kill_and_resume("atari_a2c", *flags)
+    printed, rows = scripts.kill_and_resume("atari_a2c", *flags)
     assert "epoch 4/4: steps 3840, return " in printed
     assert "epoch 2/4" not in printed
-    assert len(history) == 5
+    assert len(rows) == 5
     games = read_games("run")
     assert games == read_games("whole")
     assert [g["epoch"] for g in games] == sorted(g["epoch"] for g in games)

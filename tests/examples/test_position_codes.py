@@ -1,5 +1,4 @@
 import csv
-import json
 import pathlib
 
 import numpy as np
@@ -7,6 +6,7 @@ import position_codes
 import pytest
 
 from keras_coordconv.experiments.datasets import not_so_clevr
+from keras_coordconv.experiments.training import history
 
 pytestmark = pytest.mark.tensorflow_backend
 
@@ -20,8 +20,7 @@ def test_small_run(scripts, held_out):
             *("--dtype-policy", "mixed_bfloat16"),
         ]
     )
-    written = json.loads(pathlib.Path("run/metrics.json").read_text())
-    assert written == metrics
+    assert history.read_metrics("run") == metrics
     assert metrics["parameters"] == 10_497
     with pathlib.Path("run/found.csv").open() as file:
         rows = np.array(
@@ -39,5 +38,5 @@ def test_small_run(scripts, held_out):
 
 def test_killed_and_resumed(scripts):
     flags = ("--code", "relative", "--limit-examples", 24, "--epochs", 4)
-    _, history = scripts.kill_and_resume("position_codes", *flags)
-    assert len(history) == 5
+    _, rows = scripts.kill_and_resume("position_codes", *flags)
+    assert len(rows) == 5

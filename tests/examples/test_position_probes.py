@@ -1,7 +1,8 @@
-import json
 import pathlib
 
 import pytest
+
+from keras_coordconv.experiments.training import history
 
 pytestmark = pytest.mark.tensorflow_backend
 SMALL = ("--limit-examples", 40, "--epochs", 2)
@@ -20,8 +21,7 @@ def test_small_run(scripts, probe, names):
     metrics = position_probes.main(
         [*("--probe", probe, "--workdir", "run"), *map(str, SMALL)]
     )
-    written = json.loads(pathlib.Path("run/metrics.json").read_text())
-    assert written == metrics
+    assert history.read_metrics("run") == metrics
     scores = {"row": ("distance", "r2"), "side": ("accuracy",)}[probe]
     assert metrics.keys() - {"seconds", "parameters"} == {
         f"{name}_{subset}_{score}"
@@ -37,8 +37,8 @@ def test_small_run(scripts, probe, names):
 
 def test_killed_and_resumed(scripts):
     flags = ("--probe", "strides", "--limit-examples", 20, "--epochs", 4)
-    _, history = scripts.kill_and_resume("position_probes", *flags)
-    assert len(history) == 5
+    _, rows = scripts.kill_and_resume("position_probes", *flags)
+    assert len(rows) == 5
 
 
 def test_split_is_refused_where_it_has_no_effect(scripts, capsys):

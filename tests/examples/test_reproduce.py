@@ -8,6 +8,7 @@ import pytest
 import reproduce
 
 from keras_coordconv.experiments.training import arguments
+from keras_coordconv.experiments.training import history
 
 pytestmark = pytest.mark.tensorflow_backend
 
@@ -44,11 +45,11 @@ def test_run_list_and_collect(scripts, monkeypatch, capsys):
     settings = result.pop("settings")
     assert (settings["layer"], settings["seed"]) == ("conv", 3)
     assert "workdir" not in settings
-    assert result == json.loads((begun / "metrics.json").read_text())
-    history = (begun / "history.csv").read_text()
-    assert len(history.splitlines()) == 2
+    assert result == history.read_metrics(begun)
+    rows = (begun / "history.csv").read_text().splitlines()
+    assert len(rows) == 2
     copy = (collected / "conv_seed3_history.csv").read_text()
-    assert copy.splitlines() == history.splitlines()
+    assert copy.splitlines() == rows
 
 
 def test_unfinished_runs_are_not_collected(scripts, monkeypatch):

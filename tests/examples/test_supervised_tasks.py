@@ -99,7 +99,7 @@ def test_interrupted_and_resumed(scripts, capsys, task):
     if task == "rendering":
         scripts.send(signal.SIGINT, "run/checkpoint-2", process)
         line = scripts.finish(process, 130).splitlines()[-1]
-        assert line.startswith("Interrupted. To go on: python ")
+        assert line.startswith("Interrupted. To continue: python ")
         assert line.endswith(f"{task}.py --resume --workdir run")
     else:
         scripts.kill("run/checkpoint-2", process)
@@ -119,7 +119,8 @@ def test_interrupted_and_resumed(scripts, capsys, task):
     [
         (("--filter-size", "3"), "--filter-size 3, which is for --layer conv"),
         (("--workdir", "file/run"), "Received: file/run (Not a directory)"),
-        (("--resume", "--workdir", "typo"), "Received: typo, which has none"),
+        (("--resume",), "--resume needs the folder of the run."),
+        (("--seed", "-1"), "argument --seed: must be at least 0"),
     ],
 )
 def test_bad_arguments(scripts, capsys, arguments, message):

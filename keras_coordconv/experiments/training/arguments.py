@@ -21,16 +21,17 @@ import importlib.util
 import math
 import os
 import pathlib
+import shlex
 import sys
 import textwrap
 import traceback
 
 import keras
 
+from keras_coordconv import _signals
 from keras_coordconv.experiments.training import history
 
 _NOT_GIVEN = object()
-_on_interrupt = "Interrupted."
 
 
 class Parser(argparse.ArgumentParser):
@@ -61,7 +62,7 @@ def build_parser(description, exports=True):
     run = parser.add_argument_group("run")
     run.add_argument(
         "--seed",
-        type=int,
+        type=seed,
         default=0,
         help="seed of weights, data order and random numbers (default: 0)",
     )
@@ -85,7 +86,7 @@ def build_parser(description, exports=True):
     run.add_argument(
         "--resume",
         action="store_true",
-        help="continue the run in --workdir, with the flags it has",
+        help="continue the run in --workdir with its flags, or start it there",
     )
     return parser
 
@@ -202,8 +203,8 @@ def add_generator(parser):
 def parse(parser, recipes, argv=None):
     """Parses the flags; a recipe has the defaults of what is not given.
 
-    With `--resume`, all flags are those of the run in `--workdir`. An export
-    that could not be written after the training is refused here.
+    With `--resume`, all flags are those of the run in `--workdir`, if there is
+    one. An export that could not be written after the training is refused here.
 
     Args:
         parser: From `build_parser`.
@@ -249,7 +250,7 @@ def command(main):
 
     A user's error is one of files and folders, or one that the project's own
     code raises; others come with their traceback. Ctrl-C is one line and exit
-    status 130.
+    status 130; SIGTERM is, too, with 143.
 
     Args:
         main: Function of a list of flags, or of `None`.
@@ -265,17 +266,16 @@ def command(main):
     @functools.wraps(main)
     def run(argv=None):
         try:
-            return main(argv)
-        except KeyboardInterrupt:
-            print(f"\n{_on_interrupt}", file=sys.stderr)
-            raise SystemExit(130) from None
+            with _signals.clean_exit():
+                return main(argv)
         except OSError as error:
             message = error
             if error.filename is not None:
                 message = (
                     "Files and folders must be there and be writable. "
-                    f"Received: {error.filename} ({error.strerror})"
-                )
+                    f"Received: {error.filename} ({error.strerror}). "
+                    f"{_signals.advice()}"
+                ).rstrip()
         except (ImportError, RuntimeError, ValueError) as error:
             # What to install is said in one place, examples/startup.py.
             if isinstance(error, ModuleNotFoundError) or not is_ours(error):
@@ -287,10 +287,13 @@ def command(main):
     return run
 
 
-def say_on_interrupt(line):
-    """Sets the line that Ctrl-C prints."""
-    global _on_interrupt
-    _on_interrupt = line
+def say_how_to_continue(command):
+    """Sets the command that is printed on Ctrl-C and on file-system errors.
+
+    Args:
+        command: List of strings.
+    """
+    _signals.set_advice(f"To continue: {shlex.join(command)}")
 
 
 def _number_type(kind, low, below=math.inf):
@@ -311,6 +314,7 @@ def _number_type(kind, low, below=math.inf):
 positive_integer = _number_type(int, 1)
 not_negative_number = _number_type(float, 0)
 fraction = _number_type(float, 0, below=1)
+seed = _number_type(int, 0, below=2**32)
 
 
 def dtype_policy(text):
@@ -339,12 +343,14 @@ def _flag(name, value):
 
 
 def _flags_of_run(parser, given):
-    """The flags with which the run to resume was begun."""
+    """The flags with which the run to resume was begun, if there is one."""
     folder = given.get("workdir")
     if folder is None:
         raise ValueError(
             "--resume needs the folder of the run. Received: no --workdir."
         )
+    if not pathlib.Path(folder, "args.json").exists():
+        return {}
     begun_with = history.read_flags(folder)
     unknown = sorted(begun_with.keys() - vars(parser.parse_args([])).keys())
     if unknown:

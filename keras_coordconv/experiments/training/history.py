@@ -1,12 +1,13 @@
 """What runs have written, and what the history of a run says."""
 
-import csv
-import json
 import os
 import pathlib
 
 import keras
 import numpy as np
+
+from keras_coordconv.experiments.training import run_files
+from keras_coordconv.experiments.training.run_files import read_table
 
 # Flags that do not change the training: they may differ on `--resume`.
 FREE_FLAGS = (
@@ -72,38 +73,38 @@ def _read_args(folder):
             "The folder of a run must have an args.json. "
             f"Received: {folder}, which has none."
         )
-    return json.loads(path.read_text())
+    return run_files.read_json(path)
 
 
 def read_history(folder):
-    """History of the run in a folder, a list of dictionaries, one an epoch.
+    """History of the run in a folder, a list of dictionaries, one per epoch.
 
     What was not computed in an epoch is not in its dictionary.
+
+    Raises:
+        ValueError: if `history.csv` is damaged or does not match the run's
+            checkpoint.
     """
-    return read_table(pathlib.Path(folder, "history.csv"))
-
-
-def read_table(path):
-    """Rows of numbers of a csv file, dictionaries by column.
-
-    Empty cells are left out. There are no rows where there is no file.
-    """
-    path = pathlib.Path(path)
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        return [
-            {
-                name: int(value) if value.isdigit() else float(value)
-                for name, value in row.items()
-                if value
-            }
-            for row in csv.DictReader(file)
-        ]
+    rows = read_table(pathlib.Path(folder, "history.csv"))
+    run_files.epochs_with_checkpoint(pathlib.Path(folder), rows)
+    return rows
 
 
 def read_run(folder):
     """Dictionary of the `args`, `metrics` and `history` of a finished run.
+
+    Raises:
+        ValueError: if there is no finished run in the folder.
+    """
+    return {
+        "metrics": read_metrics(folder),
+        "args": read_flags(folder),
+        "history": read_history(folder),
+    }
+
+
+def read_metrics(folder):
+    """Dictionary of the metrics of a finished run.
 
     Raises:
         ValueError: if there is no finished run in the folder.
@@ -114,11 +115,7 @@ def read_run(folder):
             "A run must be finished before it is read. "
             f"Received: {folder}, which has no metrics.json."
         )
-    return {
-        "args": read_flags(folder),
-        "metrics": json.loads(path.read_text()),
-        "history": read_history(folder),
-    }
+    return run_files.read_json(path)
 
 
 def plain_names(logs):

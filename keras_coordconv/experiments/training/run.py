@@ -1,10 +1,10 @@
 """A training run: its folder, its seeds, and how it is saved and resumed.
 
     args.json                       the flags, and the environment
-    history.csv                     a row an epoch: epoch, seconds of training
+    history.csv                     a row per epoch: epoch, seconds of training
                                     so far, losses and metrics
     checkpoint-N/<name>.weights.h5  the state of each model after epoch N
-    checkpoint-N/epoch.json         row N of the history
+    checkpoint-N/epoch.json         the history up to epoch N, and checksums
     best.keras                      the first model, after its best epoch
     metrics.json                    the result: numbers by name
     figures/*.png
@@ -12,12 +12,15 @@
 Each of them is there whole or not at all, whenever the process is killed. A
 resumed run goes on after the last whole epoch.
 
-A checkpoint belongs to the run if its epoch.json is the row of that epoch in
-history.csv. Any other file or folder, whatever its name, is left alone.
+A checkpoint belongs to the run if its epoch.json has the history that is in
+history.csv. Any other file or folder, whatever its name, is left alone. Damaged
+files are errors, see `run_files`.
+
+The process locks the folder. Nothing more is written if the folder is deleted
+or moved.
 """
 
 import contextlib
-import json
 import math
 import os
 import pathlib
@@ -31,9 +34,8 @@ import numpy as np
 from keras_coordconv import _files
 from keras_coordconv.experiments.training import arguments
 from keras_coordconv.experiments.training import history
+from keras_coordconv.experiments.training import run_files
 
-_EPOCH = "epoch.json"
-_WEIGHTS = ".weights.h5"
 _FILES = ("args.json", "history.csv", "best.keras", "metrics.json", "figures")
 
 
@@ -54,9 +56,9 @@ class Run:
         devices: `distribution.Devices`, where there may be several.
 
     Raises:
-        ValueError: if the folder holds a run that is not to be resumed, if its
-            checkpoint and its history do not match, or if other processes have
-            other flags or another folder.
+        ValueError: if the folder holds a run that is not to be resumed or that
+            another process is training, if a file of the run is damaged or
+            missing, or if other processes have other flags or another folder.
 
     Example: one model with `fit`
 
@@ -80,9 +82,21 @@ class Run:
         self.mode = mode
         self.devices = devices
         self.writes = devices is None or devices.is_first_process
-        self.path = self._open_folder(name)
-        self.history = self._read_history() if args.resume else []
-        self.epochs_done = len(self.history)
+        if args.workdir is not None:
+            self.path = pathlib.Path(args.workdir)
+        else:
+            self.path = _make_numbered_folder(pathlib.Path("runs", name))
+        self._folder = self._lock_folder() if self.writes else None
+        try:
+            if self.writes:
+                self._write_args()
+            self.history = self._read_history() if args.resume else []
+            self.epochs_done = len(self.history)
+            if devices:
+                devices.check_same_run(self)
+        except BaseException:
+            _files.unlock_folder(self._folder)
+            raise
         # Keras saves a model only if all processes take part. What those but
         # the first one write is thrown away.
         self._scratch = None if self.writes else tempfile.TemporaryDirectory()
@@ -92,17 +106,11 @@ class Run:
         self._scope = devices.scope if devices else contextlib.nullcontext
         self._models = {}
         self._tensorboard = None
-        if devices:
-            devices.check_same_run(self)
         keras.utils.set_random_seed(args.seed)
         keras.config.set_dtype_policy(args.dtype_policy)
         if self.writes:
             print(f"run: {self.path}, {self.epochs_done} epochs done")
             self._note_environment()
-        arguments.say_on_interrupt(
-            "Interrupted. To go on: "
-            f"python {sys.argv[0]} --resume --workdir {self.path}"
-        )
 
     @property
     def seconds(self):
@@ -128,10 +136,14 @@ class Run:
                 with self._scope():
                     tracked.optimizer.build(tracked.trainable_variables)
         if self.epochs_done:
-            self._restore(_checkpoint(self.path, self.epochs_done))
-            # Those of a process that was killed before it removed them.
-            for row in self.history[:-1]:
-                self._remove_checkpoint(row)
+            with self._scope():
+                run_files.load_checkpoint(
+                    run_files.checkpoint_path(self.path, self.epochs_done),
+                    self._models,
+                )
+            # A process may have been killed before it removed them.
+            for epoch in range(1, self.epochs_done):
+                self._remove_checkpoint(epoch)
         if self.args.tensorboard and self.writes:
             self._tensorboard = keras.callbacks.TensorBoard(
                 self.args.tensorboard
@@ -170,23 +182,18 @@ class Run:
         if self._is_best(row):
             model = self._models["model"]
             with (
-                _files.atomic_write(self._output / "best.keras") as path,
+                _files.atomic_write(self.output("best.keras")) as path,
                 _averaged(model),
             ):
-                model.save(path)
+                run_files.save_model(path, model)
         self.history.append(row)
-        _files.write_table(self._output / "history.csv", self.history)
+        _files.write_table(self.output("history.csv"), self.history)
         # The last thing that is written: with it, the epoch is done.
-        with _files.atomic_write(_checkpoint(self._output, epoch)) as path:
-            path.mkdir()
-            for name, model in self._models.items():
-                model.save_weights(path / f"{name}{_WEIGHTS}")
-            (path / _EPOCH).write_text(json.dumps(row), encoding="utf-8")
+        run_files.save_checkpoint(self.output(), self.history, self._models)
         self.epochs_done = epoch
         if self._tensorboard:
             self._tensorboard.on_epoch_end(epoch - 1, dict(logs))
-        for previous in self.history[-2:-1]:
-            self._remove_checkpoint(previous)
+        self._remove_checkpoint(epoch - 1)
 
     def check_finite(self, logs):
         """Checks that a training has not diverged. `end_epoch` does so, too.
@@ -242,7 +249,7 @@ class Run:
     def best_model(self):
         """The first model as it was after its best epoch, compiled."""
         with self._scope():
-            return keras.saving.load_model(self.path / "best.keras")
+            return run_files.load_model(self.path / "best.keras")
 
     def evaluate(self, model, **data):
         """Losses and metrics of a compiled model, as `metrics.json` has them.
@@ -262,9 +269,30 @@ class Run:
             ).items()
         }
 
+    def output(self, *names):
+        """Path of a file of this run that is about to be written.
+
+        Args:
+            *names: Strings, the folders in the run's folder and the file.
+
+        Raises:
+            ValueError: if the run's folder was deleted or moved, so that the
+                file would be in another one.
+        """
+        if self.writes and not (
+            _files.is_folder(self.path, self._folder)
+            and (self.path / "args.json").exists()
+        ):
+            raise ValueError(
+                f"The run's folder {self.path} was deleted or moved during the "
+                "training. Nothing more was written. Put the folder back to "
+                "continue the run."
+            )
+        return self._output.joinpath(*names)
+
     def save_figure(self, name, figure):
         """Writes a `matplotlib` figure to `figures/<name>.png`."""
-        _files.write_figure(self._output / "figures" / f"{name}.png", figure)
+        _files.write_figure(self.output("figures", f"{name}.png"), figure)
 
     def card(self, metrics):
         """What there is to say of a model that the run has trained.
@@ -295,7 +323,7 @@ class Run:
             "parameters": sum(math.prod(weight.shape) for weight in weights),
             **{name: x for name, x in metrics.items() if x is not None},
         }
-        _files.write_json(self._output / "metrics.json", result)
+        run_files.write_json(self.output("metrics.json"), result)
         if self.writes:
             print(", ".join(f"{name} {x:.6g}" for name, x in result.items()))
             paths = [
@@ -305,31 +333,44 @@ class Run:
             for path in sorted(paths):
                 if path.is_file():
                     print(f"written: {path}")
+        _files.unlock_folder(self._folder)
         return result
 
-    def _open_folder(self, name):
-        if self.args.workdir is not None:
-            path = pathlib.Path(self.args.workdir)
-        else:
-            path = _make_numbered_folder(pathlib.Path("runs", name))
-        if not self.writes:
-            return path
-        taken = [name for name in _FILES if os.path.lexists(path / name)]
-        if taken and not self.args.resume:
+    def _lock_folder(self):
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            return _files.lock_folder(self.path)
+        except BlockingIOError:
+            raise ValueError(
+                f"The run in {self.path} is being trained by another process. "
+                "Wait until that process has ended, or name another --workdir."
+            ) from None
+
+    def _write_args(self):
+        has_run = (self.path / "args.json").exists()
+        taken = [name for name in _FILES if os.path.lexists(self.path / name)]
+        if taken and not (self.args.resume and has_run):
+            advice = "Continue it with --resume, or name" if has_run else "Name"
             raise ValueError(
                 "A work folder holds one run. "
-                f"Received: --workdir {path}, which has {', '.join(taken)}. "
-                "Continue it with --resume, or name another folder."
+                f"Received: --workdir {self.path}, which has "
+                f"{', '.join(taken)}. {advice} another folder."
             )
         self._environment = history.environment()
-        if (path / "args.json").exists():
-            self._environment |= history.read_environment(path)
-        flags = {**vars(self.args), "workdir": str(path)}
+        if has_run:
+            self._environment |= history.read_environment(self.path)
+            self._say_how_to_continue()
+        flags = {**vars(self.args), "workdir": str(self.path)}
         del flags["resume"]
-        _files.write_json(
-            path / "args.json", {**flags, "environment": self._environment}
+        run_files.write_json(
+            self.path / "args.json", {**flags, "environment": self._environment}
         )
-        return path
+        self._say_how_to_continue()
+
+    def _say_how_to_continue(self):
+        arguments.say_how_to_continue(
+            ["python", sys.argv[0], "--resume", "--workdir", str(self.path)]
+        )
 
     def _note_environment(self):
         """Prints in what the environment of a resumed run differs."""
@@ -347,12 +388,9 @@ class Run:
 
     def _read_history(self):
         """Rows of the epochs of which there is a checkpoint, or a later one."""
-        rows = history.read_history(self.path)
-        done = max(
-            (row["epoch"] for row in rows if _has_checkpoint(self.path, row)),
-            default=0,
-        )
-        weights = self.path.glob(f"checkpoint-*/*{_WEIGHTS}")
+        rows = run_files.read_table(self.path / "history.csv")
+        done = run_files.epochs_with_checkpoint(self.path, rows)
+        weights = self.path.glob(f"checkpoint-*/*{run_files.WEIGHTS}")
         found = sorted({path.parent.name for path in weights})
         # A kill comes before the checkpoint of the last row, or after it.
         if len(rows) - done not in (0, 1) or (found and not done):
@@ -363,11 +401,13 @@ class Run:
                 f"{matching} (found: {', '.join(found) or 'no checkpoint'}). "
                 "Restore what is missing, or start a new run in another folder."
             )
+        if done:
+            run_files.check_model(self.path / "best.keras")
         return rows[:done]
 
     def _begin_epochs(self, count):
         for epoch in range(self.epochs_done + 1, count + 1):
-            path = _checkpoint(self.path, epoch)
+            path = run_files.checkpoint_path(self.path, epoch)
             if os.path.lexists(path):
                 raise ValueError(
                     f"{path} is not a checkpoint of this run, which needs the "
@@ -390,28 +430,13 @@ class Run:
                     seed = keras.ops.convert_to_numpy(variable)[0]
                     variable.assign([seed, self.epochs_done * 2**16])
 
-    def _restore(self, checkpoint):
-        saved = {
-            path.name.removesuffix(_WEIGHTS)
-            for path in checkpoint.glob(f"*{_WEIGHTS}")
-        }
-        if saved != self._models.keys():
-            raise ValueError(
-                "A run is resumed with the models it was begun with. "
-                f"Received: {sorted(self._models)}, but {checkpoint} has "
-                f"{sorted(saved)}."
-            )
-        for name, model in self._models.items():
-            with self._scope():
-                model.load_weights(checkpoint / f"{name}{_WEIGHTS}")
-
-    def _remove_checkpoint(self, row):
-        if not _has_checkpoint(self._output, row):
+    def _remove_checkpoint(self, epoch):
+        if not run_files.has_checkpoint(self._output, self.history[:epoch]):
             return
-        path = _checkpoint(self._output, row["epoch"])
+        path = run_files.checkpoint_path(self._output, epoch)
         for name in self._models:
-            (path / f"{name}{_WEIGHTS}").unlink(missing_ok=True)
-        (path / _EPOCH).unlink()
+            (path / f"{name}{run_files.WEIGHTS}").unlink(missing_ok=True)
+        (path / run_files.EPOCH).unlink()
         # What a user has put there stays.
         with contextlib.suppress(OSError):
             path.rmdir()
@@ -424,22 +449,6 @@ class Run:
             sign * row[self.monitor] > sign * past[self.monitor]
             for past in self.history
         )
-
-
-def _checkpoint(folder, epoch):
-    return folder / f"checkpoint-{epoch}"
-
-
-def _has_checkpoint(folder, row):
-    """Whether a folder has the run's own checkpoint for a row of its history.
-
-    It may have none, or a foreign folder of that name.
-    """
-    path = _checkpoint(folder, row["epoch"]) / _EPOCH
-    try:
-        return json.loads(path.read_text(encoding="utf-8")) == row
-    except (OSError, ValueError):
-        return False
 
 
 def _is_compiled(model):

@@ -1,14 +1,19 @@
 """Runs of a script with many settings, one after another.
 
 Each is a process and has a folder of its own. What was interrupted goes on when
-it is started again: runs with metrics.json are done, others are resumed.
+it is started again: runs with metrics.json are done, others are resumed. A run
+ends with the process that has started it.
 """
 
+import contextlib
 import itertools
 import subprocess
 import sys
 
 from tqdm import tqdm
+
+# A run saves nothing when it ends early: its last epoch is on the disk.
+SECONDS_TO_END = 20
 
 
 def combinations(product, seeds):
@@ -52,18 +57,23 @@ def run_point(script, folder, settings):
         Tuple of the exit status and the path of what it printed.
     """
     flags = [f"--{name}={value}" for name, value in settings.items()]
-    if (folder / "args.json").exists():
-        flags.append("--resume")
     folder.parent.mkdir(parents=True, exist_ok=True)
     log = folder.with_name(f"{folder.name}.log")
     with log.open("w") as output:
-        process = subprocess.run(
-            [sys.executable, script, f"--workdir={folder}", *flags],
+        process = subprocess.Popen(
+            [sys.executable, script, "--resume", f"--workdir={folder}", *flags],
             stdout=output,
             stderr=subprocess.STDOUT,
-            check=False,
         )
-    return process.returncode, log
+        try:
+            return process.wait(), log
+        except BaseException:
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(SECONDS_TO_END)
+            process.kill()
+            process.wait()
+            raise
 
 
 def run_points(points):

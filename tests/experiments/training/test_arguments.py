@@ -1,5 +1,6 @@
 """Flags, recipes and the errors of a user."""
 
+import errno
 import json
 import os
 import pathlib
@@ -76,7 +77,6 @@ def test_help_has_each_recipe_once(capsys):
             "--warmup-epochs must be less .* Received: 3 and 3",
         ),
         (("--resume",), "Received: no --workdir"),
-        (("--resume", "--workdir", "typo"), "Received: typo, which has none"),
         (("--export-dir", "file/out"), "--export-dir must be a writable"),
     ],
 )
@@ -97,6 +97,8 @@ def test_flags_that_do_not_fit(tmp_path, monkeypatch, flags, message):
         (("--learning-rate", "nan"), "must be at least 0"),
         (("--learning-rate", "much"), "argument --learning-rate"),
         (("--dtype-policy", "half"), "must be a Keras dtype policy"),
+        (("--seed", -1), "argument --seed: must be at least 0"),
+        (("--seed", 2**32), "and less than 4294967296, received"),
         # A part of a flag's name is not that flag.
         (("--work", "folder"), "unrecognized arguments: --work"),
     ],
@@ -144,6 +146,18 @@ def test_resume_with_other_flags(tmp_path, flags, message):
         parse("--resume", "--workdir", tmp_path, *flags)
 
 
+@pytest.mark.parametrize("flags", [(), ("--epochs", 12, "--layer", "conv")])
+def test_resume_starts_where_there_is_no_run(tmp_path, flags):
+    """The same command starts a run and continues it."""
+    command = ("--resume", "--workdir", tmp_path, *flags)
+    args = parse(*command)
+    assert args == parse(*command)
+    assert args.resume and args.epochs == (12 if flags else 3)
+    begun = {name: x for name, x in vars(args).items() if name != "resume"}
+    (tmp_path / "args.json").write_text(json.dumps(begun))
+    assert parse(*command) == args
+
+
 def test_resume_a_run_of_another_script(tmp_path):
     write_args(tmp_path, game="Seaquest")
     with pytest.raises(ValueError, match="with other flags: game"):
@@ -183,8 +197,13 @@ def open_missing(argv):
 
 
 def interrupt(argv):
-    arguments.say_on_interrupt("To go on: ...")
+    arguments.say_how_to_continue(["python", "a b.py"])
     raise KeyboardInterrupt
+
+
+def fill_the_disk(argv):
+    arguments.say_how_to_continue(["python", "it's.py"])
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "run/best.keras")
 
 
 @pytest.mark.parametrize(
@@ -193,13 +212,15 @@ def interrupt(argv):
         (raise_own, 2, "error: The rule. Received: x"),
         (raise_of_the_project, 2, "error: "),
         (open_missing, 2, "Received: nowhere/file (No such file or directory)"),
-        (interrupt, 130, "To go on: ..."),
+        (interrupt, 130, "Interrupted. To continue: python 'a b.py'"),
+        (fill_the_disk, 2, "run/best.keras (No space left on device). To"),
+        (fill_the_disk, 2, """To continue: python 'it'"'"'s.py'"""),
     ],
 )
-def test_command_says_it_in_one_line(capsys, main, status, line):
+def test_command_says_it_in_one_line(capfd, main, status, line):
     with pytest.raises(SystemExit, match=str(status)):
         arguments.command(main)([])
-    (printed,) = capsys.readouterr().err.strip().splitlines()
+    (printed,) = capfd.readouterr().err.strip().splitlines()
     assert line in printed
 
 

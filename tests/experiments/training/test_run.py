@@ -7,6 +7,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -14,6 +15,8 @@ import pytest
 import tensorflow as tf
 
 from keras_coordconv.experiments.training import distribution
+from keras_coordconv.experiments.training import history
+from keras_coordconv.experiments.training import run_files
 from keras_coordconv.experiments.training.run import Run
 
 
@@ -79,8 +82,8 @@ def test_what_a_run_writes(tmp_path, capsys):
         "parameters": 3,
         "test_loss": 0.5,
     }
-    assert json.loads((run.path / "metrics.json").read_text()) == metrics
-    assert json.loads((run.path / "args.json").read_text()) == {
+    assert history.read_metrics(run.path) == metrics
+    assert run_files.read_json(run.path / "args.json") == {
         "workdir": str(run.path),
         "seed": 0,
         "dtype_policy": "float32",
@@ -94,11 +97,11 @@ def test_what_a_run_writes(tmp_path, capsys):
             "jax": {"backend": "jax"},
         }[keras.backend.backend()],
     }
-    history = read_history(run)
-    assert [row["epoch"] for row in history] == ["1", "2", "3"]
-    losses = [float(row["loss"]) for row in history]
+    rows = read_history(run)
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    losses = [float(row["loss"]) for row in rows]
     assert len(set(losses)) == 3
-    seconds = [float(row["seconds"]) for row in history]
+    seconds = [float(row["seconds"]) for row in rows]
     assert 0 <= seconds[0] <= seconds[1] <= seconds[2] == run.seconds
     printed = capsys.readouterr().out.splitlines()
     assert [
@@ -255,12 +258,20 @@ def test_killed_before_the_last_checkpoint_was_removed(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        ("rm history.csv", "0 epochs.* none .found: checkpoint-3"),
-        ("head -n 3 history.csv > h && mv h history.csv", "2 epochs.* none"),
-        ("truncate -s 0 history.csv", "0 epochs.* none .found: checkpoint-3"),
+        ("rm history.csv", "history.csv has 0 epochs, .*checkpoint-3.* has 3"),
+        (
+            "head -n 3 history.csv > h && mv h history.csv",
+            "history.csv has 2 epochs, but .*checkpoint-3/epoch.json has 3",
+        ),
+        ("truncate -s 0 history.csv", "history.csv has 0 epochs, but .* has 3"),
         ("rm -r checkpoint-3", "3 epochs.* none .found: no checkpoint"),
         ("rm checkpoint-3/epoch.json", "3 epochs.* none .found: checkpoint-3"),
         ("mv checkpoint-3 checkpoint-2", "3 epochs.* none .found: checkpoint-"),
+        ("rm best.keras", "best.keras is missing"),
+        ("sed -i s/^2/3/ history.csv", "history.csv is damaged: epoch 2"),
+        ("sed -i s/^2,/2,9/ history.csv", "history.csv is damaged: epoch 2"),
+        ("sed -i s/^2,/2\\;/ history.csv", "history.csv is damaged .could not"),
+        ("rm checkpoint-3/*.h5", "model.weights.h5 is missing"),
     ],
 )
 def test_history_without_its_checkpoint(tmp_path, monkeypatch, damage, message):
@@ -268,8 +279,8 @@ def test_history_without_its_checkpoint(tmp_path, monkeypatch, damage, message):
     train(Run("toy", flags(tmp_path)), epochs=3)
     monkeypatch.chdir(tmp_path)
     subprocess.run(damage, shell=True, check=True)
-    with pytest.raises(ValueError, match=f"Cannot resume .*{message}"):
-        Run("toy", flags(tmp_path, resume=True))
+    with pytest.raises(ValueError, match=message):
+        train(Run("toy", flags(tmp_path, resume=True)), epochs=4)
 
 
 def test_other_models_than_before(tmp_path):
@@ -278,7 +289,7 @@ def test_other_models_than_before(tmp_path):
     for _ in run.epochs(1):
         run.end_epoch({"loss": 1.0})
     run = Run("toy", flags(tmp_path, resume=True))
-    with pytest.raises(ValueError, match=r"\['model'\], but .*second"):
+    with pytest.raises(ValueError, match=r"has .*second.*\['model'\]"):
         run.track(small_model())
 
 
@@ -336,6 +347,82 @@ def test_numbered_folders(tmp_path, monkeypatch):
         assert str(run.path) == os.path.join("runs", "toy", number)
         written = json.loads((run.path / "args.json").read_text())
         assert written["workdir"] == str(run.path)
+
+
+OTHER_PROCESS = """
+import fcntl, os, sys, time
+fcntl.flock(os.open(sys.argv[1], os.O_RDONLY), fcntl.LOCK_EX)
+print("locked", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_run_that_another_process_is_training(tmp_path, resume):
+    if resume:
+        train(Run("toy", flags(tmp_path)), epochs=1)
+    run = Run("toy", flags(tmp_path, resume=resume))
+    train(run, epochs=2)
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
+    run.finish({})
+    (tmp_path / "metrics.json").unlink()
+    process = subprocess.Popen(
+        [sys.executable, "-c", OTHER_PROCESS, tmp_path], stdout=subprocess.PIPE
+    )
+    assert process.stdout.readline() == b"locked\n"
+    with pytest.raises(ValueError, match="being trained by another process"):
+        Run("toy", flags(tmp_path, resume=True))
+    after = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
+    assert after == before
+    process.kill()
+    process.communicate()
+    assert Run("toy", flags(tmp_path, resume=True)).epochs_done == 2
+
+
+@pytest.mark.parametrize("damage", ["rm -r run", "mv run moved"])
+@pytest.mark.parametrize("then", ["true", "mkdir run", "cp -r copy run"])
+def test_folder_that_is_deleted_or_moved(tmp_path, monkeypatch, damage, then):
+    """It is not made anew, and what is in its place is not overwritten."""
+    monkeypatch.chdir(tmp_path)
+    record_epochs(Run("toy", flags("copy")), {"loss": 1.0})
+    run = Run("toy", flags("run"))
+    model = small_model()
+    run.track(model)
+    with pytest.raises(ValueError, match="folder run was deleted or moved"):
+        for epoch in run.epochs(3):
+            if epoch == 2:
+                subprocess.run(f"{damage}; {then}", shell=True, check=True)
+                before = sorted(tmp_path.rglob("*"))
+            run.end_epoch({"loss": 1 / epoch})
+    for write in (
+        lambda: run.save_figure("empty", None),
+        lambda: run.finish({}),
+        lambda: run.output("games.csv"),
+    ):
+        with pytest.raises(ValueError, match="folder run was deleted or moved"):
+            write()
+    assert sorted(tmp_path.rglob("*")) == before
+    if damage == "mv run moved":
+        assert Run("toy", flags("moved", resume=True)).epochs_done == 1
+
+
+def test_resume_starts_a_run(tmp_path):
+    """The same command starts a run and continues it."""
+    for epochs in (2, 4):
+        run = Run("toy", flags(tmp_path / "run", resume=True))
+        assert run.epochs_done == epochs - 2
+        train(run, epochs)
+    assert [row["epoch"] for row in read_history(run)] == list("1234")
+
+
+def test_resume_without_the_flags_of_the_run(tmp_path):
+    train(Run("toy", flags(tmp_path)), epochs=1)
+    (tmp_path / "args.json").unlink()
+    with pytest.raises(
+        ValueError, match=r"has history.csv.*Name another"
+    ):
+        Run("toy", flags(tmp_path, resume=True))
+    assert not (tmp_path / "args.json").exists()
 
 
 def test_unwritable_folder(tmp_path):

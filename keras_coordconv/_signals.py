@@ -1,0 +1,93 @@
+"""Ends a command cleanly on Ctrl-C, SIGTERM and SIGHUP.
+
+The first signal raises `Stopped` in the main thread: files and folders in the
+making are removed and child processes end. A second signal ends the process at
+once.
+"""
+
+import contextlib
+import os
+import signal
+import threading
+
+NAMES = {
+    signal.SIGINT: "Interrupted.",
+    signal.SIGTERM: "Terminated.",
+    signal.SIGHUP: "Hung up.",
+}
+
+_advice = ""
+_received = None
+_printed = False
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal that ends the process has arrived."""
+
+
+def set_advice(text):
+    """Sets how to continue, which is printed when the command is stopped."""
+    global _advice
+    _advice = text
+
+
+def advice():
+    return _advice
+
+
+@contextlib.contextmanager
+def clean_exit():
+    """Turns a signal into one line on stderr and the exit status of a shell.
+
+    Raises:
+        SystemExit: with 128 plus the signal's number, if one arrives.
+    """
+    set_advice("")
+    previous = _set_handlers(_stop)
+    try:
+        yield
+    except BaseException as error:
+        # A library may have turned `Stopped` into an error of its own.
+        number = _received
+        if number is None and isinstance(error, KeyboardInterrupt):
+            number = signal.SIGINT
+        if number is None:
+            raise
+        _print_line(number)
+        raise SystemExit(128 + number) from None
+    finally:
+        if _received is None:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+
+def _set_handlers(handler):
+    """Sets a handler for those signals that would end the process."""
+    previous = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in NAMES:
+            # A process started with `nohup` ignores SIGHUP, for example.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                previous[number] = signal.signal(number, handler)
+    return previous
+
+
+def _stop(number, frame):
+    global _received
+    _received = number
+    _set_handlers(_end_now)
+    raise Stopped
+
+
+def _end_now(number, frame):
+    _print_line(number)
+    os._exit(128 + number)
+
+
+def _print_line(number):
+    global _printed
+    if not _printed:
+        line = " ".join(filter(None, (NAMES[number], _advice)))
+        # Not by `print`, which the signal may have interrupted.
+        os.write(2, f"\n{line}\n".encode())
+    _printed = _received is not None
