@@ -13,6 +13,7 @@ PACKAGE = pathlib.Path(keras_coordconv.__file__).parent
 LIBRARY = {
     "_backend": (),
     "_files": (),
+    "_signals": (),
     "coordinates": (),
     "ranges": ("coordinates",),
     "layers": ("coordinates", "ranges"),
@@ -22,7 +23,7 @@ LIBRARY = {
         *("_backend", "conversion", "coordinates", "layers", "preprocessing"),
         "ranges",
     ),
-    "serving": ("_files", "conversion", "keras_coordconv"),
+    "serving": ("_files", "_signals", "conversion", "keras_coordconv"),
 }
 # Those of the experiments: each may import the library without `serving`, too.
 EXPERIMENTS = {

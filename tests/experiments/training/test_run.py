@@ -418,9 +418,7 @@ def test_resume_starts_a_run(tmp_path):
 def test_resume_without_the_flags_of_the_run(tmp_path):
     train(Run("toy", flags(tmp_path)), epochs=1)
     (tmp_path / "args.json").unlink()
-    with pytest.raises(
-        ValueError, match=r"has history.csv.*Name another"
-    ):
+    with pytest.raises(ValueError, match=r"has history.csv.*Name another"):
         Run("toy", flags(tmp_path, resume=True))
     assert not (tmp_path / "args.json").exists()
 
