@@ -110,7 +110,7 @@ def test_both_models_side_by_side(start):
     for tab, number, plain_is_wrong in (
         ("Classification", r"([\d.]+) pixels off", lambda off: off > 3),
         ("Regression", r"([\d.]+) pixels off", lambda off: off > 3),
-        ("Rendering", r"IoU ([\d.]+)", lambda iou: iou < 0.6),
+        ("Rendering", r"IOU ([\d.]+)", lambda iou: iou < 0.6),
     ):
         words = click_position(page, tab, 51, 48)  # Held-out quadrant.
         plain, coordconv = map(float, re.findall(number, words))

@@ -108,7 +108,7 @@ def _render(models, suffix, x, y):
     (truth,) = not_so_clevr.draw_squares(np.array([[x, y]]))[..., 0] > 0.5
     found = image > 0.5
     iou = (found & truth).sum() / (found | truth).sum()
-    return drawing.enlarge(image), f"IoU {iou:.2f}"
+    return drawing.enlarge(image), f"IOU {iou:.2f}"
 
 
 def _locate(models, suffix, x, y):
