@@ -1,23 +1,23 @@
-"""Atari games: an actor-critic with CoordConv, or without.
+"""Atari games: an actor-critic with or without CoordConv.
 
 Figure 8 of the CoordConv paper (https://arxiv.org/abs/1807.03247). Its claim:
-with CoordConv, A2C learns six of nine games better, two as well and one
-slightly worse. Which games, for how long and where the layer is, the paper does
-not say. Here it is the first convolution of the usual net.
+with CoordConv, A2C learns six of nine games better, two equally well and one
+slightly worse. The paper does not name the games, the training length or the
+position of the layer. Here it is the first convolution of the usual network.
 
     pip install '.[atari]'
     python examples/atari_a2c.py --game Seaquest
 
-trains on Seaquest, and plays 30 games at the end. Any environment of Gymnasium
-with a number of actions can be learned, too:
+trains on Seaquest, and plays 30 games at the end. It also works with any
+Gymnasium environment that has discrete actions:
 
     python examples/atari_a2c.py --game CartPole-v1 --layer dense
 
 reaches a mean return of 498.6 of 500 in the test games at seed 0.
 
-Environments cannot be saved. So each epoch begins with new games, which depend
-on --seed and the epoch alone: a run that is resumed plays those that would have
-come next. Games that are not over at the end of an epoch are not counted.
+Environments cannot be saved. So each epoch starts with new games, which depend
+only on --seed and the epoch: a resumed run plays the games that would have come
+next. Games that are unfinished at the end of an epoch are not counted.
 """
 
 import startup  # noqa: F401, before the rest
@@ -39,7 +39,7 @@ from keras_coordconv.experiments.training import history
 from keras_coordconv.experiments.training.run import Run
 
 NAME = "atari_a2c"
-# The learning rate falls as in the usual ten million steps.
+# The learning rate decays as in the usual ten million steps.
 ATARI = {
     "epochs": 10,
     "steps_per_epoch": 1250,
@@ -58,7 +58,7 @@ RECIPES = {
         "entropy_weight": 0.0,
     },
 }
-# As A2C is usually run: 16 environments, 5 steps of each in a batch.
+# The usual A2C settings: 16 environments, 5 steps of each per batch.
 ENVIRONMENTS = 16
 ROLLOUT_STEPS = 5
 STEPS_PER_BATCH = ENVIRONMENTS * ROLLOUT_STEPS
@@ -71,32 +71,32 @@ def build_parser():
     game.add_argument(
         "--game",
         default="Seaquest",
-        help="of Atari, as SpaceInvaders, or an environment of Gymnasium "
+        help="Atari game, such as SpaceInvaders, or Gymnasium environment "
         "(default: %(default)s)",
     )
     game.add_argument(
         "--layer",
         choices=(*actor_critic.LAYERS, "dense"),
         default="coordconv",
-        help="first layer of the net; dense is for observations that are no "
-        "images (default: %(default)s)",
+        help="first layer of the network; use dense for vector observations "
+        "(default: %(default)s)",
     )
     training = parser.add_argument_group("training")
     training.add_argument(
         "--epochs",
         type=arguments.positive_integer,
-        help="length of the training; each has --steps-per-epoch batches of "
-        f"{STEPS_PER_BATCH} steps of the game",
+        help="number of epochs, each with --steps-per-epoch batches of "
+        f"{STEPS_PER_BATCH} game steps",
     )
     training.add_argument(
         "--learning-rate",
         type=arguments.not_negative_number,
-        help="learning rate at the start",
+        help="initial learning rate",
     )
     training.add_argument(
         "--decay-epochs",
         type=arguments.positive_integer,
-        help="epochs in which the learning rate falls to 0 in a line",
+        help="epochs over which the learning rate decays linearly to 0",
     )
     training.add_argument(
         "--entropy-weight",
@@ -107,7 +107,7 @@ def build_parser():
         "--test-games",
         type=arguments.positive_integer,
         default=30,
-        help="games to play after the training (default: %(default)s)",
+        help="number of games to play after training (default: %(default)s)",
     )
     return parser
 
@@ -179,7 +179,7 @@ def main(argv=None):
         "frames": frames,
         "frames_per_second": frames / run.seconds,
     }
-    print("scores of the test games:", *(f"{score:g}" for score in scores))
+    print("test scores:", *(f"{score:g}" for score in scores))
     run.save_figure(
         "returns",
         plots.plot_returns(
@@ -195,11 +195,11 @@ def main(argv=None):
 
 
 def train_epoch(args, epoch, model, rollouts, games):
-    """Trains for an epoch, and adds the games that are over to `games`.
+    """Trains for one epoch, and appends the finished games to `games`.
 
     Returns:
-        Dictionary of the steps so far, the mean return of the last games, and
-        the means of the losses.
+        Dictionary with the number of steps so far, the mean return of the last
+        games, and the mean losses.
     """
     frames_per_step = rollouts.environments.frames_per_step
     steps = args.steps_per_epoch * STEPS_PER_BATCH

@@ -3,20 +3,20 @@
     python examples/atari_compare.py --games Seaquest Qbert --seeds 0 1 2
 
 runs atari_a2c.py on each game with both layers and these seeds, one run after
-another, each in a folder of its own below --workdir. A comparison that was
-interrupted continues where it was when it is started again.
+another, each in its own folder in --workdir. To continue an interrupted
+comparison, start the same command again.
 
-It draws, from the runs that are done,
+From the finished runs, it draws
 
-    returns.png          a panel a game: the mean return of the last 100 games
-                         in training, mean over the seeds, with their range,
-                         and the score of random play
-    test_scores.png      the test games' human-normalized scores of all games
-                         and seeds: interquartile mean, with an interval of
-                         95 % by the stratified bootstrap
+    returns.png          one panel per game: mean return of the last 100
+                         training games, averaged over the seeds, with the range
+                         of the seeds and the score of random play
+    test_scores.png      interquartile mean of the human-normalized test scores
+                         over all games and seeds, with a 95 % interval from the
+                         bootstrap of the runs within each game
 
-and writes table.csv. The paper does not say which nine games it took: the
-default ones are a choice of this project.
+and writes table.csv. The paper does not name its nine games: the default ones
+are our choice.
 """
 
 import startup  # noqa: F401, before the rest
@@ -62,26 +62,26 @@ def build_parser():
         parser.add_argument(
             flag,
             type=arguments.positive_integer,
-            help="of each run (default: that of atari_a2c.py)",
+            help="flag of each run (default: that of atari_a2c.py)",
         )
     parser.add_argument(
         "--dtype-policy",
         type=arguments.dtype_policy,
-        help="of each run (default: that of atari_a2c.py)",
+        help="flag of each run (default: that of atari_a2c.py)",
     )
     parser.add_argument(
         "--workdir",
         default="runs/atari_compare",
-        help="folder of the runs' folders (default: %(default)s)",
+        help="folder that contains the runs' folders (default: %(default)s)",
     )
     parser.add_argument(
-        "--draw", action="store_true", help="run nothing, draw what is done"
+        "--draw", action="store_true", help="only draw the finished runs"
     )
     return parser
 
 
 def list_runs(args):
-    """Settings of all runs, dictionaries by flag."""
+    """Settings of all runs, one dictionary of flags per run."""
     given = {
         flag: value
         for flag, value in (
@@ -166,9 +166,9 @@ def write_results(workdir, runs):
 
 
 def normalized_scores(rows, layer):
-    """Human-normalized test returns of a layer: a list of them for each game.
+    """Human-normalized test returns of a layer, as one list per game.
 
-    Games of which no human score is known are left out.
+    Games without a known human score are skipped.
     """
     by_game = {}
     for row in rows:

@@ -1,13 +1,13 @@
-"""Benchmark: frames a second of A2C, and where its time goes.
+"""Benchmark: frames per second of A2C, and how its time is spent.
 
     pip install '.[atari]' torch stable-baselines3
     python examples/benchmark_atari.py --game Seaquest
 
-trains the same net with the same settings in the same environments with this
-project, with a convolution and with CoordConv, and with stable-baselines3 on
-PyTorch. They take turns, so that what else the machine does hits all alike.
-Reported are medians, and the median of the ratios to stable-baselines3 in the
-same turn. Without that package, this project alone is measured.
+trains the same network with the same settings in the same environments: with
+this project, using a convolution and CoordConv, and with stable-baselines3 on
+PyTorch. They run in turns, so that background load affects all of them equally.
+The results are medians, and the median of the ratios to stable-baselines3 in
+the same turn. If that package is not installed, only this project is measured.
 """
 
 import startup  # noqa: F401, before the rest
@@ -37,7 +37,7 @@ class Stopwatch:
     """Measures how long an object's methods take.
 
     Args:
-        watched: Object whose methods are called through this one.
+        watched: Object whose methods are timed.
     """
 
     def __init__(self, watched):
@@ -87,7 +87,7 @@ class Ours:
             self.model.train_on_batch(*batch, return_dict=True)
 
     def parts(self):
-        """Seconds of the last `train` in each part of it."""
+        """Seconds that each part of the last `train` took."""
         return {
             "environments": self.environments.seconds["step"],
             "policy": self.model.seconds["predict_on_batch"],
@@ -96,7 +96,7 @@ class Ours:
 
 
 class StableBaselines3:
-    """A2C of stable-baselines3, in environments of this project."""
+    """A2C of stable-baselines3, in this project's environments."""
 
     def __init__(self, game):
         import gymnasium
@@ -162,34 +162,34 @@ class StableBaselines3:
         self.learner.learn(
             batches * ENVIRONMENTS * ROLLOUT_STEPS,
             log_interval=10**9,
-            reset_num_timesteps=False,  # Else it begins new games.
+            reset_num_timesteps=False,  # Otherwise it starts new games.
         )
 
 
 def build_parser():
     parser = arguments.Parser(__doc__)
     parser.add_argument(
-        "--game", default="Seaquest", help="of Atari (default: %(default)s)"
+        "--game", default="Seaquest", help="Atari game (default: %(default)s)"
     )
     parser.add_argument(
         "--batches",
         type=arguments.positive_integer,
         default=50,
-        help=f"of {ENVIRONMENTS * ROLLOUT_STEPS} steps, trained in a turn "
-        "(default: %(default)s)",
+        help=f"batches of {ENVIRONMENTS * ROLLOUT_STEPS} steps to train per "
+        "turn (default: %(default)s)",
     )
     parser.add_argument(
         "--turns",
         type=arguments.positive_integer,
         default=9,
-        help="how often each is measured (default: %(default)s)",
+        help="number of measurements of each (default: %(default)s)",
     )
     parser.add_argument(
         "--dtype-policy",
         type=arguments.dtype_policy,
         default="float32",
-        help="Keras dtype policy of this project's nets; the other's are "
-        "float32 (default: %(default)s)",
+        help="Keras dtype policy of this project's networks; "
+        "stable-baselines3 uses float32 (default: %(default)s)",
     )
     parser.add_argument(
         "--output",

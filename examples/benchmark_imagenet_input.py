@@ -1,35 +1,35 @@
-"""Benchmark: how many images a second ImageNet's input pipeline delivers.
+"""Benchmark: images per second of the ImageNet input pipeline.
 
-Four ways from JPEG files on disk to batches for a training, all on the training
+Four ways from JPEG files on disk to training batches, all on the training
 images of one folder:
 
-    floor              reads a file and decodes a random crop of it, no more:
-                       tf.image.decode_and_crop_jpeg, the unit
+    floor              the lower bound: only reads a file and decodes a random
+                       crop of it, with tf.image.decode_and_crop_jpeg
     pipeline           datasets.imagenet.train_dataset: the same crops, resized,
-                       mirrored, normalized, counted and batched
-    decode_whole       decodes the whole image, crops, resizes and normalizes,
-                       in a tf.data map as most people write it
+                       flipped, normalized, counted and batched
+    decode_whole       decodes the whole image, crops, resizes and normalizes it
+                       in a tf.data map, the obvious pipeline
     keras_directory    keras.utils.image_dataset_from_directory, then layers
-                       that mirror and normalize: the whole image, no crops
-                       (where there is no train/, also of the tenth that is for
-                       validation)
+                       that flip and normalize: the whole image, no crops (if
+                       there is no train/, including the tenth of the images
+                       that is for validation)
 
-They run in turns, so that what else the machine does hits all alike. Reported
-are the medians of images a second, by the clock and by the processor time that
-all cores spent, and of their ratios to the floor in the same turn.
+They run in turns, so that background load affects all of them equally. The
+results are medians of images per second, per wall-clock time and per CPU time
+of all cores, and of the ratios to the floor in the same turn.
 
     python examples/benchmark_imagenet_input.py --data-dir FOLDER
 
-prints a table, and writes json. FOLDER has class folders of JPEGs; without it,
-images of ImageNet's size are drawn.
+prints a table and writes a JSON file. FOLDER contains class folders of JPEGs;
+without it, the script draws images of ImageNet's size.
 """
 
 import startup  # noqa: F401, before the rest
 
 import os
 
-# For images, malloc asks the system for fresh pages each time, which costs as
-# much as resizing them; TensorFlow's own allocator keeps them.
+# malloc requests fresh pages from the system for every image, which costs as
+# much as resizing it; TensorFlow's own allocator keeps its buffers.
 os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "true")
 
 import gc
@@ -51,7 +51,7 @@ DRAWN = 200
 
 
 def build_pipelines(source, folder, args):
-    """The data sets to compare, without end, by name."""
+    """The data sets to compare, by name; they repeat indefinitely."""
     size, batch_size = args.image_size, args.batch_size
 
     def decode_crop(index, example):
@@ -85,7 +85,7 @@ def build_pipelines(source, folder, args):
         return source.examples("train", args.seed)
 
     return {
-        # One crop an element: crops of different sizes make no batch.
+        # One crop per element: crops of different sizes cannot be batched.
         "floor": lambda: (
             files()
             .enumerate()
@@ -134,14 +134,14 @@ def keras_directory(folder, size, batch_size):
 
 
 def measure(pipelines, args):
-    """Images a second, by the clock and by processor time, a row a turn."""
+    """Images per second of wall-clock and CPU time, one row per turn."""
     datasets = {name: build() for name, build in pipelines.items()}
     rates = {name: [] for name in datasets}
     for turn in range(args.turns):
         print(f"turn {turn + 1}/{args.turns}", flush=True)
         for name, dataset in datasets.items():
             run = iter(dataset)
-            # The threads find their number, and what was prefetched is used up.
+            # Warm-up: tunes the number of threads, uses up what was prefetched.
             take(run, args.images // 3)
             clock, processor = time.perf_counter(), time.process_time()
             images = take(run, args.images)
@@ -151,27 +151,27 @@ def measure(pipelines, args):
                     images / (time.process_time() - processor),
                 )
             )
-            # None goes on prefetching while the next one runs.
+            # It must not continue prefetching while the next one runs.
             del run
             gc.collect()
     return {name: np.array(values) for name, values in rates.items()}
 
 
 def take(run, images):
-    """Takes at least this many images; returns how many it took."""
+    """Takes at least this many images; returns the number taken."""
     taken = 0
     while taken < images:
         element = next(run)
-        # The floor has single images.
+        # The floor yields single images.
         taken += len(element[0]) if isinstance(element, tuple) else 1
     return taken
 
 
 def measure_memory(build, args):
-    """Resident memory in MB along the way through the images, of this process.
+    """Resident memory of this process in MB, while it reads the images.
 
     Returns:
-        List of pairs of images seen and MB.
+        List of pairs of the number of images read and MB.
     """
     status = pathlib.Path("/proc/self/statm")
     if not status.exists():
@@ -192,7 +192,7 @@ def measure_memory(build, args):
 
 
 def draw_photos(folder):
-    """Writes JPEGs of ImageNet's usual size: smooth colours and grain."""
+    """Writes JPEGs of ImageNet's usual size: smooth colors and grain."""
     random = np.random.default_rng(0)
     for number in range(DRAWN):
         coarse = random.uniform(0, 255, (1, 12, 16, 3)).astype("float32")
@@ -209,7 +209,7 @@ def draw_photos(folder):
 def build_parser():
     parser = arguments.Parser(__doc__)
     parser.add_argument(
-        "--data-dir", help="folder of class folders (default: drawn images)"
+        "--data-dir", help="folder with class folders (default: drawn images)"
     )
     parser.add_argument(
         "--output",
@@ -217,10 +217,10 @@ def build_parser():
         help="folder for results.json (default: %(default)s)",
     )
     for name, default, text in (
-        ("turns", 7, "how many times each is measured"),
-        ("images", 2000, "images of each in a turn"),
-        ("image-size", 224, "height and width of the results"),
-        ("batch-size", 64, "images in a batch"),
+        ("turns", 7, "number of measurements of each"),
+        ("images", 2000, "images per measurement"),
+        ("image-size", 224, "height and width of the output images"),
+        ("batch-size", 64, "images per batch"),
     ):
         parser.add_argument(
             f"--{name}",
@@ -232,11 +232,11 @@ def build_parser():
         "--memory-images",
         type=int,
         default=0,
-        help="also watch the memory over this many images "
+        help="also measure memory over this number of images "
         "(default: %(default)s)",
     )
     parser.add_argument(
-        "--seed", type=int, default=0, help="seed (default: %(default)s)"
+        "--seed", type=int, default=0, help="random seed (default: %(default)s)"
     )
     return parser
 
@@ -247,7 +247,7 @@ def main(argv=None):
     output = pathlib.Path(args.output)
     folder = pathlib.Path(args.data_dir or output / "drawn")
     if args.data_dir is None:
-        print(f"No --data-dir: images are drawn to {folder}.")
+        print(f"No --data-dir: drawing images to {folder}.")
         draw_photos(folder)
     source = image_sources.FolderSource(folder)
     photos = source.files("train")
@@ -255,7 +255,7 @@ def main(argv=None):
     rates = measure(pipelines, args)
     memory = measure_memory(pipelines["pipeline"], args)
 
-    print(f"\n{'':16} images/s  of the floor   images/s a core  of the floor")
+    print(f"\n{'':16} images/s  vs. floor   images/s per core  vs. floor")
     rows = {}
     for name, values in rates.items():
         clock, processor = np.median(values, axis=0)
@@ -268,8 +268,8 @@ def main(argv=None):
             "turns": values.tolist(),
         }
         print(
-            f"{name:16} {clock:8.0f} {ratios[0]:13.2f} {processor:17.0f} "
-            f"{ratios[1]:13.2f}"
+            f"{name:16} {clock:8.0f} {ratios[0]:10.2f} {processor:19.0f} "
+            f"{ratios[1]:10.2f}"
         )
     speedups = {
         name: np.median(rates["pipeline"] / rates[name], axis=0).tolist()
@@ -277,12 +277,13 @@ def main(argv=None):
     }
     for name, (clock, processor) in speedups.items():
         print(
-            f"pipeline: {clock:.2f} times {name}, {processor:.2f} times a core"
+            f"pipeline: {clock:.2f} times as fast as {name}, "
+            f"{processor:.2f} times per core"
         )
     if memory:
         print(
             f"memory: {memory[0][1]:.0f} MB after {memory[0][0]} images, "
-            f"at most {max(mb for _, mb in memory):.0f} MB, "
+            f"maximum {max(mb for _, mb in memory):.0f} MB, "
             f"{memory[-1][1]:.0f} MB after {memory[-1][0]}"
         )
     results = {

@@ -1,33 +1,35 @@
-"""Benchmark: what a CoordConv2D costs next to a Conv2D.
+"""Benchmark: the cost of CoordConv2D relative to Conv2D.
 
-Time of inference and of a training step, for five ways to compute the same:
+Measures the time of inference and of a training step on a grid of shapes, for a
+plain convolution and five ways to compute CoordConv:
 
-    conv            keras.layers.Conv2D, which sees no coordinates: the unit
+    conv            keras.layers.Conv2D, without coordinates: the reference
     coordconv       CoordConv2D
     folded          CoordConv2D after fold_coordinates (inference only)
     concatenation   CoordinateChannel2D, then Conv2D
-    matmul          coordinates by a matrix product for each image, as in the
-                    first implementations, then concatenation and Conv2D
-    repeat          coordinates repeated over the batch, then the same
+    matmul          coordinates from a matrix product per image, as in the first
+                    implementations, then concatenation and Conv2D
+    repeat          coordinates repeated over the batch, then concatenation and
+                    Conv2D
 
-on a grid of shapes. All are timed in turns, call by call, so that what else the
-machine does hits all alike; each time is divided by that of `conv` in the same
-turn, and the median of these ratios is reported.
+All are timed in turns, call by call, so that background load affects all of
+them equally. Each time is divided by that of `conv` in the same turn; the
+result is the median of these ratios.
 
     python examples/benchmark_layers.py
 
-prints a table, and writes json and a chart. Also the peak memory is measured by
+prints a table, and writes a JSON file and a chart. To measure peak memory, too:
 
     TF_CPU_ALLOCATOR_USE_BFC=true python examples/benchmark_layers.py
 
-those that come with each example, as ranges, by
+To measure coordinates that come with each example, as ranges:
 
     python examples/benchmark_layers.py --modes ranges_inference ranges_training
 
     ranges      CoordConv2D with ranges
     appended    CoordinateChannel2D with ranges, then Conv2D
 
-and on a GPU, with JAX, which compiles each model for the sizes of the shape:
+On a GPU, use JAX, which compiles each model for the sizes of the shape:
 
     KERAS_BACKEND=jax python examples/benchmark_layers.py --calls-together 20
 """
@@ -101,12 +103,12 @@ SHAPES = [
 RESNET50_MODES = ("resnet50", "resnet50_stem")
 RANGES_MODES = ("ranges_inference", "ranges_training")
 MODES = ("inference", "training", *RANGES_MODES, *RESNET50_MODES)
-# Of the gradient descent: so low that the weights stay what they are.
+# Learning rate; so low that the weights do not change.
 RATE = 1e-6
 
 
 class MatmulCoordinates(keras.layers.Layer):
-    """Coordinates as outer products of ones and a range, for each image."""
+    """Coordinates as outer products of ones and a range, per image."""
 
     def call(self, inputs):
         batch, height, width, _ = ops.shape(inputs)
@@ -130,7 +132,7 @@ class MatmulCoordinates(keras.layers.Layer):
 
 
 class RepeatCoordinates(keras.layers.Layer):
-    """Coordinates as a grid that is repeated over the batch."""
+    """Coordinates as a grid repeated over the batch."""
 
     def call(self, inputs):
         batch, height, width, _ = ops.shape(inputs)
@@ -145,7 +147,7 @@ class RepeatCoordinates(keras.layers.Layer):
 
 
 def build_models(mode, shape, activation):
-    """The models to compare, by name, on the same input."""
+    """The models to compare, by name, for the same input."""
     size = shape.size if shape.known_size else None
     images = keras.Input((size, size, shape.channels))
     images_and_ranges = [images, keras.Input((2, 2))]
@@ -200,8 +202,8 @@ def build_models(mode, shape, activation):
 def compile_inference(model, inputs):
     """A function without arguments that runs the compiled model once.
 
-    The batch size is not known to the graph, as in `predict` and in a served
-    model; JAX knows all sizes.
+    The batch size is dynamic, as in `predict` and in a served model; on JAX,
+    all sizes are static.
     """
     backend = keras.backend.backend()
     if backend == "tensorflow":
@@ -236,7 +238,7 @@ def compile_inference(model, inputs):
 
 
 def compile_training_step(model, inputs):
-    """A function without arguments that does one step of gradient descent."""
+    """A function without arguments that runs one training step."""
     if keras.backend.backend() == "jax":
         return compile_jax_step(model, inputs)
     model.compile(
@@ -251,8 +253,8 @@ def compile_training_step(model, inputs):
 def compile_jax_step(model, inputs):
     """The same step for JAX, in one function.
 
-    `train_on_batch` moves the state in and out of the model in each step, which
-    takes longer than a convolution on a GPU.
+    `train_on_batch` copies the state in and out of the model in each step,
+    which takes longer than a convolution on a GPU.
     """
     import jax
 
@@ -307,13 +309,13 @@ def wait_for(result):
 
 
 def time_in_turns(calls, turns, together, seed):
-    """Seconds of each call in each turn, the order new in each turn.
+    """Seconds of each call in each turn, in a new random order per turn.
 
     Args:
         calls: Dictionary of functions by name.
         turns: Integer.
-        together: Integer, how many calls of one function are timed together.
-        seed: Integer, of the order.
+        together: Integer, number of calls of one function to time together.
+        seed: Integer, seed of the order.
 
     Returns:
         Dictionary from each name to an array of shape `(turns,)`.
@@ -337,10 +339,10 @@ def time_in_turns(calls, turns, together, seed):
 
 
 def peak_memory(call):
-    """Bytes that a call has at most besides what it began with, or `None`.
+    """Peak number of bytes that a call allocates, or `None` if unknown.
 
-    TensorFlow's allocator knows; on a processor, the one that it uses where
-    TF_CPU_ALLOCATOR_USE_BFC is true.
+    Only TensorFlow's own allocator reports it; on a CPU, TensorFlow uses that
+    allocator if TF_CPU_ALLOCATOR_USE_BFC is true.
     """
     if keras.backend.backend() != "tensorflow":
         return None
@@ -409,8 +411,8 @@ def measure_resnet50(args, mode):
 def measure_calls(args, mode, shape, calls):
     """Rows of the results: times in turns, then memory."""
     seconds = time_in_turns(calls, args.turns, args.calls_together, args.seed)
-    # Operations do not always run in the same order: the lowest is what a step
-    # needs, the others are chance.
+    # The order of the operations varies: the minimum is what a step needs,
+    # larger values are chance.
     peaks = {
         name: [peak_memory(call) for _ in range(args.turns)]
         for name, call in calls.items()
@@ -459,7 +461,7 @@ def summarize(rows, ratio="ratio"):
 
 
 def machine():
-    """The processor, and the devices of JAX if there are some."""
+    """The CPU, and the devices of JAX if there are any."""
     names = [f"{platform.machine()}, {os.cpu_count()} cores"]
     if keras.backend.backend() == "jax":
         import jax
@@ -481,7 +483,7 @@ def print_table(rows, title, ratio, value, unit):
     for mode in dict.fromkeys(row["mode"] for row in rows):
         names = [name for found, name in summary if found == mode]
         header = f"{'size, channels, kernel, batch':38s}{'conv ' + unit:>10s}"
-        print(f"\n{mode}: {title} as a multiple of conv's")
+        print(f"\n{mode}: {title} relative to conv")
         print(header + "".join(f"{name:>15s}" for name in names))
         for shape in dict.fromkeys(row["shape"] for row in rows):
             found = {
@@ -518,15 +520,15 @@ def build_parser():
         "--turns",
         type=arguments.positive_integer,
         default=31,
-        help="timed calls of each model (default: %(default)s)",
+        help="number of timed calls per model (default: %(default)s)",
     )
     parser.add_argument(
         "--calls-together",
         type=arguments.positive_integer,
         default=1,
-        help="calls of one model that are timed together, without waiting "
-        "between them; take 20 on a GPU, where one call of a small model is "
-        "over before the next one is there (default: %(default)s)",
+        help="number of calls of one model to time together, without waiting "
+        "in between; use 20 on a GPU, where a call of a small model takes less "
+        "time than starting the next one (default: %(default)s)",
     )
     parser.add_argument(
         "--shapes",
@@ -535,7 +537,7 @@ def build_parser():
         choices=range(1, len(SHAPES) + 1),
         default=range(1, len(SHAPES) + 1),
         metavar="NUMBER",
-        help=f"which of the {len(SHAPES)} shapes to measure (default: all)",
+        help=f"shapes to measure, of 1 to {len(SHAPES)} (default: all)",
     )
     parser.add_argument(
         "--modes",
@@ -544,16 +546,15 @@ def build_parser():
         default=("inference", "training"),
         help="what to measure; ranges_inference and ranges_training have "
         "coordinates that come with each example; resnet50 is a training step "
-        "of the whole net, with a CoordConv as its first layer, resnet50_stem "
-        "with the paper's CoordConv, or a plain 1x1 convolution, in front of "
-        "it "
+        "of ResNet-50 with a CoordConv as its first layer, resnet50_stem with "
+        "the paper's CoordConv, or a plain 1x1 convolution, in front of it "
         "(default: inference training)",
     )
     parser.add_argument(
         "--batch-size",
         type=arguments.positive_integer,
         default=16,
-        help="images a step of ResNet-50 (default: %(default)s)",
+        help="images per step of ResNet-50 (default: %(default)s)",
     )
     parser.add_argument(
         "--activation",
@@ -564,13 +565,13 @@ def build_parser():
         "--dtype-policy",
         type=arguments.dtype_policy,
         default="float32",
-        help="Keras dtype policy, as bfloat16 (default: %(default)s)",
+        help="Keras dtype policy, such as bfloat16 (default: %(default)s)",
     )
     parser.add_argument(
         "--seed",
         type=int,
         default=0,
-        help="seed of the inputs and the order (default: %(default)s)",
+        help="seed of the inputs and of the order (default: %(default)s)",
     )
     return parser
 

@@ -1,17 +1,18 @@
 """Sort-of-Clevr GAN: images of a red and a blue object.
 
 Section 5 of the CoordConv paper (https://arxiv.org/abs/1807.03247). Its claim:
-with CoordConv, a GAN covers more of the places where the objects may be.
+with CoordConv, a GAN covers more of the positions where the objects can be.
 
     python examples/clevr_gan.py
     python examples/clevr_gan.py --layer conv
 
-train narrow nets on few images;
+train narrow networks on few images;
 
     python examples/clevr_gan.py --preset paper
 
-trains the paper's, which asks for a GPU. `python examples/plot_generators.py
-RUN...` draws runs side by side, as in the paper's Figure 7.
+trains the paper's networks, which need a GPU. `python
+examples/plot_generators.py RUN...` draws runs side by side, as in the paper's
+Figure 7.
 """
 
 import startup  # noqa: F401, before the rest
@@ -66,17 +67,17 @@ def build_parser():
     model.add_argument(
         "--discriminator-width",
         type=arguments.not_negative_number,
-        help="factor on the filters of the discriminator",
+        help="factor on the number of filters of the discriminator",
     )
     training.add_argument(
         "--discriminator-learning-rate",
         type=arguments.not_negative_number,
-        help="rate of Adam for the discriminator",
+        help="learning rate of the discriminator (Adam)",
     )
     training.add_argument(
         "--beta-1",
         type=arguments.not_negative_number,
-        help="momentum of Adam, in both",
+        help="beta_1 of Adam, for both networks",
     )
     return parser
 
@@ -130,7 +131,7 @@ def main(argv=None):
         discriminator_step=discriminator_step,
     )
 
-    # The same ones in every epoch, to see how their images change.
+    # The same in every epoch, to show how their images change.
     shape = (SAMPLES, args.latent_size)
     latent = np.random.default_rng(args.seed).uniform(-1, 1, shape)
     for epoch in run.epochs(args.epochs):

@@ -1,16 +1,16 @@
-"""Sort-of-Clevr VAE: smooth ways from one image to another one.
+"""Sort-of-Clevr VAE: interpolating between images.
 
 Section 5 of the CoordConv paper (https://arxiv.org/abs/1807.03247). Its claim:
-between the codes of two images, a VAE with CoordConv moves the objects, where
-one without lets them fade and appear. The paper prints no number and no
-architecture: see keras_coordconv/experiments/models/vae.py for this one.
+between the codes of two images, a VAE with CoordConv moves the objects, while a
+VAE without it lets them fade out and reappear. The paper gives no number and no
+architecture; keras_coordconv/experiments/models/vae.py has the one used here.
 
     python examples/clevr_vae.py
     python examples/clevr_vae.py --layer conv
 
-train narrow nets on few images; `--preset paper` trains wide ones on all.
-`python examples/plot_generators.py RUN...` draws the lines of several runs side
-by side.
+train narrow networks on few images; `--preset paper` trains wide networks on
+all images. `python examples/plot_generators.py RUN...` draws the interpolations
+of several runs side by side.
 """
 
 import startup  # noqa: F401, before the rest
@@ -53,7 +53,7 @@ RECIPES = {
     },
 }
 SAMPLES = 1000
-# Lines from one test image to another one, and images on each.
+# Lines between two test images, and images per line.
 LINES, STEPS = 50, 32
 SHOWN = 6
 
@@ -64,8 +64,8 @@ def build_parser():
     training.add_argument(
         "--kl-weight",
         type=arguments.not_negative_number,
-        help="weight of the divergence of the codes from a normal "
-        "distribution, beside the mean squared error of the pixels",
+        help="weight of the KL divergence of the codes from a normal "
+        "distribution, relative to the mean squared error of the pixels",
     )
     return parser
 
@@ -109,7 +109,7 @@ def main(argv=None):
     encoder, decoder = best.get_layer("encoder"), best.get_layer("decoder")
     real = sort_of_clevr.load_arrays("test", SAMPLES)["image"]
     lines = vae.interpolate(encoder, decoder, real[: 2 * LINES], STEPS)
-    # The codes of images have a nearly normal distribution.
+    # The codes of images are nearly normally distributed.
     shape = (SAMPLES, args.latent_size)
     drawn = gan.draw(
         decoder, np.random.default_rng(args.seed).normal(size=shape)

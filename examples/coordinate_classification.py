@@ -1,20 +1,21 @@
 """Coordinate classification: find the pixel at (x, y).
 
 Section 4 of the CoordConv paper (https://arxiv.org/abs/1807.03247). The input
-is the centre (x, y) of a square in pixels, the output a softmax over the 4096
-pixels of the canvas. The paper's claim: a deconvolution net never gets above
-about 86 % test accuracy on the uniform split and near 0 % on the quadrant
-split; CoordConv gets 100 % on train and test of both within 10 to 20 seconds.
+is the center (x, y) of a square in pixels, the output a softmax over the 4096
+pixels of the canvas. The paper's claim: a deconvolutional network never exceeds
+about 86 % test accuracy on the uniform split and stays near 0 % on the quadrant
+split; CoordConv reaches 100 % train and test accuracy on both within 10 to 20
+seconds.
 
     python examples/coordinate_classification.py
 
-trains the CoordConv net of 7,553 parameters on the quadrant split, to 100 %
-train and 100 % test accuracy in about 40 s on 2 CPU cores. x, y and the
-coordinates are in pixels; all weights begin at random.
+trains the CoordConv network with 7,553 parameters on the quadrant split, to
+100 % train and 100 % test accuracy in about 40 s on 2 CPU cores. x, y and the
+coordinates are in pixels; all initial weights are random.
 
     python examples/coordinate_classification.py --layer conv --split uniform
 
-trains the deconvolution net.
+trains the deconvolutional network.
 """
 
 import startup  # noqa: F401, before the rest
@@ -60,24 +61,24 @@ def build_parser():
     model.add_argument(
         "--units",
         choices=blocks.UNITS,
-        help="of (x, y) and the coordinates in the CoordConv net: both in "
-        "pixels, mixed as in the paper's code, or both in [-1, 1]",
+        help="units of (x, y) and of the coordinates in the CoordConv network: "
+        "both in pixels, mixed as in the paper's code, or both in [-1, 1]",
     )
     model.add_argument(
         "--first-layer-scale",
         type=arguments.not_negative_number,
-        help="factor on the initial kernel of the first layer of the CoordConv "
-        "net, 1 in the paper",
+        help="factor on the initial kernel of the CoordConv network's first "
+        "layer, 1 in the paper",
     )
     model.add_argument(
         "--filter-size",
         type=arguments.positive_integer,
-        help="kernel size of the deconvolution net",
+        help="kernel size of the deconvolutional network",
     )
     model.add_argument(
         "--width",
         type=arguments.positive_integer,
-        help="factor on the number of filters of the deconvolution net",
+        help="factor on the number of filters of the deconvolutional network",
     )
     arguments.add_training(parser)
     return parser

@@ -1,18 +1,19 @@
-"""Coordinate regression: say where the one white pixel is.
+"""Coordinate regression: locate the one white pixel.
 
 Section 4 of the CoordConv paper (https://arxiv.org/abs/1807.03247). The input
-is an image of one pixel, the output its (x, y). The paper's claim: convolution
-nets fit the training set and largely fail to generalize; a CoordConv net of 906
-parameters fits train and test of both splits.
+is an image with one white pixel, the output its (x, y). The paper's claim:
+convolutional networks fit the training set and largely fail to generalize; a
+CoordConv network with 906 parameters fits the training and test sets of both
+splits.
 
     python examples/coordinate_regression.py
 
-trains the CoordConv net on the quadrant split, to a mean distance below half a
-pixel on train and test.
+trains the CoordConv network on the quadrant split, to a mean distance below
+half a pixel on the training and test sets.
 
     python examples/coordinate_regression.py --layer conv
 
-trains the convolution net that the paper uses on that split.
+trains the convolutional network that the paper uses on that split.
 """
 
 import startup  # noqa: F401, before the rest
@@ -45,7 +46,7 @@ RECIPES = {
         "l2": 0.00001,
     },
 }
-# The paper has one convolution net for each split.
+# The paper has one convolutional network per split.
 CONV_MODELS = {
     "uniform": coordinate_regression.conv_regressor_uniform,
     "quadrant": coordinate_regression.conv_regressor_quadrant,
@@ -58,14 +59,14 @@ def build_parser():
     model.add_argument(
         "--input-scale",
         type=arguments.not_negative_number,
-        help="what the CoordConv net multiplies the white pixel by: 255 for "
-        "the image as bytes, 1 in the paper",
+        help="factor on the white pixel in the CoordConv network: 255 for "
+        "uint8 images, 1 in the paper",
     )
     model.add_argument(
         "--first-layer-scale",
         type=arguments.not_negative_number,
-        help="factor on the initial kernel of the first layer of the CoordConv "
-        "net, 1 in the paper",
+        help="factor on the initial kernel of the CoordConv network's first "
+        "layer, 1 in the paper",
     )
     arguments.add_training(parser)
     return parser
@@ -129,7 +130,7 @@ def main(argv=None):
 
 
 def draw_figures(model, args, data):
-    """Figure 2 of the paper, and where the net puts the pixels."""
+    """Figure 2 of the paper, and the predicted locations."""
     locations = {
         f"{subset}: {args.layer}": not_so_clevr.CANVAS_SIZE
         * model.predict(dataset, verbose=0)

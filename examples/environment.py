@@ -1,19 +1,19 @@
 """Environment variables that TensorFlow and matplotlib read once, on import.
 
-The scripts import this module first, through `startup`, and so do the tests:
-the same command with the same seed gives the same numbers in a process of its
-own and in one of pytest's. A variable that is already set is kept.
+The scripts and the tests import this module first, the scripts through
+`startup`. So the same command with the same seed gives the same numbers in its
+own process and in pytest's. Variables that are already set are kept.
 """
 
 import os
 
 SETTINGS = {
-    # TensorFlow's errors are exceptions, too.
+    # TensorFlow's errors are raised as exceptions anyway.
     "TF_CPP_MIN_LOG_LEVEL": "3",
-    # oneDNN's kernels are faster, also on processors where TensorFlow leaves
-    # them off by default. They round differently.
+    # oneDNN's kernels are faster, even on CPUs where TensorFlow turns them off
+    # by default. They round differently.
     "TF_ENABLE_ONEDNN_OPTS": "1",
-    # Figures are written to files; no window is opened.
+    # Write figures to files; do not open windows.
     "MPLBACKEND": "agg",
 }
 

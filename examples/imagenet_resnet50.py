@@ -1,4 +1,4 @@
-"""ImageNet: ResNet-50 behind a CoordConv, or without one.
+"""ImageNet: ResNet-50 with or without a CoordConv in front.
 
 Section 5 of the CoordConv paper (https://arxiv.org/abs/1807.03247). Its claim:
 coordinates do not hurt where they are not needed. One 1x1 CoordConv in front of
@@ -6,16 +6,16 @@ ResNet-50 changed the top-5 accuracy by +0.04 %, which is not significant.
 
     python examples/imagenet_resnet50.py --data-dir FOLDER
 
-trains the net with the CoordConv for 90 epochs on all GPUs of this machine;
-`--layer conv` trains the one without. FOLDER has class folders of JPEGs
-(train/<class>/*.JPEG, val/<class>/*.JPEG), or is TensorFlow Datasets' folder
-with imagenet2012 or with ImageNet's tar files in downloads/manual.
+trains ResNet-50 with the CoordConv for 90 epochs on all GPUs of this machine;
+`--layer conv` trains it without. FOLDER contains class folders of JPEGs
+(train/<class>/*.JPEG, val/<class>/*.JPEG), or is the folder of TensorFlow
+Datasets with imagenet2012 or with ImageNet's tar files in downloads/manual.
 
     python examples/imagenet_resnet50.py --stand-in
 
 tries it on ten drawn shapes, which need no download.
 
-Several machines train together with KERAS_BACKEND=jax, one process on each:
+Several machines train together with KERAS_BACKEND=jax, one process per machine:
 
     python examples/imagenet_resnet50.py --data-dir FOLDER --workdir SHARED \\
         --coordinator HOST:PORT --processes 4 --process-id 0   # ... to 3
@@ -26,8 +26,8 @@ import startup  # noqa: F401, before the rest
 import argparse
 import os
 
-# For images, malloc asks the system for fresh pages each time, which costs as
-# much as resizing them; TensorFlow's own allocator keeps them.
+# malloc requests fresh pages from the system for every image, which costs as
+# much as resizing it; TensorFlow's own allocator keeps its buffers.
 os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "true")
 
 import keras
@@ -45,12 +45,12 @@ from keras_coordconv.experiments.training.run import Run
 
 NAME = "imagenet_resnet50"
 NO_DATA = (
-    "ImageNet is not here: {reason}\n"
-    "  1. have a FOLDER with train/<class>/*.JPEG and val/<class>/*.JPEG; or "
+    "ImageNet not found: {reason}\n"
+    "  1. use a FOLDER with train/<class>/*.JPEG and val/<class>/*.JPEG; or "
     "register at image-net.org and put ILSVRC2012_img_train.tar and "
     "ILSVRC2012_img_val.tar into FOLDER/downloads/manual\n"
     "  2. python examples/imagenet_resnet50.py --data-dir FOLDER\n"
-    "  3. or try it without: python examples/imagenet_resnet50.py --stand-in"
+    "  3. or try the stand-in: python examples/imagenet_resnet50.py --stand-in"
 )
 RECIPES = {
     "--no-stand-in": {
@@ -82,15 +82,17 @@ def build_parser():
         "--layer",
         choices=resnet.LAYERS,
         default="coordconv",
-        help="what is in front of the ResNet: a CoordConv, nothing (conv), or "
-        "a plain convolution of the same size (default: %(default)s)",
+        help="in front of ResNet-50: a CoordConv, nothing (conv), or a plain "
+        "convolution of the same size (default: %(default)s)",
     )
     data.add_argument(
         "--data-dir",
-        help="folder of class folders, or TensorFlow Datasets' folder "
-        "(default: that of TensorFlow Datasets)",
+        help="folder with class folders, or folder of TensorFlow Datasets "
+        "(default: $TFDS_DATA_DIR, else ~/tensorflow_datasets)",
     )
-    data.add_argument("--dataset", help="name in TensorFlow Datasets")
+    data.add_argument(
+        "--dataset", help="name of the data set in TensorFlow Datasets"
+    )
     data.add_argument(
         "--stand-in",
         action=argparse.BooleanOptionalAction,
@@ -104,8 +106,8 @@ def build_parser():
     )
     training = arguments.add_training(
         parser,
-        learning_rate="highest rate of SGD for 256 images a step; in "
-        "proportion for others",
+        learning_rate="peak learning rate of SGD at batch size 256, scaled "
+        "linearly",
         schedule="steps",
         drops="1/3, 2/3 and 8/9 of the epochs",
     )
@@ -113,21 +115,21 @@ def build_parser():
         "--label-smoothing",
         type=arguments.fraction,
         default=0.0,
-        help="part of the truth spread over all classes (default: %(default)s)",
+        help="label smoothing, from 0 to 1 (default: %(default)s)",
     )
     training.add_argument(
         "--ema-momentum",
         type=arguments.fraction,
         default=0.0,
-        help="keep moving averages of the weights, as with 0.9999, and "
-        "validate and save those (default: 0, none)",
+        help="momentum of the moving averages of the weights, such as 0.9999; "
+        "these are validated and saved (default: 0, no averages)",
     )
     distribution.add_arguments(parser)
     return parser
 
 
 def open_data(args):
-    """The images of the flags."""
+    """Opens the images that the flags select."""
     if args.stand_in:
         print("Stand-in: ten drawn shapes, not ImageNet.")
         folder = stand_in.write_stand_in("runs/stand_in")
@@ -197,7 +199,7 @@ def main(argv=None):
         args.image_size,
         batch_size,
         seed=args.seed,
-        # A resumed run goes on with what would have come next.
+        # A resumed run continues with the images that would have come next.
         start=run.epochs_done * steps_per_epoch * args.batch_size,
         skipped=skipped,
         **share,
@@ -219,7 +221,7 @@ def main(argv=None):
             keras.losses.CategoricalCrossentropy(
                 from_logits=True, label_smoothing=args.label_smoothing
             ),
-            # Weighted: the images that fill up the last batch have weight 0.
+            # Weighted: images that pad the last batch have weight 0.
             weighted_metrics=build_metrics(),
             **devices.compile_arguments(),
         )
@@ -252,7 +254,7 @@ def main(argv=None):
         "test_top5": scores["test_top5"],
     }
     if devices.is_first_process:
-        # Not counted along the way: Keras begins the data set more than once.
+        # Not counted during the run: Keras starts the data set repeatedly.
         undecodable = imagenet.count_undecodable(source, "validation")
         metrics["validation_undecodable_images"] = undecodable
         if args.export_dir:
@@ -261,7 +263,7 @@ def main(argv=None):
 
 
 def export(model, args, labels, card):
-    """Writes a SavedModel that takes JPEG files and names what they show."""
+    """Writes a SavedModel that accepts JPEG files and returns class names."""
     # TensorFlow only, as --export-dir says.
     from keras_coordconv.serving import encoded_image_signature
     from keras_coordconv.serving import export_for_serving

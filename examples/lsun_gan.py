@@ -1,17 +1,17 @@
-"""LSUN GAN: a DCGAN of bedrooms, with CoordConv or without.
+"""LSUN GAN: a DCGAN of bedrooms, with or without CoordConv.
 
-Section 5 of the CoordConv paper (https://arxiv.org/abs/1807.03247). It shows
-samples alone, no number and no setting. Here each convolution of both nets of a
-DCGAN is a CoordConv, or none is.
+Section 5 of the CoordConv paper (https://arxiv.org/abs/1807.03247), which shows
+only samples, without numbers or settings. Here, either all convolutions of the
+DCGAN's two networks are CoordConvs, or none.
 
     python examples/lsun_gan.py --preset paper --data-dir FOLDER
 
-trains the nets with CoordConv; `--layer conv` those without. FOLDER has
-bedroom_train_lmdb.zip, or that file unpacked, or any images.
+trains the networks with CoordConv; `--layer conv` trains them without. FOLDER
+contains bedroom_train_lmdb.zip, the unpacked file, or any other images.
 
     python examples/lsun_gan.py --stand-in
 
-tries narrow nets on ten drawn shapes, which need no download.
+tries narrow networks on ten drawn shapes, which need no download.
 """
 
 import startup  # noqa: F401, before the rest
@@ -33,11 +33,11 @@ from keras_coordconv.experiments.training.run import Run
 
 NAME = "lsun_gan"
 NO_DATA = (
-    "LSUN is not here: {reason}\n"
+    "LSUN not found: {reason}\n"
     "  1. put bedroom_train_lmdb.zip (43 GB, https://www.yf.io/p/lsun) into a "
-    "FOLDER, or have a FOLDER of other images\n"
+    "FOLDER, or use a FOLDER of other images\n"
     "  2. python examples/lsun_gan.py --data-dir FOLDER\n"
-    "  3. or try it without: python examples/lsun_gan.py --stand-in"
+    "  3. or try the stand-in: python examples/lsun_gan.py --stand-in"
 )
 RECIPES = {
     "--preset small": {
@@ -65,7 +65,9 @@ SAMPLES = 64
 def build_parser():
     parser = arguments.build_parser(__doc__)
     data, _ = arguments.add_generator(parser)
-    data.add_argument("--data-dir", help="folder of LSUN or of other images")
+    data.add_argument(
+        "--data-dir", help="folder with LSUN or with other images"
+    )
     data.add_argument(
         "--stand-in",
         action=argparse.BooleanOptionalAction,
@@ -76,7 +78,7 @@ def build_parser():
 
 
 def open_data(args):
-    """The images of the flags."""
+    """Opens the images that the flags select."""
     if args.stand_in:
         print("Stand-in: ten drawn shapes, not LSUN.")
         return lsun.open_images(stand_in.write_stand_in("runs/stand_in"))
@@ -123,7 +125,7 @@ def main(argv=None):
         discriminator_step=discriminator_step,
     )
 
-    # The same ones in every epoch, to see how their images change.
+    # The same in every epoch, to show how their images change.
     shape = (SAMPLES, args.latent_size)
     latent = np.random.default_rng(args.seed).uniform(-1, 1, shape)
     for epoch in run.epochs(args.epochs):
@@ -145,7 +147,7 @@ def main(argv=None):
 
 
 def build_optimizer(args):
-    """Adam as DCGAN has it."""
+    """Adam with DCGAN's settings."""
     return keras.optimizers.Adam(args.learning_rate, beta_1=0.5)
 
 

@@ -1,25 +1,25 @@
 """Object detection: boxes around digits.
 
 Section 5 of the CoordConv paper (https://arxiv.org/abs/1807.03247). The images
-have five MNIST digits of random sizes; the net proposes boxes, as the first
-half of Faster R-CNN does. The paper's claim: with CoordConvs, the mean IOU of
+contain five MNIST digits of random sizes; the network proposes boxes, like the
+first half of Faster R-CNN. The paper's claim: with CoordConvs, the mean IOU of
 boxes and digits on the test images is 24 % higher.
 
     python examples/object_detection.py --data-dir FOLDER
 
-trains the paper's net of 83,838 parameters. FOLDER is TensorFlow Datasets'
-folder with mnist. `--layer conv` trains it without coordinates, `--coordinates`
-with coordinates at some of the three places alone, and `--anchors scrambled`
-with the boxes to begin with in the order of the paper's code.
+trains the paper's network with 83,838 parameters. FOLDER is the folder of
+TensorFlow Datasets with mnist. `--layer conv` trains it without coordinates,
+`--coordinates` with coordinates at only some of the three layers, and
+`--anchors scrambled` with the anchors ordered as in the paper's code.
 
     python examples/object_detection.py --stand-in
 
-tries it on the digits of scikit-learn, which need no download.
+tries it on scikit-learn's digits, which need no download.
 
     python examples/object_detection.py --recipe modern --data-dir FOLDER
 
-trains it with Adam, more boxes an image, and coordinates also where boxes are
-scored.
+trains it with Adam, more boxes per image, and coordinates also in the scoring
+layer.
 """
 
 import startup  # noqa: F401, before the rest
@@ -42,11 +42,11 @@ from keras_coordconv.experiments.training.run import Run
 
 NAME = "object_detection"
 NO_DATA = (
-    "MNIST is not here: {reason}\n"
+    "MNIST not found: {reason}\n"
     "  1. python -c \"import tensorflow_datasets as tfds; tfds.load('mnist', "
     "data_dir='FOLDER')\"\n"
     "  2. python examples/object_detection.py --data-dir FOLDER\n"
-    "  3. or try it without: python examples/object_detection.py --stand-in"
+    "  3. or try the stand-in: python examples/object_detection.py --stand-in"
 )
 RECIPES = {
     "--no-stand-in": {"data_dir": None},
@@ -75,8 +75,8 @@ RECIPES = {
         "coordinates": "image,features,boxes,scores"
     },
 }
-# Of two boxes that overlap more, one is dropped: for the paper's IOUs, and for
-# the average precision, the figure and the export.
+# IOU above which one of two boxes is dropped: for the paper's IOUs, and for the
+# average precision, the figure and the export.
 PAPER_OVERLAP, OVERLAP = 0.8, 0.5
 
 
@@ -99,13 +99,13 @@ def build_parser():
         "--recipe",
         choices=("paper", "modern"),
         default="paper",
-        help="the paper's, with SGD; or Adam with cosine decay and more boxes "
-        "an image (default: %(default)s)",
+        help="the paper's recipe with SGD, or Adam with cosine decay and more "
+        "boxes per image (default: %(default)s)",
     )
     model.add_argument(
         "--data-dir",
-        help="TensorFlow Datasets' folder (default: that of TensorFlow "
-        "Datasets)",
+        help="folder of TensorFlow Datasets (default: $TFDS_DATA_DIR, else "
+        "~/tensorflow_datasets)",
     )
     model.add_argument(
         "--stand-in",
@@ -117,21 +117,21 @@ def build_parser():
         "--images",
         choices=("gray", "binary"),
         default="gray",
-        help="digits in gray, or all ink white, as the paper's code draws them "
+        help="gray digits, or binary ones, as in the paper's code "
         "(default: %(default)s)",
     )
     model.add_argument(
         "--coordinates",
         type=coordconv_sites,
-        help="where the CoordConv net has coordinates, some of "
+        help="layers of the CoordConv network that have coordinates: some of "
         f"{','.join(region_proposal.COORDCONV_SITES)}",
     )
     model.add_argument(
         "--anchors",
         choices=region_proposal.ANCHOR_LAYOUTS,
         default="grid",
-        help="the boxes that the net moves: around their places, or in the "
-        "order of the paper's code (default: %(default)s)",
+        help="anchors centered at their positions, or ordered as in the "
+        "paper's code (default: %(default)s)",
     )
     model.add_argument(
         "--width",
@@ -142,13 +142,13 @@ def build_parser():
     training.add_argument(
         "--samples",
         type=arguments.positive_integer,
-        help="boxes on a digit, and boxes on none, that a loss takes from an "
-        "image",
+        help="maximum number of positive boxes, and of negative boxes, that a "
+        "loss samples per image",
     )
     training.add_argument(
         "--negative-iou",
         type=arguments.fraction,
-        help="boxes whose IOU with all digits is below it are on none",
+        help="boxes whose IOU with every digit is below this are negative",
     )
     return parser
 
@@ -176,7 +176,7 @@ def load_examples(args):
 
 
 def build_dataset(examples, batch_size=50, **order):
-    # Both losses look at the true boxes.
+    # Both losses use the true boxes.
     return epochs.batches(examples, batch_size, **order).map(
         lambda example: (
             example["image"],
@@ -203,7 +203,7 @@ def main(argv=None):
         shuffle_seed=args.seed,
         epochs_done=run.epochs_done,
     ).take(args.steps_per_epoch or -1)
-    # Of the training images, as many as there are test images are measured.
+    # Measure on as many training images as there are test images.
     count = len(examples["test"]["image"])
     measured = {
         subset: {name: array[:count] for name, array in of_subset.items()}
@@ -219,7 +219,7 @@ def main(argv=None):
         args.l2,
     )
     model.summary()
-    # An attribute of the model: the run gives it numbers for each epoch.
+    # An attribute of the model, so that the run reseeds it for each epoch.
     model.sampler = keras.random.SeedGenerator(args.seed)
     matching = {
         "samples": args.samples,
@@ -259,7 +259,7 @@ def measure(paper_detector, detector, image, boxes):
 
 
 def draw_detections(detector, image, boxes):
-    """What the detector finds in nine images."""
+    """Figure of the detections in nine images."""
     image = image[:9]
     found = detector.predict_on_batch(image)
     return plots.plot_detections(image, boxes, found["boxes"], found["scores"])

@@ -1,9 +1,9 @@
-"""What each script imports first: a quiet TensorFlow, and a `--help` at once.
+"""Imported first by each script: a quiet TensorFlow and a fast `--help`.
 
-Where a package is missing, one line says how to install it.
+If a package is missing, one line says how to install it.
 
-For `--help`, neither TensorFlow nor any other package that takes long is
-imported: the script only makes its parser, which needs nothing of them.
+For `--help`, neither TensorFlow nor any other slow package is imported: the
+script only builds its parser, which does not need them.
 """
 
 import environment  # noqa: F401, before TensorFlow
@@ -25,7 +25,7 @@ SLOW_PACKAGES = (
     "tensorflow_datasets",
     "tensorflow_serving",
 )
-# The extras of setup.py that bring a package; "experiments" has all others.
+# Extras of setup.py that install a package; "experiments" has all others.
 EXTRAS = {
     "ale_py": "atari",
     "gymnasium": "atari",
@@ -36,10 +36,10 @@ EXTRAS = {
 
 
 class _Nothing(type):
-    """Class of a class that is all that a module may want when imported.
+    """Metaclass of a stand-in for anything that a module uses on import.
 
-    Its attributes are itself, a class may be derived from it, and a decorator
-    made of it changes nothing.
+    Its attributes are itself, it can be subclassed, and as a decorator it
+    changes nothing.
     """
 
     def __getattr__(cls, name):
@@ -59,7 +59,7 @@ class _Module(types.ModuleType):
 
 
 class _NoImports(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds empty modules in the place of the slow packages."""
+    """Replaces the slow packages by empty modules."""
 
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in SLOW_PACKAGES:
@@ -73,7 +73,7 @@ class _NoImports(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 class _QuietTensorFlow(importlib.abc.MetaPathFinder):
-    """Imports TensorFlow without the lines that none of its settings stops."""
+    """Imports TensorFlow without the messages that no setting turns off."""
 
     def find_spec(self, name, path=None, target=None):
         if name != "tensorflow":

@@ -1,23 +1,22 @@
-"""Sweep: one task of the paper over a grid of settings, one run a point.
+"""Sweep: one task of the paper over a grid of settings, one run per point.
 
     python examples/sweep.py coordinate_classification --grid quick
 
-runs both layers on both splits with the scripts' own defaults, and
+runs both layers on both splits with a short version of each training, and
 
     python examples/sweep.py rendering --grid paper
 
-the grid of the paper (days on a CPU). `all` stands for all tasks of the grid.
-`coordinate_classification --grid units` asks what lets CoordConv extrapolate:
-the units of (x, y) and of the coordinates, or the size of the first weights.
-`--grid search` looks for the settings of the deconvolution nets (with
-`--seeds 100`: the seeds of the results are others).
-`object_detection --grid detection` asks where a detector needs coordinates.
+runs the paper's grid (days on a CPU). `all` stands for all tasks of the grid.
+`coordinate_classification --grid units` tests what lets CoordConv extrapolate:
+the units of (x, y) and the coordinates, or the initial scale of the first
+layer. `--grid search` searches for settings of the deconvolutional networks
+(with `--seeds 100`, a seed that the results do not use).
+`object_detection --grid detection` tests where a detector needs coordinates.
 
-Each point is a run of the task's script in a folder of its own below
-`--workdir`, named after its settings. A sweep that was interrupted continues
-where it was when it is started again: points with metrics.json are done, others
-are resumed. At the end, and with `--table` at once, it prints a table and
-writes it to table.csv.
+Each point is a run of the task's script in its own folder in `--workdir`, named
+after its settings. To continue an interrupted sweep, start it again: points
+with metrics.json are done, others are resumed. At the end, or immediately with
+`--table`, it prints a table and writes it to table.csv.
 """
 
 import startup  # noqa: F401, before the rest
@@ -45,7 +44,7 @@ DECONV = {
     "batch-size": [16, 32],
     "epochs": [1000],
 }
-# Settings in the printed table, next to all scores.
+# Settings in the printed table, in addition to all scores.
 SHOWN = (
     *("layer", "split", "learning-rate", "l2", "filter-size", "width"),
     *("batch-size", "units", "first-layer-scale"),
@@ -57,8 +56,8 @@ ONE_EPOCH = {
     "learning-rate": [0.03],
     "dtype-policy": ["mixed_bfloat16"],
 }
-# The deconvolution nets at about a tenth of their length: rates and penalties
-# first, then one other setting at a time.
+# The deconvolutional networks at about a tenth of their length: rates and
+# penalties first, then one other setting at a time.
 MIDDLE = {
     "layer": ["conv"],
     "split": ["uniform"],
@@ -75,7 +74,7 @@ SEARCH = [
     {**MIDDLE, "width": [1, 3]},
     {**MIDDLE, "batch-size": [16]},
 ]
-# Section "Grids" of the paper's settings; each grid is a list of products.
+# Each grid is a list of products of settings.
 GRIDS = {
     "paper": {
         "coordinate_classification": [
@@ -162,8 +161,8 @@ GRIDS = {
         "rendering": [{**product, "epochs": [6]} for product in SEARCH],
     },
     # One epoch of the paper's detector (MNIST must be in the default folder of
-    # TensorFlow Datasets): both layers with both orders of the anchors, and
-    # coordinates at one place alone.
+    # TensorFlow Datasets): both layers with both anchor layouts, and
+    # coordinates at only one layer.
     "detection": {
         "object_detection": [
             {"layer": ["conv", "coordconv"], **ANCHORS, **ONE_EPOCH},
@@ -174,7 +173,7 @@ GRIDS = {
             },
         ],
     },
-    # One epoch of each net, to try it out.
+    # One epoch of each network, for tests.
     "test": {
         task: [{"layer": ["coordconv", "conv"], "epochs": [1]}]
         for task in SUPERVISED
@@ -184,38 +183,38 @@ GRIDS = {
 
 def build_parser():
     parser = arguments.Parser(__doc__)
-    parser.add_argument("task", choices=(*TASKS, "all"), help="what to sweep")
+    parser.add_argument("task", choices=(*TASKS, "all"), help="task to sweep")
     parser.add_argument(
         "--grid",
         choices=GRIDS,
         default="quick",
-        help="which settings (default: %(default)s)",
+        help="grid of settings (default: %(default)s)",
     )
     parser.add_argument(
         "--seeds",
         nargs="+",
         type=arguments.seed,
         default=[0],
-        help="each point is run with each of them (default: 0)",
+        help="seeds with which to run each point (default: 0)",
     )
     parser.add_argument(
         "--workdir",
         default="runs/sweep",
-        help="folder of the points' folders (default: %(default)s)",
+        help="folder that contains the points' folders (default: %(default)s)",
     )
     parser.add_argument(
         "--limit-examples",
         type=arguments.positive_integer,
-        help="use at most this number of examples of each set",
+        help="maximum number of examples of each set",
     )
     parser.add_argument(
-        "--table", action="store_true", help="run nothing, print the table"
+        "--table", action="store_true", help="only print the table"
     )
     return parser
 
 
 def grid_points(args):
-    """All points as pairs of a task and its flags, by name."""
+    """All points as pairs of a task and a dictionary of flags."""
     for task in TASKS if args.task == "all" else [args.task]:
         for product in GRIDS[args.grid].get(task, []):
             if args.limit_examples:
@@ -230,7 +229,7 @@ def point_folder(args, task, settings):
 
 
 def write_table(args, points):
-    """Prints and writes the results of the points that are done."""
+    """Prints and writes the results of the finished points."""
     rows = []
     for task, settings in points:
         folder = point_folder(args, task, settings)
@@ -238,7 +237,7 @@ def write_table(args, points):
             results = history.read_metrics(folder)
             rows.append({"task": task, **settings, **results})
     if not rows:
-        print("no point is done")
+        print("no finished points")
         return rows
     table = pathlib.Path(args.workdir) / "table.csv"
     _files.write_table(table, rows)
@@ -265,8 +264,7 @@ def main(argv=None):
     points = list(grid_points(args))
     if not points:
         raise ValueError(
-            "A grid must have points of the task. "
-            f"Received: {args.task} --grid {args.grid}, which is for "
+            f"--grid {args.grid} has no points for {args.task}, only for "
             f"{', '.join(GRIDS[args.grid])}."
         )
     arguments.say_how_to_continue(["python", *sys.argv])

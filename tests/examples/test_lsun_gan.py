@@ -47,6 +47,6 @@ def test_no_data(scripts, capsys):
         with pytest.raises(SystemExit, match="2"):
             lsun_gan.main(flags)
         lines = capsys.readouterr().err.splitlines()
-        assert lines[0].startswith("error: LSUN is not here:")
+        assert lines[0].startswith("error: LSUN not found:")
         assert "--data-dir FOLDER" in lines[2] and "--stand-in" in lines[3]
     assert [path.name for path in pathlib.Path().iterdir()] == ["empty"]

@@ -75,7 +75,7 @@ def test_interrupted_and_resumed(scripts):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (("--data-dir", "empty"), "MNIST is not here"),
+        (("--data-dir", "empty"), "MNIST not found"),
         (("--coordinates", "image,input"), "received image,input"),
         (
             ("--layer", "conv", "--coordinates", "image"),

@@ -66,7 +66,7 @@ def test_other_points_go_on_where_one_fails(scripts, monkeypatch, capsys):
     [
         (("painting",), "invalid choice: 'painting'"),
         (("rendering", "--grid", "big"), "invalid choice: 'big'"),
-        (("rendering", "--grid", "units"), "which is for coordinate_class"),
+        (("rendering", "--grid", "units"), "has no points for"),
         (("rendering", "--workdir", "file/out"), "Received: file/out"),
     ],
 )
