@@ -10,9 +10,8 @@ train narrow networks on few images;
 
     python examples/clevr_gan.py --preset paper
 
-trains the paper's networks, which need a GPU. `python
-examples/plot_generators.py RUN...` draws runs side by side, as in the paper's
-Figure 7.
+trains the paper's networks, which need a GPU. `python examples/plot.py
+generators RUN...` draws runs side by side, as in the paper's Figure 7.
 """
 
 import startup  # noqa: F401, before the rest

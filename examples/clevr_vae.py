@@ -9,8 +9,8 @@ architecture; keras_coordconv/experiments/models/vae.py has the one used here.
     python examples/clevr_vae.py --layer conv
 
 train narrow networks on few images; `--preset paper` trains wide networks on
-all images. `python examples/plot_generators.py RUN...` draws the interpolations
-of several runs side by side.
+all images. `python examples/plot.py generators RUN...` draws the
+interpolations of several runs side by side.
 """
 
 import startup  # noqa: F401, before the rest

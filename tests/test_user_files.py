@@ -8,7 +8,7 @@ import tempfile
 import hypothesis
 import keras
 import numpy as np
-import plot_runs
+import plot
 import pytest
 import sweep
 from hypothesis import strategies as st
@@ -228,6 +228,6 @@ def test_scripts(monkeypatch):
     users_files |= dict.fromkeys(NAMES, b"mine")
     with Folder(users_files, taken=["scores.png", "table.csv"]) as folder:
         monkeypatch.chdir(folder.path)
-        plot_runs.main(["partial-run", "checkpoint-1"])
+        plot.main(["scores", "partial-run", "checkpoint-1"])
         sweep.main([*flags, "--table"])
         folder.check("scores.png", "table.csv")

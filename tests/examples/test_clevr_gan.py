@@ -22,7 +22,7 @@ SMALL = (
 
 def test_small_run(scripts, capsys, monkeypatch):
     import clevr_gan
-    import plot_generators
+    import plot
     import tensorflow as tf
 
     monkeypatch.setattr(clevr_gan, "SAMPLES", 20)
@@ -47,7 +47,7 @@ def test_small_run(scripts, capsys, monkeypatch):
     np.testing.assert_allclose(
         np.asarray(file), 127.5 * (images[2] + 1), atol=0.51
     )
-    plot_generators.main(["run", "--output", "figure_7.png"])
+    plot.main(["generators", "run", "--output", "figure_7.png"])
     assert pathlib.Path("figure_7.png").read_bytes().startswith(b"\x89PNG")
 
 

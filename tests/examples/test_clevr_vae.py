@@ -17,7 +17,7 @@ SMALL = (
 
 def test_killed_resumed_and_exported(scripts, monkeypatch, capsys):
     import clevr_vae
-    import plot_generators
+    import plot
     import tensorflow as tf
 
     flags = (*SMALL, "--epochs", "3", "--seed", "5", "--layer", "conv")
@@ -46,22 +46,5 @@ def test_killed_resumed_and_exported(scripts, monkeypatch, capsys):
     image = best.get_layer("decoder").predict(latent, verbose=0)["image"]
     np.testing.assert_allclose(answer["image"], (image + 1) / 2, atol=1e-5)
     assert answer["image_bytes"].numpy()[0].startswith(b"\x89PNG")
-    plot_generators.main(["run", "whole", "--output", "lines.png"])
+    plot.main(["generators", "run", "whole", "--output", "lines.png"])
     assert pathlib.Path("lines.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_runs_of_two_scripts_have_no_figure_in_common(tmp_path, capsys):
-    import plot_generators
-
-    folders = []
-    for name, flags in (("gan", {}), ("vae", {"kl_weight": 1.0})):
-        folder = tmp_path / name
-        folder.mkdir()
-        (folder / "args.json").write_text(json.dumps(flags))
-        (folder / "metrics.json").write_text("{}")
-        (folder / "history.csv").write_text("epoch\n")
-        folders.append(str(folder))
-    with pytest.raises(SystemExit, match="2"):
-        plot_generators.main(folders)
-    error = capsys.readouterr().err.strip().splitlines()[-1]
-    assert "all of clevr_gan.py, or all of clevr_vae.py" in error

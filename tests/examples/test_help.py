@@ -53,7 +53,7 @@ def test_help(scripts, tmp_path, name):
 
 @pytest.mark.tensorflow_backend
 def test_start_without_a_word_of_tensorflow(scripts):
-    printed = scripts.run("plot_runs", "missing", status=2)
+    printed = scripts.run("plot", "scores", "missing", status=2)
     assert printed.startswith("error: ") and printed.count("\n") == 1
 
 

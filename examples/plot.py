@@ -1,0 +1,306 @@
+"""Figures of the CoordConv paper, and others, from finished runs.
+
+    python examples/plot.py KIND RUN...
+
+scores          Figures 4 and 6: the final test score of each run against its
+                train score, and the test score over the time of training;
+                median and range of the runs that differ only in their seed.
+                Runs of one task.
+predictions     Figure 5: the sums of the true pixels and of the predicted
+                probabilities, for the training and the test set. Two runs of
+                coordinate_classification.py on one split, one with each layer.
+units           What lets CoordConv extrapolate: the test accuracy over the
+                initial scale of the first layer, and the trained weights on x
+                and on the column. Runs of `sweep.py coordinate_classification
+                --grid units`.
+generators      Figure 7, from runs of clevr_gan.py: samples, positions of the
+                objects, their differences, and the average of 1000 images. Or,
+                from runs of clevr_vae.py, interpolations between images.
+position_codes  Which held-out positions the networks find, by the code of
+                position and the split; prints tables with 95 % intervals over
+                the seeds (Student's; of differences, Welch's). Runs of
+                position_codes.py.
+"""
+
+import startup  # noqa: F401, before the rest
+
+import keras
+import numpy as np
+
+from keras_coordconv import _files
+from keras_coordconv.experiments import plots
+from keras_coordconv.experiments.canvas import CANVAS_SIZE
+from keras_coordconv.experiments.datasets import not_so_clevr
+from keras_coordconv.experiments.datasets import sort_of_clevr
+from keras_coordconv.experiments.evaluation import intervals
+from keras_coordconv.experiments.models import gan
+from keras_coordconv.experiments.models import position_codes
+from keras_coordconv.experiments.models import vae
+from keras_coordconv.experiments.training import arguments
+from keras_coordconv.experiments.training import history
+from keras_coordconv.experiments.training import run_files
+
+SCORES = ("accuracy", "distance", "iou")
+TITLES = {"conv": "convolution", "coordconv": "CoordConv"}
+SUBSETS = {"train": "trained on", "test": "never seen"}
+# How much each unit is in pixels, for (x, y) and for the coordinates.
+PER_PIXEL = 2 / (CANVAS_SIZE - 1)
+UNITS_PER_PIXEL = {
+    "pixels": (1.0, 1.0),
+    "mixed": (1.0, PER_PIXEL),
+    "normalized": (PER_PIXEL, PER_PIXEL),
+}
+# Images of each generator, and interpolations of each VAE.
+SAMPLES = 1000
+LINES = 4
+
+
+def build_parser():
+    parser = arguments.Parser(__doc__)
+    parser.add_argument("kind", choices=KINDS, help="which figure to draw")
+    parser.add_argument("runs", nargs="+", help="folders of finished runs")
+    parser.add_argument(
+        "--output", help="the figure to write (default: KIND.png)"
+    )
+    return parser
+
+
+@arguments.command
+def main(argv=None):
+    args = build_parser().parse_args(argv)
+    runs = {folder: history.read_run(folder) for folder in args.runs}
+    figure = KINDS[args.kind](runs)
+    output = args.output or f"{args.kind}.png"
+    _files.write_figure(output, figure)
+    print(f"written: {output}")
+
+
+def load_best(folder):
+    return run_files.load_model(f"{folder}/best.keras", compile=False)
+
+
+def draw_scores(runs):
+    scores = {
+        score
+        for run in runs.values()
+        for score in SCORES
+        if f"test_{score}" in run["metrics"]
+    }
+    if len(scores) != 1:
+        raise ValueError(
+            "The runs must be of one task. "
+            f"Received: runs with {', '.join(sorted(scores)) or 'no score'}."
+        )
+    return plots.plot_scores(group_runs(list(runs.values())), scores.pop())
+
+
+def group_runs(runs):
+    """Groups the runs that differ in nothing but their seed.
+
+    Args:
+        runs: List of dictionaries, as from `history.read_run`.
+
+    Returns:
+        Dictionary from a label to a list of runs. The label has the layer, the
+        split and what else is needed to tell the groups apart.
+
+    Example:
+
+    >>> group_runs([conv_seed0, conv_seed1, conv_wide])
+    {'conv, width 1': [conv_seed0, conv_seed1], 'conv, width 2': [conv_wide]}
+    """
+    flags = [history.training_flags(run["args"]) for run in runs]
+    names = dict.fromkeys(["layer", "split", *(n for f in flags for n in f)])
+    labels = [""] * len(runs)
+    for name in names:
+        if name == "seed":
+            continue
+        shown = "{}" if name in ("layer", "split") else f"{name} {{}}"
+        longer = [
+            ", ".join(filter(None, [label, shown.format(own[name])]))
+            if name in own
+            else label
+            for label, own in zip(labels, flags, strict=True)
+        ]
+        if name in ("layer", "split") or len(set(longer)) > len(set(labels)):
+            labels = longer
+    groups = {}
+    for label, run in zip(labels, runs, strict=True):
+        groups.setdefault(label, []).append(run)
+    return groups
+
+
+def draw_predictions(runs):
+    flags = [run["args"] for run in runs.values()]
+    layers = [f"{own['layer']} on {own['split']}" for own in flags]
+    splits = {own["split"] for own in flags}
+    if len(splits) > 1 or len(set(layers)) < len(layers):
+        raise ValueError(
+            "The runs must be of one split, with a different layer each. "
+            f"Received: {', '.join(layers)}."
+        )
+    examples = {
+        title: not_so_clevr.load_arrays(*splits, subset)
+        for subset, title in SUBSETS.items()
+    }
+    truths = {
+        title: plots.sum_images([not_so_clevr.draw_pixels(one["pixel"])])
+        for title, one in examples.items()
+    }
+    predictions = {}
+    for folder, run in runs.items():
+        model = load_best(folder)
+        predictions[TITLES[run["args"]["layer"]]] = {
+            title: sum_probabilities(model, one["location"])
+            for title, one in examples.items()
+        }
+    return plots.plot_summed_predictions(truths, predictions)
+
+
+def sum_probabilities(model, locations):
+    logits = model.predict(locations, batch_size=64, verbose=0)
+    return plots.sum_images([keras.ops.softmax(logits)])
+
+
+def draw_units(runs):
+    return plots.plot_units(
+        [first_layer(folder, run) for folder, run in runs.items()]
+    )
+
+
+def first_layer(folder, run):
+    """A run as `plots.plot_units` takes it."""
+    units = run["args"]["units"]
+    # The net's inputs are x, y, and then the row and the column.
+    kernel = load_best(folder).get_layer("coordconv1").get_weights()[0][0, 0]
+    kernel *= np.repeat(UNITS_PER_PIXEL[units], 2)[:, None]
+    directions = kernel / np.linalg.norm(kernel, axis=0)
+    return {
+        "units": units,
+        "scale": run["args"]["first_layer_scale"],
+        "accuracy": run["metrics"]["test_accuracy"],
+        # On x and on the column, for one pixel of each, as parts of a vector
+        # of length 1. The solution, x - column, has them opposite.
+        "weights": directions[[0, 3]].T,
+    }
+
+
+def draw_generators(runs):
+    are_vaes = {"kl_weight" in run["args"] for run in runs.values()}
+    if len(are_vaes) > 1:
+        raise ValueError(
+            "Runs must be all of clevr_gan.py, or all of clevr_vae.py. "
+            f"Received: {' '.join(runs)}"
+        )
+    real = sort_of_clevr.load_arrays("test", SAMPLES)["image"]
+    models = {
+        "{layer}, seed {seed}".format(**run["args"]): load_best(folder)
+        for folder, run in runs.items()
+    }
+    if are_vaes == {True}:
+        return plots.plot_lines(
+            {
+                name: vae.interpolate(
+                    model.get_layer("encoder"),
+                    model.get_layer("decoder"),
+                    real[: 2 * LINES],
+                    steps=12,
+                )
+                for name, model in models.items()
+            }
+        )
+    samples = {name: draw_samples(model) for name, model in models.items()}
+    return plots.plot_coverage({"data": real} | samples)
+
+
+def draw_samples(generator):
+    shape = (SAMPLES, generator.input_shape[-1])
+    latent = np.random.default_rng(0).uniform(-1, 1, shape)
+    return gan.draw(generator, latent)
+
+
+def draw_position_codes(runs):
+    read = [read_positions(folder, run) for folder, run in runs.items()]
+    grouped = {}
+    for run in read:
+        grouped.setdefault((run["code"], run["split"]), []).append(run)
+
+    def scores(code, split, subset="test"):
+        return [100 * run[f"{subset}_accuracy"] for run in grouped[code, split]]
+
+    def test_cell(code, split):
+        values = scores(code, split)
+        text = f"{np.mean(values):.1f}"
+        if len(values) > 1:
+            text += f" ± {intervals.mean_interval(values)[1]:.1f}"
+        return text if len(values) == 5 else f"{text} ({len(values)})"
+
+    def difference_cell(code, split):
+        values, others = scores(code, split), scores("coordinates", split)
+        if min(len(values), len(others)) < 2:
+            return ""
+        difference, width = intervals.difference_interval(values, others)
+        return f"{difference:+.1f} ± {width:.1f}"
+
+    print_table("test accuracy, %", grouped, test_cell)
+    print_table(
+        "training accuracy, %",
+        grouped,
+        lambda *key: f"{np.mean(scores(*key, 'train')):.1f}",
+    )
+    print_table(
+        "distance, pixels",
+        grouped,
+        lambda *key: (
+            f"{np.mean([run['test_distance'] for run in grouped[key]]):.2f}"
+        ),
+    )
+    if any(code == "coordinates" for code, _ in grouped):
+        print_table("less coordinates", grouped, difference_cell)
+    print()
+    return plots.plot_position_codes(read)
+
+
+def read_positions(folder, run):
+    """A run as `plots.plot_position_codes` takes it."""
+    rows = history.read_table(f"{folder}/found.csv")
+    centers = np.array([(row["x"], row["y"]) for row in rows])
+    found = np.array([(row["found_x"], row["found_y"]) for row in rows])
+    return {
+        **{name: run["args"][name] for name in ("code", "split", "seed")},
+        **run["metrics"],
+        "centers": centers,
+        "found": np.all(centers == found, axis=-1),
+    }
+
+
+def print_table(title, runs, cell):
+    """Prints a row per code and a column per split.
+
+    Args:
+        title: String, what the cells are.
+        runs: Dictionary from a code and a split to their runs.
+        cell: Function of a code and a split to a string.
+    """
+    codes = [c for c in position_codes.CODES if any(c == k[0] for k in runs)]
+    splits = [s for s in not_so_clevr.SPLITS if any(s == k[1] for k in runs)]
+    print(f"\n| {title} | {' | '.join(splits)} |")
+    print("|---" * (1 + len(splits)) + "|")
+    for code in codes:
+        cells = [
+            cell(code, split) if (code, split) in runs else ""
+            for split in splits
+        ]
+        print(f"| `{code}` | {' | '.join(cells)} |")
+
+
+KINDS = {
+    "scores": draw_scores,
+    "predictions": draw_predictions,
+    "units": draw_units,
+    "generators": draw_generators,
+    "position_codes": draw_position_codes,
+}
+
+if __name__ == "__main__":
+    main()
