@@ -22,12 +22,12 @@ prints a table, and writes a JSON file and a chart. To measure peak memory, too:
 
     TF_CPU_ALLOCATOR_USE_BFC=true python examples/benchmark_layers.py
 
-To measure coordinates that come with each example, as ranges:
+To measure coordinates that come with each example, as `affine`:
 
-    python examples/benchmark_layers.py --modes ranges_inference ranges_training
+    python examples/benchmark_layers.py --modes frame_inference frame_training
 
-    ranges      CoordConv2D with ranges
-    appended    CoordinateChannel2D with ranges, then Conv2D
+    affine      CoordConv2D with `affine`
+    appended    CoordinateChannel2D with `affine`, then Conv2D
 
 On a GPU, use JAX, which compiles each model for the sizes of the shape:
 
@@ -49,6 +49,7 @@ from keras import ops
 
 import keras_coordconv
 from keras_coordconv import _files
+from keras_coordconv import frames
 from keras_coordconv.experiments import plots
 from keras_coordconv.experiments.models import resnet
 from keras_coordconv.experiments.training import arguments
@@ -101,8 +102,8 @@ SHAPES = [
 
 
 RESNET50_MODES = ("resnet50", "resnet50_stem")
-RANGES_MODES = ("ranges_inference", "ranges_training")
-MODES = ("inference", "training", *RANGES_MODES, *RESNET50_MODES)
+FRAME_MODES = ("frame_inference", "frame_training")
+MODES = ("inference", "training", *FRAME_MODES, *RESNET50_MODES)
 # Learning rate; so low that the weights do not change.
 RATE = 1e-6
 
@@ -150,13 +151,13 @@ def build_models(mode, shape, activation):
     """The models to compare, by name, for the same input."""
     size = shape.size if shape.known_size else None
     images = keras.Input((size, size, shape.channels))
-    images_and_ranges = [images, keras.Input((2, 2))]
+    affine = keras.Input((2, 3))
 
-    def model(*layers, inputs=images):
-        outputs = inputs
-        for layer in layers:
-            outputs = layer(outputs)
-        return keras.Model(inputs, outputs)
+    def model(layer, *others, **frame):
+        outputs = layer(images, **frame)
+        for other in others:
+            outputs = other(outputs)
+        return keras.Model([images, *frame.values()], outputs)
 
     def convolution(layer_class=keras.layers.Conv2D):
         return layer_class(
@@ -168,18 +169,17 @@ def build_models(mode, shape, activation):
         )
 
     coordconv = model(convolution(keras_coordconv.CoordConv2D))
-    if mode in RANGES_MODES:
+    if mode in FRAME_MODES:
         return {
             "conv": model(convolution()),
             "coordconv": coordconv,
-            "ranges": model(
-                convolution(keras_coordconv.CoordConv2D),
-                inputs=images_and_ranges,
+            "affine": model(
+                convolution(keras_coordconv.CoordConv2D), affine=affine
             ),
             "appended": model(
                 keras_coordconv.CoordinateChannel2D(),
                 convolution(),
-                inputs=images_and_ranges,
+                affine=affine,
             ),
         }
     folded = (
@@ -366,17 +366,18 @@ def measure(args, shape, modes):
         ),
         dtype=keras.config.dtype_policy().compute_dtype,
     )
-    ranges = ops.tile([[[-1.0, 1.0]]], (shape.batch_size, 2, 1))
+    affine = frames.affine_from_range((shape.size, shape.size))
+    affine = ops.repeat(affine, shape.batch_size, axis=0)
     rows = []
     for mode in modes:
         compile_call = {
             "inference": compile_inference,
             "training": compile_training_step,
-        }[mode.removeprefix("ranges_")]
+        }[mode.removeprefix("frame_")]
         models = build_models(mode, shape, args.activation)
         calls = {
             name: compile_call(
-                model, [images, ranges] if len(model.inputs) == 2 else images
+                model, [images, affine] if len(model.inputs) == 2 else images
             )
             for name, model in models.items()
         }
@@ -544,7 +545,7 @@ def build_parser():
         nargs="+",
         choices=MODES,
         default=("inference", "training"),
-        help="what to measure; ranges_inference and ranges_training have "
+        help="what to measure; frame_inference and frame_training have "
         "coordinates that come with each example; resnet50 is a training step "
         "of ResNet-50 with a CoordConv as its first layer, resnet50_stem with "
         "the paper's CoordConv, or a plain 1x1 convolution, in front of it "

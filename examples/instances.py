@@ -6,7 +6,7 @@ and draws that one alone, as the mask head of CondInst
 
     python examples/instances.py
 
-measures the coordinates from the middle that is asked for: `ranges` that differ
+measures the coordinates from the middle that is asked for: frames that differ
 by example, and nothing else, say which rectangle is meant.
 
     python examples/instances.py --frame image
@@ -51,17 +51,17 @@ def build_parser():
 
 def inputs_of(args, image, center):
     """What the net is given; coordinates and centres in units of a cell."""
-    count, size = image.shape[:2]
+    count = len(image)
     center = center / CELL_SIZE
-    ranges = np.tile([0, (size - 1) / CELL_SIZE], (count, 2, 1))
+    affine = np.repeat(np.eye(2, 3)[None] / CELL_SIZE, count, axis=0)
     if args.frame == "center":
-        ranges = ranges - center[..., None]
+        affine[..., -1] -= center
     else:
         channels = np.broadcast_to(
             center[:, None, None], (*image.shape[:-1], 2)
         )
         image = np.concatenate([image, channels], axis=-1)
-    return {"image": image, "ranges": ranges.astype("float32")}
+    return {"image": image, "affine": affine.astype("float32")}
 
 
 def build_dataset(args, subset, **order):
@@ -72,7 +72,7 @@ def build_dataset(args, subset, **order):
     examples = {**inputs, "mask": queries["mask"]}
     return epochs.batches(examples, args.batch_size, **order).map(
         lambda batch: (
-            {"image": batch["image"], "ranges": batch["ranges"]},
+            {"image": batch["image"], "affine": batch["affine"]},
             batch["mask"],
         )
     )

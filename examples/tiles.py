@@ -5,7 +5,7 @@ that they lie in. The net sees random crops of 32x32.
 
     python examples/tiles.py
 
-gives it the coordinates that the crop has in the whole (`window_ranges`).
+gives it the coordinates that the crop has in the whole (`crop_affine`).
 Applied to the whole canvas, or tile by tile, it gives the same classes, without
 seams, and they are right.
 
@@ -27,7 +27,6 @@ import itertools
 import keras
 import numpy as np
 
-from keras_coordconv import window_ranges
 from keras_coordconv.experiments import plots
 from keras_coordconv.experiments.datasets import epochs
 from keras_coordconv.experiments.datasets import placed_squares
@@ -37,6 +36,8 @@ from keras_coordconv.experiments.models.tiles import MARGIN
 from keras_coordconv.experiments.training import arguments
 from keras_coordconv.experiments.training import optimizers
 from keras_coordconv.experiments.training.run import Run
+from keras_coordconv.frames import affine_from_range
+from keras_coordconv.frames import crop_affine
 
 NAME = "tiles"
 # By the number of axes.
@@ -68,15 +69,14 @@ def build_parser():
     return parser
 
 
-def ranges_of(args, begin, size):
-    """The coordinates of windows that begin at these pixels of the canvas."""
-    ranges = np.tile([-1.0, 1.0], (len(begin), args.axes, 1)).astype("float32")
+def frames_of(args, begin, size):
+    """The frames of windows that begin at these pixels of the canvas."""
     if args.frame == "tensor":
-        return ranges
-    whole = (CANVAS_SIZE[args.axes],) * args.axes
-    return keras.ops.convert_to_numpy(
-        window_ranges(ranges, whole, begin, (size,) * args.axes)
-    )
+        affine = affine_from_range((size,) * args.axes)
+        return np.repeat(affine, len(begin), axis=0)
+    whole = affine_from_range((CANVAS_SIZE[args.axes],) * args.axes)
+    whole = np.repeat(whole, len(begin), axis=0)
+    return keras.ops.convert_to_numpy(crop_affine(whole, begin))
 
 
 def build_dataset(args, subset, **order):
@@ -85,10 +85,10 @@ def build_dataset(args, subset, **order):
     size = TILE_SIZE[args.axes]
     examples = placed_squares.crops(count, size, MARGIN, seed, args.axes)
     begin = examples.pop("begin")
-    examples["ranges"] = ranges_of(args, begin, size)
+    examples["affine"] = frames_of(args, begin, size)
     return epochs.batches(examples, args.batch_size, **order).map(
         lambda batch: (
-            {"image": batch["image"], "ranges": batch["ranges"]},
+            {"image": batch["image"], "affine": batch["affine"]},
             batch["label"],
         )
     )
@@ -97,9 +97,9 @@ def build_dataset(args, subset, **order):
 def predict(args, model, images, begin):
     """Logits of windows of canvases that all begin at the same pixel."""
     begin = np.tile([begin], (len(images), 1))
-    ranges = ranges_of(args, begin, images.shape[1])
+    affine = frames_of(args, begin, images.shape[1])
     return model.predict(
-        {"image": images, "ranges": ranges}, batch_size=4, verbose=0
+        {"image": images, "affine": affine}, batch_size=4, verbose=0
     )
 
 

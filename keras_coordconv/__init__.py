@@ -5,10 +5,15 @@ CoordConv solution", NeurIPS 2018, https://arxiv.org/abs/1807.03247.
 """
 
 from keras_coordconv import _backend  # noqa: F401, first of all
+from keras_coordconv import frames
 from keras_coordconv.conversion import convert_to_coordconv
 from keras_coordconv.conversion import fold_coordinates
+from keras_coordconv.conversion import follow_affine
 from keras_coordconv.conversion import load_coordconv_kernel
 from keras_coordconv.coordinates import coordinate_grid
+from keras_coordconv.encodings import FourierFeatures
+from keras_coordconv.encodings import GaussianFourierFeatures
+from keras_coordconv.encodings import Periodic
 from keras_coordconv.layers import CoordConv1D
 from keras_coordconv.layers import CoordConv1DTranspose
 from keras_coordconv.layers import CoordConv2D
@@ -22,14 +27,6 @@ from keras_coordconv.layers import CoordinateChannel2D
 from keras_coordconv.layers import CoordinateChannel3D
 from keras_coordconv.layers import CoordSeparableConv1D
 from keras_coordconv.layers import CoordSeparableConv2D
-from keras_coordconv.preprocessing import CoordRandomCrop
-from keras_coordconv.preprocessing import CoordRandomFlip
-from keras_coordconv.preprocessing import CoordRandomZoom
-from keras_coordconv.preprocessing import CoordResizing
-from keras_coordconv.ranges import flipped_ranges
-from keras_coordconv.ranges import resized_ranges
-from keras_coordconv.ranges import strided_ranges
-from keras_coordconv.ranges import window_ranges
 
 __version__ = "0.2.0"
 
@@ -42,21 +39,18 @@ __all__ = [
     "CoordConv3DTranspose",
     "CoordDepthwiseConv1D",
     "CoordDepthwiseConv2D",
-    "CoordRandomCrop",
-    "CoordRandomFlip",
-    "CoordRandomZoom",
-    "CoordResizing",
     "CoordSeparableConv1D",
     "CoordSeparableConv2D",
     "CoordinateChannel1D",
     "CoordinateChannel2D",
     "CoordinateChannel3D",
+    "FourierFeatures",
+    "GaussianFourierFeatures",
+    "Periodic",
     "convert_to_coordconv",
     "coordinate_grid",
-    "flipped_ranges",
     "fold_coordinates",
+    "follow_affine",
+    "frames",
     "load_coordconv_kernel",
-    "resized_ranges",
-    "strided_ranges",
-    "window_ranges",
 ]

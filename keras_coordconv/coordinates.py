@@ -1,34 +1,50 @@
-"""Coordinate grids: the one place where coordinates are computed."""
+"""Coordinates: the one place where they are computed.
 
-import math
+The channels of a position are `encoding(affine @ [index, 1])`: its index in the
+grid, taken to coordinates by a frame, then to features by an encoding. A layer
+has a frame of its own (`coordinate_range`, `align`, `axes`); an `affine` for
+each example, or the coordinates themselves, take its place.
+"""
+
 import numbers
+from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
 from typing import Literal
 
+import keras
 import numpy as np
 from keras import ops
 
 Pair = tuple[float, float]
-# What `coordinate_range`, `radius_center` and a tensor of any backend may be.
+# What the arguments of the layers, and a tensor of any backend, may be.
 CoordinateRange = Pair | Sequence[Pair] | Literal["pixel"]
+Align = Literal["centers", "edges", "period"]
+Axes = Sequence[int] | None
 RadiusCenter = float | Sequence[float] | None
 Tensor = Any
+Encoding = Callable[[Tensor], Tensor] | None
 
 DEFAULT_RANGE = (-1.0, 1.0)
+ALIGNMENTS = ("centers", "edges", "period")
 
 
 def coordinate_grid(
     spatial_shape: Sequence[int | Tensor],
+    *,
     use_radius: bool = False,
     coordinate_range: CoordinateRange = DEFAULT_RANGE,
-    dtype: str = "float32",
+    align: Align = "centers",
+    axes: Axes = None,
     radius_center: RadiusCenter = None,
+    encoding: Encoding = None,
+    affine: Tensor = None,
+    dtype: str = "float32",
 ) -> Tensor:
-    """Coordinates of every position of a grid, one channel per axis.
+    """Coordinates of every position of a grid, as channels.
 
     The channels are in the order of the axes (in 2D: `i`, the row, then `j`,
-    the column), followed by the radius if it is asked for. Section 3 and
+    the column), followed by the radius if `use_radius` is `True`. Section 3 and
     Figure 3 of [the CoordConv paper](https://arxiv.org/abs/1807.03247).
 
     The grid is computed in float32 and cast once, at the end.
@@ -38,24 +54,33 @@ def coordinate_grid(
             Scalar integer tensors are accepted for sizes that are known only
             when the graph runs.
         use_radius: Boolean, whether to append a channel with the Euclidean
-            distance of each position from the middle of the grid, in the units
-            of `coordinate_range`, not rescaled.
-        coordinate_range: Pair `(first, last)`, the coordinates of the first
-            and of the last position of every axis; or one such pair per axis;
-            or `"pixel"` for 0, 1, 2, ... `first` may be above `last`. An axis
-            of size 1 gets the middle of its range (0 in pixels).
+            distance of each position from `radius_center`, in the units of the
+            coordinates.
+        coordinate_range: Pair `(first, last)` for all axes, or one such pair
+            per axis, or `"pixel"` for a step of 1 from 0. `first` may be above
+            `last`.
+        align: String, what the pair spans. `"centers"`: from the center of the
+            first pixel to the center of the last one; an axis of size 1 gets
+            the middle. `"edges"`: from edge to edge of the image, so that pixel
+            `k` of `n` is at the fraction `(k + 0.5) / n`. `"period"`: one
+            period, whose end is the successor of the last pixel: `k / n`.
+        axes: Tuple of integers, the spatial axes that have a coordinate, from 0
+            on. Defaults to all of them.
+        radius_center: Float, or tuple with one float per coordinate. Point the
+            radius is measured from. Defaults to the middle of the grid.
+        encoding: Callable from coordinates `(..., d)` to features `(..., e)`,
+            such as `FourierFeatures`. It does not change the radius.
+        affine: Float tensor of shape `(batch, d, rank + 1)`. The coordinates of
+            index `k` are `affine @ [k, 1]`, in place of `coordinate_range`,
+            `align` and `axes`.
         dtype: String, the dtype of the result.
-        radius_center: Float, or one float an axis: the point from which the
-            radius is measured, in the units of `coordinate_range`. One float is
-            the coordinate on every axis. Defaults to the middle of each axis.
 
     Returns:
-        Tensor of shape `(*spatial_shape, channels)`, where `channels` is
-        `len(spatial_shape)`, plus 1 with the radius.
+        Tensor of shape `(*spatial_shape, channels)`; with `affine`, of shape
+        `(batch, *spatial_shape, channels)`.
 
     Raises:
-        ValueError: if `spatial_shape` is empty or holds a size below 1, or if
-            `coordinate_range` or `radius_center` is malformed.
+        ValueError: if an argument is malformed.
 
     Example:
 
@@ -65,71 +90,365 @@ def coordinate_grid(
     """
     spatial_shape = _standardize_spatial_shape(spatial_shape)
     rank = len(spatial_shape)
-    coordinate_range = standardize_coordinate_range(coordinate_range, rank)
-    radius_center = standardize_radius_center(radius_center, rank)
-    centers = centers_of_axes(radius_center, rank)
-    channels, squared_offsets = [], []
-    for axis, (size, range_of_axis) in enumerate(
-        zip(spatial_shape, ranges_of_axes(coordinate_range, rank), strict=True)
-    ):
-        coordinates, offsets, middle = _axis_coordinates(size, range_of_axis)
-        if radius_center is not None:
-            offsets = offsets + (middle - centers[axis])
-        # Size 1 on every other axis, so that the axes broadcast.
-        along_axis = tuple(
-            slice(None) if other == axis else None for other in range(rank)
+    if affine is not None:
+        affine = standardize_affine(affine, rank)
+        features = features_of_affine(
+            spatial_shape, affine, use_radius, radius_center, encoding
         )
-        channels.append(coordinates[along_axis])
-        squared_offsets.append(ops.square(offsets[along_axis]))
-    if use_radius:
-        channels.append(ops.sqrt(sum(squared_offsets)))
+        return ops.cast(features, dtype)
+    axes = standardize_axes(axes, rank)
+    features = features_of_range(
+        spatial_shape,
+        axes_frames(coordinate_range, standardize_align(align), axes),
+        use_radius,
+        standardize_radius_center(radius_center, len(axes)),
+        encoding,
+    )
+    return ops.cast(features, dtype)
+
+
+def axes_frames(coordinate_range, align, axes):
+    """The range and alignment of each axis that has a coordinate.
+
+    Args:
+        coordinate_range: As of `coordinate_grid`.
+        align, axes: As of `coordinate_grid`, standardized.
+
+    Returns:
+        Tuple of `(axis, range, align)`, where the range is a pair or `"pixel"`.
+    """
+    ranges = standardize_coordinate_range(coordinate_range, len(axes))
+    if _is_one_range(ranges):
+        ranges = (ranges,) * len(axes)
+    return tuple(
+        (axis, own, align) for axis, own in zip(axes, ranges, strict=True)
+    )
+
+
+def features_of_range(
+    spatial_shape, frames, use_radius=False, radius_center=None, encoding=None
+):
+    """Features of a grid in the frame of a layer.
+
+    Args:
+        spatial_shape: Sequence of integers or scalar tensors.
+        frames: From `axes_frames`.
+        use_radius, radius_center, encoding: As of `coordinate_grid`.
+
+    Returns:
+        Float32 tensor of shape `(*spatial_shape, channels)`.
+    """
+    rank = len(spatial_shape)
+    centers = standardize_radius_center(radius_center, len(frames))
+    if not isinstance(centers, tuple):
+        centers = (centers,) * len(frames)
+    channels, squares = [], []
+    for (axis, *frame), center in zip(frames, centers, strict=True):
+        coordinates, offsets, middle = _axis_coordinates(
+            spatial_shape[axis], *frame
+        )
+        channels.append(_along(axis, rank, coordinates))
+        if use_radius:
+            if center is not None:
+                offsets = offsets + (middle - center)
+            squares.append(_along(axis, rank, offsets * offsets))
     channels = [ops.broadcast_to(c, spatial_shape) for c in channels]
-    return ops.cast(ops.stack(channels, axis=-1), dtype)
+    radius = None
+    if use_radius:
+        radius = ops.broadcast_to(ops.sqrt(sum(squares)), spatial_shape)
+    return _encode(ops.stack(channels, axis=-1), encoding, radius)
 
 
-def axis_coordinates(size, range_of_axis):
+def features_of_affine(
+    spatial_shape, affine, use_radius=False, radius_center=None, encoding=None
+):
+    """Features of a grid in the frame of each example.
+
+    Args:
+        spatial_shape: Sequence of integers or scalar tensors.
+        affine: Float32 tensor of shape `(batch, d, rank + 1)`.
+        use_radius, radius_center, encoding: As of `coordinate_grid`.
+
+    Returns:
+        Float32 tensor of shape `(batch, *spatial_shape, channels)`.
+    """
+    steps, origin = affine[..., :-1], affine[..., -1]
+    # From the middle of the grid, as large coordinates lose digits.
+    indices, middle = [], origin
+    for axis, size in enumerate(spatial_shape):
+        _, offsets, middle_index = _axis_coordinates(size, "pixel", "centers")
+        indices.append(ops.convert_to_tensor(offsets))
+        middle = middle + steps[..., axis] * middle_index
+    coordinates = _affine_grid(indices, spatial_shape, steps, middle)
+    radius = None
+    if use_radius:
+        offset = ops.zeros_like(middle)
+        if radius_center is not None:
+            center = standardize_radius_center(radius_center, affine.shape[-2])
+            offset = middle - ops.convert_to_tensor(center, "float32")
+        radius = _norm(_affine_grid(indices, spatial_shape, steps, offset))
+    return _encode(coordinates, encoding, radius)
+
+
+def features_of_maps(
+    coordinates, use_radius=False, radius_center=None, encoding=None
+):
+    """Features of coordinates that are given outright.
+
+    Args:
+        coordinates: Float32 tensor of shape `(batch, *spatial_shape, d)`.
+        use_radius, radius_center, encoding: As of `coordinate_grid`; the radius
+            needs a `radius_center`.
+
+    Returns:
+        Float32 tensor of shape `(batch, *spatial_shape, channels)`.
+    """
+    radius = None
+    if use_radius:
+        if radius_center is None:
+            raise ValueError(
+                "With `coordinates` that are given, the radius needs a "
+                "`radius_center`. Received: radius_center=None"
+            )
+        center = standardize_radius_center(radius_center, coordinates.shape[-1])
+        radius = _norm(coordinates - ops.convert_to_tensor(center, "float32"))
+    return _encode(coordinates, encoding, radius)
+
+
+def axis_coordinates(size, coordinate_range, align):
     """Coordinates of the positions of one axis, a float32 vector.
 
     Args:
         size: Integer, or a scalar integer tensor. An integer gives a NumPy
             array: a constant of the graph.
-        range_of_axis: `"pixel"` or a pair `(first, last)`.
+        coordinate_range: `"pixel"` or a pair `(first, last)`.
+        align: One of `ALIGNMENTS`.
     """
-    return _axis_coordinates(size, range_of_axis)[0]
+    return _axis_coordinates(size, coordinate_range, align)[0]
 
 
-def _axis_coordinates(size, range_of_axis):
-    """Coordinates, their offsets from the middle of the axis, the middle."""
-    if isinstance(size, numbers.Integral):
-        xp, last = np, np.float32(size - 1)
-    else:
-        xp, last = ops, ops.cast(size - 1, "float32")
+def count_features(count, encoding, use_radius):
+    """Number of channels that `count` coordinates become.
+
+    Raises:
+        ValueError: if the encoding does not return a tensor of shape
+            `(..., e)` for one of shape `(..., count)`.
+    """
+    features = count
+    if encoding is not None:
+        shape = tuple(ops.shape(encoding(ops.zeros((2, 3, count)))))
+        if len(shape) != 3 or shape[:2] != (2, 3) or not shape[2]:
+            raise ValueError(
+                "`encoding` must return features of shape (..., e) for "
+                f"coordinates of shape (..., {count}). Received: features of "
+                f"shape {shape} for coordinates of shape {(2, 3, count)}"
+            )
+        features = shape[2]
+    return features + int(use_radius)
+
+
+def _encode(coordinates, encoding, radius):
+    features = coordinates
+    if encoding is not None:
+        features = ops.cast(encoding(coordinates), "float32")
+    if radius is None:
+        return features
+    return ops.concatenate([features, ops.expand_dims(radius, -1)], axis=-1)
+
+
+def _norm(vectors):
+    return ops.sqrt(ops.sum(ops.square(vectors), axis=-1))
+
+
+def _array_module(size):
+    """NumPy for a size that is known: its coordinates are constants."""
+    return np if isinstance(size, numbers.Integral) else ops
+
+
+def _axis_coordinates(size, coordinate_range, align):
+    """Coordinates, their offsets from the middle of the range, the middle."""
+    xp = _array_module(size)
+    count = np.float32(size) if xp is np else ops.cast(size, "float32")
     index = xp.arange(size, dtype="float32")
-    if range_of_axis == "pixel":
-        return index, index - last / 2, last / 2
-    first_coordinate, last_coordinate = range_of_axis
-    middle = (first_coordinate + last_coordinate) / 2
-    # Twice the offset over the length of the axis is exact at both ends and
-    # symmetric; an axis of one position has length 0 and offset 0.
-    unit = (2 * index - last) / xp.maximum(last, 1.0)
-    offsets = unit * ((last_coordinate - first_coordinate) / 2)
+    # Twice the offset over the length of the range is exact at both ends and
+    # symmetric; an axis of one center has length 0 and offset 0.
+    length = xp.maximum(count - 1, 1.0) if align == "centers" else count
+    double_offset = 2 * index - (count if align == "period" else count - 1)
+    if coordinate_range == "pixel":
+        middle = (count - (align == "centers")) / 2
+        return double_offset / 2 + middle, double_offset / 2, middle
+    first, last = coordinate_range
+    middle = (first + last) / 2
+    offsets = double_offset / length * ((last - first) / 2)
     return offsets + middle, offsets, middle
 
 
-def ranges_of_axes(coordinate_range, rank):
-    """One range an axis, from a standardized `coordinate_range`."""
-    if _is_one_range(coordinate_range):
-        return (coordinate_range,) * rank
-    return coordinate_range
+def _along(axis, rank, vector):
+    """A vector with size 1 on every other axis."""
+    return vector[
+        tuple(slice(None) if other == axis else None for other in range(rank))
+    ]
 
 
-def standardize_coordinate_range(coordinate_range, rank):
+def _affine_grid(indices, spatial_shape, steps, origin):
+    """`steps @ index + origin` at each position, `(batch, *spatial_shape, d)`.
+
+    Position and coordinate of the last axis are one long axis here: TensorFlow
+    is slow to repeat values along an axis of a few channels.
+    """
+    rank, (count, length) = len(indices), (origin.shape[-1], spatial_shape[-1])
+    last_index = ops.expand_dims(indices[-1], -1)
+    last = last_index * steps[:, None, :, -1] + origin[:, None]
+    grid = ops.reshape(last, (-1, *[1] * (rank - 1), length * count))
+    ones = ops.ones_like(last_index)
+    for axis in range(rank - 1):
+        step = ops.reshape(
+            ones * steps[:, None, :, axis],
+            (-1, *[1] * (rank - 1), length * count),
+        )
+        shape = [1] * rank
+        shape[axis] = -1
+        grid = grid + ops.reshape(indices[axis], (1, *shape)) * step
+    return ops.reshape(grid, (-1, *spatial_shape, count))
+
+
+def standardize_affine(affine, rank, batch=None):
+    """An affine as a float32 tensor.
+
+    Args:
+        affine: Array or tensor that should have the shape
+            `(batch or 1, d, rank + 1)`.
+        rank: Integer, the number of spatial axes.
+        batch: Integer, or `None` where it is not known.
+
+    Raises:
+        ValueError: if the shape or the dtype is another one, or, outside of a
+            graph, if a value is not finite.
+    """
+    expected = f"(batch or 1, d, {rank + 1})"
+    affine = _standardize_frame("affine", affine, expected)
+    shape = tuple(affine.shape)
+    if len(shape) != 3 or shape[1] is None or shape[2] != rank + 1:
+        raise _wrong_frame("affine", expected, f"shape {shape}")
+    _check_batch("affine", shape, batch, expected)
+    return affine
+
+
+def standardize_maps(coordinates, spatial_shape, batch=None):
+    """Coordinates that are given outright, as a float32 tensor.
+
+    Args:
+        coordinates: Array or tensor that should have the shape
+            `(batch or 1, *spatial_shape, d)`.
+        spatial_shape: Sequence of integers, or of tensors or `None` for sizes
+            that are not known.
+        batch: Integer, or `None` where it is not known.
+
+    Raises:
+        ValueError: as for `standardize_affine`.
+    """
+    sizes = [n if isinstance(n, int) else None for n in spatial_shape]
+    expected = f"(batch or 1, {', '.join(map(str, sizes))}, d)"
+    coordinates = _standardize_frame("coordinates", coordinates, expected)
+    shape = tuple(coordinates.shape)
+    if (
+        len(shape) != len(sizes) + 2
+        or shape[-1] is None
+        or any(
+            None not in (size, own) and size != own
+            for size, own in zip(sizes, shape[1:-1], strict=True)
+        )
+    ):
+        raise _wrong_frame("coordinates", expected, f"shape {shape}")
+    _check_batch("coordinates", shape, batch, expected)
+    return coordinates
+
+
+def _standardize_frame(name, value, expected):
+    try:
+        tensor = ops.convert_to_tensor(value)
+    except Exception:
+        raise _wrong_frame(name, expected, repr(value)) from None
+    dtype = keras.utils.standardize_dtype(tensor.dtype)
+    if not dtype.startswith(("float", "bfloat", "int", "uint")):
+        raise _wrong_frame(name, expected, f"dtype {dtype}")
+    tensor = ops.cast(tensor, "float32")
+    try:
+        values = np.asarray(tensor)
+    except Exception:
+        return tensor  # In a graph there are no values.
+    if not np.isfinite(values).all():
+        raise ValueError(
+            f"`{name}` must be finite. Received: {name}={values.tolist()}"
+        )
+    return tensor
+
+
+def _check_batch(name, shape, batch, expected):
+    if isinstance(batch, int) and shape[0] not in (None, 1, batch):
+        raise _wrong_frame(
+            name, expected, f"shape {shape} for a batch of {batch}"
+        )
+
+
+def _wrong_frame(name, expected, received):
+    return ValueError(
+        f"`{name}` must be a tensor of numbers of shape {expected}. "
+        f"Received: {received}"
+    )
+
+
+def standardize_align(align):
+    """Checks an `align` argument.
+
+    Raises:
+        ValueError: if it is not one of `ALIGNMENTS`.
+    """
+    if align not in ALIGNMENTS:
+        raise ValueError(
+            f"`align` must be one of {', '.join(map(repr, ALIGNMENTS))}. "
+            f"Received: align={align!r}"
+        )
+    return align
+
+
+def standardize_axes(axes, rank):
+    """The axes that have a coordinate, as a tuple.
+
+    Args:
+        axes: Sequence of different integers from 0 on, or `None` for all.
+        rank: Integer, the number of spatial axes.
+
+    Raises:
+        ValueError: if it is neither, or if there is no such axis.
+    """
+    if axes is None:
+        return tuple(range(rank))
+    if (
+        isinstance(axes, (list, tuple))
+        and axes
+        and all(
+            isinstance(axis, numbers.Integral)
+            and not isinstance(axis, bool)
+            and 0 <= axis < rank
+            for axis in axes
+        )
+        and len({*axes}) == len(axes)
+    ):
+        return tuple(map(int, axes))
+    raise ValueError(
+        "`axes` must be a tuple of different spatial axes, from 0 to "
+        f"{rank - 1}. Received: axes={axes!r}"
+    )
+
+
+def standardize_coordinate_range(coordinate_range, count):
     """Checks a `coordinate_range` argument and brings it to its plain form.
 
     Args:
         coordinate_range: `"pixel"`, or a pair `(first, last)` of two different
-            finite numbers, or one such pair per axis.
-        rank: Integer, the number of axes.
+            numbers that are finite in float32, or one such pair per axis.
+        count: Integer, the number of axes that have a coordinate.
 
     Returns:
         `"pixel"`, a tuple of two Python floats, or a tuple of such tuples.
@@ -143,14 +462,14 @@ def standardize_coordinate_range(coordinate_range, rank):
                 return coordinate_range
         elif _is_one_range(coordinate_range):
             return _standardize_pair(coordinate_range)
-        elif len(coordinate_range) == rank:
+        elif len(coordinate_range) == count:
             return tuple(_standardize_pair(pair) for pair in coordinate_range)
     except (TypeError, ValueError):
         pass
     raise ValueError(
-        "`coordinate_range` must be a pair of two different finite numbers "
-        f'(first, last), or {rank} such pairs, one per axis, or "pixel". '
-        f"Received: coordinate_range={coordinate_range!r}"
+        "`coordinate_range` must be a pair of two different numbers (first, "
+        f"last), finite in float32, or {count} such pairs, one per axis, or "
+        f'"pixel". Received: coordinate_range={coordinate_range!r}'
     )
 
 
@@ -166,27 +485,21 @@ def _standardize_pair(pair):
     if not (_is_finite_number(first) and _is_finite_number(last)):
         raise TypeError
     first, last = float(first), float(last)
-    if first == last:
+    if np.float32(first) == np.float32(last):
         raise ValueError
     return first, last
 
 
-def centers_of_axes(radius_center, rank):
-    """One coordinate an axis, from a standardized `radius_center`."""
-    if isinstance(radius_center, tuple):
-        return radius_center
-    return (radius_center,) * rank
-
-
-def standardize_radius_center(radius_center, rank):
+def standardize_radius_center(radius_center, count=None):
     """Checks a `radius_center` argument and brings it to its plain form.
 
     Args:
-        radius_center: `None`, a finite number, or one such number per axis.
-        rank: Integer, the number of axes.
+        radius_center: `None`, a finite number, or one such number per
+            coordinate.
+        count: Integer, the number of coordinates, or `None` if it is not known.
 
     Returns:
-        `None`, a Python float, or a tuple of `rank` floats.
+        `None`, a Python float, or a tuple of floats.
 
     Raises:
         ValueError: if it is none of these.
@@ -197,19 +510,16 @@ def standardize_radius_center(radius_center, rank):
         return float(radius_center)
     if (
         isinstance(radius_center, (list, tuple, np.ndarray))
-        and len(radius_center) == rank
+        and len(radius_center) > 0
+        and (count is None or len(radius_center) == count)
         and all(map(_is_finite_number, radius_center))
     ):
         return tuple(map(float, radius_center))
     raise ValueError(
-        f"`radius_center` must be None, a finite number, or {rank} of them, "
-        f"one per axis. Received: radius_center={radius_center!r}"
+        "`radius_center` must be None, a finite number, or "
+        f"{count or 'several'} of them, one per coordinate. "
+        f"Received: radius_center={radius_center!r}"
     )
-
-
-def coordinate_channels(rank, use_radius):
-    """Number of coordinate channels: one per axis, and one for the radius."""
-    return rank + int(use_radius)
 
 
 def _standardize_spatial_shape(spatial_shape):
@@ -230,5 +540,5 @@ def _is_finite_number(value):
     return (
         isinstance(value, numbers.Real)
         and not isinstance(value, bool)
-        and math.isfinite(value)
+        and abs(value) <= float(np.finfo("float32").max)
     )

@@ -6,7 +6,6 @@ import keras
 import ml_dtypes
 import numpy as np
 from keras import ops
-from numpy_layers import NumpyLayer
 
 import keras_coordconv
 
@@ -16,9 +15,7 @@ class Case:
 
     def __init__(self, name, setting, batch):
         self.setting = setting
-        self.reference = NumpyLayer(
-            setting.layer, setting.arguments, setting.shape
-        )
+        self.reference = setting.reference()
         self.random = np.random.default_rng(zlib.crc32(repr(setting).encode()))
         shape = (batch, *setting.shape)
         if setting.input_dtype == "float32":
@@ -35,25 +32,35 @@ class Case:
         )
         self.named_inputs = {name: self.inputs}
         self.symbolic_inputs = {name: symbolic_inputs}
-        self.ranges = None
-        if setting.has_ranges:
-            shape = (setting.rank, 2)
-            self.ranges = self.random.normal(scale=3, size=(batch, *shape))
-            self.ranges = self.ranges.astype("float32")
-            symbolic_ranges = keras.Input(shape, name=f"{name}_ranges")
-            self.named_inputs[f"{name}_ranges"] = self.ranges
-            self.symbolic_inputs[f"{name}_ranges"] = symbolic_ranges
-            symbolic_inputs = [symbolic_inputs, symbolic_ranges]
+        self.frame, symbolic_frame = {}, {}
+        if setting.frame:
+            shape = (setting.count, setting.rank + 1)
+            known_shape = shape
+            if setting.frame == "coordinates":
+                sizes, symbolic_sizes = (
+                    shape[1:] if setting.channels_first else shape[:-1]
+                    for shape in (setting.shape, setting.symbolic_shape)
+                )
+                shape = (*sizes, setting.count)
+                known_shape = (*symbolic_sizes, setting.count)
+            frames = self.random.normal(
+                size=(1 if setting.one_frame else batch, *shape)
+            ).astype("float32")
+            self.frame[setting.frame] = frames
+            symbolic = keras.Input(known_shape, name=f"{name}_frame")
+            symbolic_frame[setting.frame] = symbolic
+            self.named_inputs[f"{name}_frame"] = frames
+            self.symbolic_inputs[f"{name}_frame"] = symbolic
         self.layer = getattr(keras_coordconv, setting.layer)(
-            **setting.arguments
+            **setting.layer_arguments()
         )
-        self.symbolic_outputs = self.layer(symbolic_inputs)
+        self.symbolic_outputs = self.layer(symbolic_inputs, **symbolic_frame)
         assert [
             tuple(weight.shape) for weight in self.layer.weights
         ] == self.reference.weight_shapes()
         self.layer.set_weights(self.weights)
         self.outputs = self.reference.outputs(
-            self.inputs, self.weights, self.ranges
+            self.inputs, self.weights, **self.frame
         )
         self.failures = []
 
@@ -123,7 +130,10 @@ class Group:
         )
         for name, case in self.cases.items():
             expected, *expected_of_weights = case.reference.gradients(
-                case.inputs, case.weights, output_gradients[name], case.ranges
+                case.inputs,
+                case.weights,
+                output_gradients[name],
+                **case.frame,
             )
             case.compare("outputs", outputs[name], case.outputs)
             if name in by_input:

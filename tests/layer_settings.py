@@ -9,8 +9,10 @@ import operator
 import re
 
 from hypothesis import strategies as st
+from numpy_layers import NumpyLayer
 
 import keras_coordconv
+from keras_coordconv.coordinates import ALIGNMENTS
 
 LAYERS = tuple(keras_coordconv.layers.__all__)
 DTYPES = ("float32", "float16", "bfloat16", "mixed_float16", "mixed_bfloat16")
@@ -30,7 +32,9 @@ class Setting:
         shape: Tuple, shape of an input without the batch.
         unknown: Tuple of the spatial axes whose size the graph does not know.
         input_dtype: String.
-        has_ranges: Boolean, whether the coordinates come with each example.
+        frame: `"affine"` or `"coordinates"` where these come with each call.
+        count: Integer, the number of these coordinates.
+        one_frame: Boolean, whether all examples of a batch have the same.
     """
 
     layer: str
@@ -38,7 +42,9 @@ class Setting:
     shape: tuple
     unknown: tuple = ()
     input_dtype: str = "float32"
-    has_ranges: bool = False
+    frame: str | None = None
+    count: int | None = None
+    one_frame: bool = False
 
     @property
     def rank(self):
@@ -54,7 +60,20 @@ class Setting:
 
     @property
     def coordinate_channels(self):
-        return self.rank + self.arguments.get("use_radius", False)
+        return self.reference().widened
+
+    def layer_arguments(self):
+        """The arguments, with the encoding that their name stands for."""
+        arguments = dict(self.arguments)
+        if "encoding" in arguments:
+            name, config = arguments["encoding"]
+            arguments["encoding"] = getattr(keras_coordconv, name)(**config)
+        return arguments
+
+    def reference(self):
+        return NumpyLayer(
+            self.layer, self.layer_arguments(), self.shape, self.count
+        )
 
     @property
     def channels_first(self):
@@ -180,7 +199,7 @@ def settings(
     input_dtypes=("float32", "int32", "uint8"),
     data_formats=("channels_last", "channels_first"),
     unknown_sizes=True,
-    ranges=True,
+    frames=(None, "affine", "coordinates"),
 ):
     """A setting that Keras's own layer of the same arguments would take."""
     layer = draw(st.sampled_from(layers))
@@ -208,7 +227,9 @@ def settings(
         channels = _convolution(
             draw, each_axis, choose, layer, arguments, sizes, channels
         )
-    _coordinates(draw, choose, rank)
+    frame = draw(st.sampled_from(frames))
+    count = draw(st.integers(1, 3)) if frame else None
+    _coordinates(draw, choose, rank, frame, count)
     choose("data_format", st.sampled_from(data_formats), "channels_last")
     choose("dtype", st.sampled_from(dtypes), "float32")
     unknown = ()
@@ -223,7 +244,9 @@ def settings(
         shape,
         unknown,
         draw(st.sampled_from(input_dtypes)),
-        ranges and draw(st.booleans()),
+        frame,
+        count,
+        frame is not None and draw(st.booleans()),
     )
 
 
@@ -300,17 +323,48 @@ def _output_padding(draw, arguments, padding, strides, dilations):
     arguments["output_padding"] = tuple(output_padding)
 
 
-def _coordinates(draw, choose, rank):
+def _coordinates(draw, choose, rank, frame, count):
     bounds = st.integers(-16, 16).map(lambda quarters: quarters / 4)
     pair = st.tuples(bounds, bounds).filter(lambda pair: pair[0] != pair[1])
-    choose(
-        "coordinate_range",
-        st.just((-1.0, 1.0))
-        | st.just("pixel")
-        | pair
-        | st.tuples(*[pair] * rank),
-        (-1.0, 1.0),
-    )
+    if frame is None:
+        orders = st.permutations(range(rank))
+        axes = choose(
+            "axes",
+            st.none()
+            | orders.flatmap(
+                lambda order: st.integers(1, rank).map(
+                    lambda length: tuple(order[:length])
+                )
+            ),
+            None,
+        )
+        count = len(axes or range(rank))
+        choose(
+            "coordinate_range",
+            st.just((-1.0, 1.0))
+            | st.just("pixel")
+            | pair
+            | st.tuples(*[pair] * count),
+            (-1.0, 1.0),
+        )
+        choose("align", st.sampled_from(ALIGNMENTS), "centers")
     if choose("use_radius", st.booleans(), False):
-        point = st.tuples(*[bounds] * rank)
-        choose("radius_center", st.none() | bounds | point, None)
+        point = bounds | st.tuples(*[bounds] * count)
+        if frame != "coordinates":
+            point = st.none() | point
+        choose("radius_center", point, None)
+    choose(
+        "encoding",
+        st.none()
+        | st.none()
+        | st.sampled_from(
+            [
+                ("FourierFeatures", {"bands": 1, "include_coordinates": True}),
+                ("FourierFeatures", {"bands": 4}),
+                ("GaussianFourierFeatures", {"count": 3, "scale": 0.5}),
+                ("Periodic", {"period": 2.5}),
+                ("Periodic", {"period": 4.0, "coordinates": (0,)}),
+            ]
+        ),
+        None,
+    )

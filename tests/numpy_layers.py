@@ -16,14 +16,16 @@ from numpy_convolution import convolve
 from numpy_convolution import gradients
 from numpy_convolution import taps
 from numpy_convolution import transposed_taps
-from reference import numpy_coordinates
+from reference import numpy_affine_frame
+from reference import numpy_features
+from reference import numpy_range_frame
 
 # Roundings to the layer's dtype that a result can go through: of a coordinate,
 # of what leaves each of two convolutions, of the coordinates' part with its
 # bias, of the sum of both parts, of the activation.
 OTHER_ROUNDINGS = 8
 # Roundings to float32 of a coordinate that is computed.
-COORDINATE_ROUNDINGS = 8
+COORDINATE_ROUNDINGS = 12
 
 # The activation, its derivative as a function of what goes into the activation
 # and of what comes out, and the steepest slope of the derivative.
@@ -54,9 +56,11 @@ class NumpyLayer:
         layer: Name of its class.
         arguments: Dictionary of its arguments.
         shape: Tuple, shape of an input without the batch.
+        count: Integer, the number of coordinates. Defaults to those of the
+            layer's own frame.
     """
 
-    def __init__(self, layer, arguments, shape):
+    def __init__(self, layer, arguments, shape, count=None):
         self.family = re.sub(r"\dD", "", layer)
         self.arguments = arguments
         self.channels_first = arguments.get("data_format") == "channels_first"
@@ -64,12 +68,10 @@ class NumpyLayer:
             shape = (*shape[1:], shape[0])
         *self.sizes, self.channels = shape
         self.rank = len(self.sizes)
-        self.coordinates = {
-            name: arguments[name]
-            for name in ("use_radius", "coordinate_range", "radius_center")
-            if name in arguments
-        }
-        self.widened = self.rank + arguments.get("use_radius", False)
+        if count is None:
+            count = len(arguments.get("axes") or self.sizes)
+        features, _ = self._features(np.zeros((1, count)), np.zeros(count), 0.0)
+        self.widened = features.shape[-1]
         self.groups = arguments.get("groups", 1)
         self.filters = arguments.get("filters")
         self.multiplier = arguments.get("depth_multiplier", 1)
@@ -194,38 +196,41 @@ class NumpyLayer:
         kernels = self._from_stages(kernels[::-1])
         return [gradient, *kernels, *(bias if self.use_bias else [])]
 
-    def _exact_and_scale(self, inputs, weights, ranges):
-        """What `_forward` gives, and what it gives for absolute values."""
-        coordinates = [self.coordinates]
-        if ranges is not None:
-            coordinates = [
-                self.coordinates | {"coordinate_range": own}
-                for own in ranges.tolist()
-            ]
-        grids = [
-            numpy_coordinates(tuple(self.sizes), **own) for own in coordinates
-        ]
-        scales = [self._coordinate_scale(**own) for own in coordinates]
-        exact = self._forward(inputs, np.stack(grids), weights)
-        scale = self._forward(
-            abs(inputs), np.stack(scales), [*map(abs, weights)]
+    def _features(self, coordinates, middle, scale):
+        center = self.arguments.get("radius_center")
+        return numpy_features(
+            coordinates,
+            scale,
+            self.arguments.get("use_radius", False),
+            middle if center is None else center,
+            self.arguments.get("encoding"),
         )
-        return exact, scale
 
-    def _coordinate_scale(self, coordinate_range=(-1.0, 1.0), **_):
-        """Sizes of the terms of which coordinates are sums."""
-        range_ = coordinate_range
-        if range_ == "pixel":
-            ranges = [(0.0, size - 1.0) for size in self.sizes]
-        elif np.ndim(range_) == 1:
-            ranges = [range_] * self.rank
+    def _features_of_examples(self, affine, coordinates):
+        """Features of each example, and their scale; of one, for all."""
+        if coordinates is not None:
+            maps = coordinates.astype("float64")
+            return self._features(maps, None, abs(maps))
+        if affine is None:
+            frames = [
+                numpy_range_frame(
+                    tuple(self.sizes),
+                    self.arguments.get("coordinate_range", (-1.0, 1.0)),
+                    self.arguments.get("align", "centers"),
+                    self.arguments.get("axes"),
+                )
+            ]
         else:
-            ranges = range_
-        scales = [max(map(abs, pair)) for pair in ranges]
-        if self.arguments.get("use_radius"):
-            center = abs(np.array(self.arguments.get("radius_center") or 0.0))
-            scales.append(math.hypot(*(scales + center)))
-        return np.broadcast_to(scales, (*self.sizes, self.widened))
+            frames = [numpy_affine_frame(self.sizes, own) for own in affine]
+        features = [self._features(*frame) for frame in frames]
+        return [np.stack(parts) for parts in zip(*features, strict=True)]
+
+    def _exact_and_scale(self, inputs, weights, frame):
+        """What `_forward` gives, and what it gives for absolute values."""
+        features, scales = self._features_of_examples(**frame)
+        exact = self._forward(inputs, features, weights)
+        scale = self._forward(abs(inputs), scales, [*map(abs, weights)])
+        return exact, scale
 
     def _terms(self, weights):
         """How many terms the sum of one output has."""
@@ -239,20 +244,21 @@ class NumpyLayer:
             COORDINATE_ROUNDINGS + terms
         ) * unit_roundoff("float32")
 
-    def outputs(self, inputs, weights, ranges=None):
+    def outputs(self, inputs, weights, affine=None, coordinates=None):
         """Outputs of the layer.
 
         Args:
             inputs: Array, exact in the layer's dtype.
             weights: List of arrays, exact in the layer's dtype.
-            ranges: Array of shape `(batch, rank, 2)`, or `None` for the
-                layer's `coordinate_range`.
+            affine, coordinates: Arrays, the frame of the call, or `None`.
 
         Returns:
             `Bounded`.
         """
         (_, result), (_, scale) = self._exact_and_scale(
-            self._to_channels_last(inputs), weights, ranges
+            self._to_channels_last(inputs),
+            weights,
+            {"affine": affine, "coordinates": coordinates},
         )
         activation, _, _ = self.activation
         # No activation here is steeper than 1.
@@ -264,18 +270,22 @@ class NumpyLayer:
             self.dtype,
         )
 
-    def gradients(self, inputs, weights, output_gradient, ranges=None):
+    def gradients(
+        self, inputs, weights, output_gradient, affine=None, coordinates=None
+    ):
         """Gradients of the inputs and of the weights.
 
         Args:
-            inputs, weights, ranges: As for `outputs`.
+            inputs, weights, affine, coordinates: As for `outputs`.
             output_gradient: Array of the shape of the outputs.
 
         Returns:
             List of `Bounded`: of the inputs, then of each weight.
         """
         (values, result), (scales, scale) = self._exact_and_scale(
-            self._to_channels_last(inputs), weights, ranges
+            self._to_channels_last(inputs),
+            weights,
+            {"affine": affine, "coordinates": coordinates},
         )
         output_gradient = self._to_channels_last(output_gradient)
         activation, derivative, curvature = self.activation

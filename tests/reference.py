@@ -8,38 +8,132 @@ def numpy_coordinates(
     use_radius=False,
     coordinate_range=(-1.0, 1.0),
     radius_center=None,
+    align="centers",
+    axes=None,
+    encoding=None,
 ):
-    """Coordinates of every position, `(*shape, channels)`, in float64."""
-    axes, middles = [], []
-    for axis, size in enumerate(shape):
+    """Features of every position, `(*shape, channels)`, in float64."""
+    coordinates, middle, _ = numpy_range_frame(
+        shape, coordinate_range, align, axes
+    )
+    center = middle if radius_center is None else radius_center
+    values, _ = numpy_features(coordinates, 0.0, use_radius, center, encoding)
+    return values
+
+
+def numpy_range_frame(shape, coordinate_range, align, axes):
+    """Coordinates, the middle of each range, and the sizes of their terms."""
+    axes = range(len(shape)) if axes is None else axes
+    vectors, middles, scales = [], [], []
+    for number, axis in enumerate(axes):
+        size = shape[axis]
+        index = np.arange(size, dtype="float64")
         if coordinate_range == "pixel":
-            axes.append(np.arange(size, dtype="float64"))
-            middles.append((size - 1) / 2)
+            low, high = {
+                "centers": (0.0, size - 1.0),
+                "edges": (0.0, float(size)),
+                "period": (0.0, float(size)),
+            }[align]
         else:
             low, high = (
-                coordinate_range[axis]
+                coordinate_range[number]
                 if np.ndim(coordinate_range) == 2
                 else coordinate_range
             )
-            middles.append((low + high) / 2)
-            axes.append(
-                np.linspace(low, high, size)
-                if size > 1
-                else np.array([middles[-1]])
-            )
-    channels = list(np.meshgrid(*axes, indexing="ij"))
-    if radius_center is not None:
-        middles = np.broadcast_to(radius_center, len(shape))
-    if use_radius:
-        channels.append(
-            np.sqrt(
-                sum(
-                    (channel - middle) ** 2
-                    for channel, middle in zip(channels, middles, strict=True)
-                )
-            )
+        if align == "edges":
+            vector = low + (high - low) * (index + 0.5) / size
+        elif align == "period":
+            vector = low + (high - low) * index / size
+        elif size > 1:
+            vector = np.linspace(low, high, size)
+        else:
+            vector = np.array([(low + high) / 2])
+        along = [1] * len(shape)
+        along[axis] = size
+        vectors.append(np.broadcast_to(vector.reshape(along), shape))
+        middles.append((low + high) / 2)
+        scales.append(max(abs(low), abs(high)))
+    return np.stack(vectors, axis=-1), np.array(middles), np.array(scales)
+
+
+def numpy_affine_frame(shape, affine):
+    """The same for the frame of one example, of shape `(d, rank + 1)`."""
+    affine = affine.astype("float64")
+    indices = np.stack(
+        np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1
+    )
+    last = np.array(shape) - 1.0
+    return (
+        indices @ affine[:, :-1].T + affine[:, -1],
+        affine[:, :-1] @ (last / 2) + affine[:, -1],
+        abs(affine[:, :-1]) @ last + abs(affine[:, -1]),
+    )
+
+
+def numpy_features(coordinates, scale, use_radius, radius_center, encoding):
+    """Features of coordinates, and their scale.
+
+    Args:
+        coordinates: Array of shape `(..., d)`.
+        scale: Array that broadcasts against it, the sizes of the terms that the
+            coordinates are sums of: their errors are a few roundings of these.
+        use_radius: Boolean.
+        radius_center: Float, or sequence of `d` floats.
+        encoding: `None`, or an encoding of the package.
+
+    Returns:
+        Pair of arrays of shape `(..., channels)`. The errors of the features
+        are a few roundings of the second.
+    """
+    scale = np.broadcast_to(scale, coordinates.shape)
+    features, scales = [coordinates], [scale]
+    name = type(encoding).__name__
+    if name == "FourierFeatures":
+        frequencies = np.kron(
+            np.eye(coordinates.shape[-1]),
+            np.pi * 2.0 ** np.arange(encoding.bands)[:, None],
         )
-    return np.stack(channels, axis=-1)
+        features, scales = _sines(coordinates, scale, frequencies)
+        if encoding.include_coordinates:
+            features.insert(0, coordinates)
+            scales.insert(0, scale)
+    elif name == "GaussianFourierFeatures":
+        random = np.random.default_rng(encoding.seed)
+        matrix = random.standard_normal((coordinates.shape[-1], encoding.count))
+        features, scales = _sines(
+            coordinates, scale, 2 * np.pi * encoding.scale * matrix.T
+        )
+    elif name == "Periodic":
+        features, scales = [], []
+        for number in range(coordinates.shape[-1]):
+            own = coordinates[..., number : number + 1]
+            own_scale = scale[..., number : number + 1]
+            if encoding.coordinates in (None, ()) or (
+                number in encoding.coordinates
+            ):
+                both = _sines(
+                    own, own_scale, np.array([[2 * np.pi / encoding.period]])
+                )
+                features += both[0]
+                scales += both[1]
+            else:
+                features.append(own)
+                scales.append(own_scale)
+    else:
+        assert encoding is None
+    if use_radius:
+        offsets = coordinates - radius_center
+        features.append(np.sqrt((offsets**2).sum(axis=-1, keepdims=True)))
+        sizes = scale + abs(np.asarray(radius_center))
+        scales.append(np.sqrt((sizes**2).sum(axis=-1, keepdims=True)))
+    return np.concatenate(features, axis=-1), np.concatenate(scales, axis=-1)
+
+
+def _sines(coordinates, scale, frequencies):
+    """Sines, then cosines: as wrong as their angles, and by their own size."""
+    angles = coordinates @ frequencies.T
+    sizes = 1 + scale @ abs(frequencies).T
+    return [np.sin(angles), np.cos(angles)], [sizes, sizes]
 
 
 def append_coordinates(

@@ -21,7 +21,9 @@ def test_grid_by_hand():
 
 
 def test_pixel_grid_by_hand():
-    grid = to_numpy(coordinate_grid((2, 3), True, "pixel"))
+    grid = to_numpy(
+        coordinate_grid((2, 3), use_radius=True, coordinate_range="pixel")
+    )
     np.testing.assert_array_equal(grid[..., 0], [[0, 0, 0], [1, 1, 1]])
     np.testing.assert_array_equal(grid[..., 1], [[0, 1, 2], [0, 1, 2]])
     edge = np.sqrt(1.25)
@@ -37,7 +39,9 @@ def test_pixel_grid_by_hand():
     "shape", [(1,), (2,), (7,), (5, 3), (1, 4), (1, 1), (3, 4, 5), (2, 1, 3)]
 )
 def test_grid_equals_numpy(shape, coordinate_range, use_radius):
-    grid = coordinate_grid(shape, use_radius, coordinate_range)
+    grid = coordinate_grid(
+        shape, use_radius=use_radius, coordinate_range=coordinate_range
+    )
     assert keras.backend.standardize_dtype(grid.dtype) == "float32"
     np.testing.assert_allclose(
         to_numpy(grid),
@@ -49,7 +53,9 @@ def test_grid_equals_numpy(shape, coordinate_range, use_radius):
 
 def test_a_range_for_each_axis_by_hand():
     ranges = ((10, 30), (1, -1))
-    grid = to_numpy(coordinate_grid((3, 2), True, ranges))
+    grid = to_numpy(
+        coordinate_grid((3, 2), use_radius=True, coordinate_range=ranges)
+    )
     np.testing.assert_array_equal(grid[..., 0], [[10, 10], [20, 20], [30, 30]])
     np.testing.assert_array_equal(grid[..., 1], [[1, -1]] * 3)
     far = np.sqrt(101)
@@ -58,8 +64,8 @@ def test_a_range_for_each_axis_by_hand():
     )
     # One range is the same range for each axis.
     np.testing.assert_array_equal(
-        to_numpy(coordinate_grid((3, 2), True, (0, 2))),
-        to_numpy(coordinate_grid((3, 2), True, [[0, 2], [0, 2]])),
+        to_numpy(coordinate_grid((3, 2), coordinate_range=(0, 2))),
+        to_numpy(coordinate_grid((3, 2), coordinate_range=[[0, 2], [0, 2]])),
     )
 
 
@@ -78,7 +84,12 @@ def test_a_range_for_each_axis_by_hand():
 def test_radius_from_another_center(shape, center, coordinate_range):
     np.testing.assert_allclose(
         to_numpy(
-            coordinate_grid(shape, True, coordinate_range, radius_center=center)
+            coordinate_grid(
+                shape,
+                use_radius=True,
+                coordinate_range=coordinate_range,
+                radius_center=center,
+            )
         ),
         numpy_coordinates(shape, True, coordinate_range, radius_center=center),
         rtol=1e-6,
@@ -87,7 +98,12 @@ def test_radius_from_another_center(shape, center, coordinate_range):
 
 
 def test_radius_from_a_point_by_hand():
-    grid = coordinate_grid((1, 2), True, ((5, 7), (0, 8)), radius_center=(3, 4))
+    grid = coordinate_grid(
+        (1, 2),
+        use_radius=True,
+        coordinate_range=((5, 7), (0, 8)),
+        radius_center=(3, 4),
+    )
     # From row 3, column 4 to row 6, columns 0 and 8.
     np.testing.assert_allclose(to_numpy(grid)[0, :, 2], [5, 5])
 
@@ -118,15 +134,21 @@ def test_ends_are_exact_and_grid_is_symmetric(size):
 
 
 def test_axis_of_size_one_gets_the_middle():
-    assert to_numpy(coordinate_grid((1,), True, (2, 6))).tolist() == [[4, 0]]
-    assert to_numpy(coordinate_grid((1,), True, "pixel")).tolist() == [[0, 0]]
+    assert to_numpy(
+        coordinate_grid((1,), coordinate_range=(2, 6))
+    ).tolist() == [[4]]
+    assert to_numpy(
+        coordinate_grid((1,), coordinate_range="pixel")
+    ).tolist() == [[0]]
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_grid_is_computed_in_float32_and_cast_once(dtype):
-    grid = coordinate_grid((300, 2), True, (0, 1), dtype=dtype)
+    grid = coordinate_grid((300, 2), coordinate_range=(0, 1), dtype=dtype)
     assert keras.backend.standardize_dtype(grid.dtype) == dtype
-    expected = keras.ops.cast(coordinate_grid((300, 2), True, (0, 1)), dtype)
+    expected = keras.ops.cast(
+        coordinate_grid((300, 2), coordinate_range=(0, 1)), dtype
+    )
     np.testing.assert_array_equal(
         to_numpy(keras.ops.cast(grid, "float32")),
         to_numpy(keras.ops.cast(expected, "float32")),
@@ -144,7 +166,9 @@ def test_sizes_known_only_at_run_time(shape, coordinate_range):
     @tf.function(input_signature=[tf.TensorSpec((2,), tf.int32)])
     def grid(sizes):
         return coordinate_grid(
-            (sizes[0], sizes[1]), True, coordinate_range=coordinate_range
+            (sizes[0], sizes[1]),
+            use_radius=True,
+            coordinate_range=coordinate_range,
         )
 
     np.testing.assert_allclose(
@@ -174,11 +198,77 @@ def test_sizes_known_only_at_run_time(shape, coordinate_range):
         ((0, 1), 2),
         ((0, 1), "pixel"),
         ((0, 1), (0, 1, 2)),
+        (0, 1e39),
+        (0, 10**400),
+        (1, 1 + 1e-12),
     ],
 )
 def test_malformed_range(coordinate_range):
     with pytest.raises(ValueError, match="Received: coordinate_range="):
         coordinate_grid((2, 2), coordinate_range=coordinate_range)
+
+
+@pytest.mark.parametrize("align", ["edges", "period"])
+@pytest.mark.parametrize("coordinate_range", ["pixel", (3, -2), (0, 360)])
+@pytest.mark.parametrize("size", [1, 2, 7])
+def test_alignments(size, coordinate_range, align):
+    grid = coordinate_grid(
+        (size, 3),
+        use_radius=True,
+        coordinate_range=coordinate_range,
+        align=align,
+    )
+    np.testing.assert_allclose(
+        to_numpy(grid),
+        numpy_coordinates((size, 3), True, coordinate_range, align=align),
+        rtol=1e-6,
+        atol=1e-5,
+    )
+
+
+def test_alignments_by_hand():
+    for align, expected in [
+        ("centers", [0, 4, 8]),
+        ("edges", [4 / 3, 4, 20 / 3]),
+        ("period", [0, 8 / 3, 16 / 3]),
+    ]:
+        grid = coordinate_grid((3,), coordinate_range=(0, 8), align=align)
+        np.testing.assert_allclose(to_numpy(grid)[:, 0], expected, rtol=1e-6)
+
+
+def test_axes_by_hand():
+    grid = coordinate_grid(
+        (2, 3), axes=(1,), use_radius=True, coordinate_range=((0, 4),)
+    )
+    np.testing.assert_array_equal(grid, [[[0, 2], [2, 0], [4, 2]]] * 2)
+    swapped = to_numpy(coordinate_grid((2, 3), axes=(1, 0)))
+    expected = to_numpy(coordinate_grid((2, 3)))[..., ::-1]
+    np.testing.assert_array_equal(swapped, expected)
+
+
+def test_affine_by_hand():
+    """Columns to the east, rows to the south, and a height of both."""
+    affine = np.array([[[-10, 0, 895], [0, 10, 505], [1, 2, 0]]])
+    grid = to_numpy(coordinate_grid((2, 2), affine=affine))
+    expected = [
+        [[895, 505, 0], [895, 515, 2]],
+        [[885, 505, 1], [885, 515, 3]],
+    ]
+    np.testing.assert_allclose(grid, [expected])
+
+
+@pytest.mark.parametrize(
+    "axes", [(), (2,), (-1,), (0, 0), (True,), 1, "i", (0.0,)]
+)
+def test_malformed_axes(axes):
+    with pytest.raises(ValueError, match="Received: axes="):
+        coordinate_grid((2, 2), axes=axes)
+
+
+@pytest.mark.parametrize("align", ["corners", None, True])
+def test_malformed_align(align):
+    with pytest.raises(ValueError, match="Received: align="):
+        coordinate_grid((2, 2), align=align)
 
 
 @pytest.mark.parametrize("shape", [(), (0,), (3, -1)])

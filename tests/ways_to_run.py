@@ -35,6 +35,12 @@ def stateless_arguments(model):
 
 
 def predict(model, inputs):
+    """Keras wants as many frames as examples, also where all are the same."""
+    batch = max(map(len, inputs.values()))
+    inputs = {
+        name: np.repeat(array, batch // len(array), axis=0)
+        for name, array in inputs.items()
+    }
     return model.predict(inputs, verbose=0)
 
 

@@ -18,10 +18,11 @@ def rebuild(model, replace):
 
     Args:
         model: Functional or Sequential `keras.Model`, built.
-        replace: Function of a layer, of the first tensor that the copy is to
-            call it with, and of the copy's inputs. It returns what is called in
+        replace: Function of a layer, of the first tensor that the copy calls
+            it with, of the `affine` or `coordinates` of that call, a
+            dictionary, and of the copy's inputs. It returns what is called in
             its place there, or `None`. It has to carry over what the layer has
-            learnt. Nested models are rebuilt, not replaced.
+            learned. Nested models are rebuilt, not replaced.
 
     Returns:
         A new `keras.Model`, not compiled.
@@ -37,7 +38,13 @@ def rebuild(model, replace):
         if not isinstance(layer, keras.Layer):
             return layer  # An operation of `keras.ops`: it has no state.
         first_argument = keras.tree.flatten(arguments)[0]
-        new_layer = replace(layer, first_argument, inputs)
+        _, keywords = arguments
+        frame = {
+            name: keywords[name]
+            for name in ("affine", "coordinates")
+            if keywords.get(name) is not None
+        }
+        new_layer = replace(layer, first_argument, frame, inputs)
         if new_layer is not None:
             return new_layer
         if layer not in copies:
@@ -50,7 +57,7 @@ def rebuild(model, replace):
             tensor, new_layers = model.inputs[0], []
             new_input = _like_input(model, tensor)
             for layer in model.layers:
-                new_layers.append(copy(layer, tensor, [new_input]))
+                new_layers.append(copy(layer, ([tensor], {}), [new_input]))
                 tensor = layer.compute_output_spec(tensor)
             return keras.Sequential([new_input, *new_layers], name=model.name)
 
@@ -62,7 +69,7 @@ def rebuild(model, replace):
             input_tensors=inputs,
             clone_function=lambda layer: layer,
             call_function=lambda layer, *args, **kwargs: copy(
-                layer, [args, kwargs], inputs
+                layer, (args, kwargs), inputs
             )(*args, **kwargs),
         )
 

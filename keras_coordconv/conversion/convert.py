@@ -4,6 +4,7 @@
 without changing its outputs; `fold_coordinates` is the way back for inference.
 """
 
+import functools
 from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
@@ -16,9 +17,12 @@ from keras_coordconv.conversion.clone import all_layers
 from keras_coordconv.conversion.clone import check_graph
 from keras_coordconv.conversion.clone import rebuild
 from keras_coordconv.conversion.clone import remake
-from keras_coordconv.conversion.follow import GraphRanges
+from keras_coordconv.conversion.follow import follow_affine
 from keras_coordconv.coordinates import DEFAULT_RANGE
+from keras_coordconv.coordinates import Align
+from keras_coordconv.coordinates import Axes
 from keras_coordconv.coordinates import CoordinateRange
+from keras_coordconv.coordinates import Encoding
 from keras_coordconv.coordinates import RadiusCenter
 from keras_coordconv.layers.coordinate_layer import COORDINATE_ARGUMENTS
 from keras_coordconv.layers.position_bias import PositionBias
@@ -43,17 +47,21 @@ _CONVERTIBLE = {
 def convert_to_coordconv(
     model: keras.Model,
     select: str | Sequence[str] | Callable[[keras.Layer], bool] = "first",
+    *,
     use_radius: bool = False,
     coordinate_range: CoordinateRange = DEFAULT_RANGE,
+    align: Align = "centers",
+    axes: Axes = None,
     radius_center: RadiusCenter = None,
-    ranges: bool = False,
+    encoding: Encoding = None,
+    affine: bool = False,
 ) -> keras.Model:
     """A copy of a model in which chosen convolutions see coordinates.
 
     The convolutions keep their weights and get zeros for the coordinates: the
-    new model's outputs are those of the old one, until training moves them.
-    The old model stays as it is. The new one has all that its layers have
-    learnt: weights, frozen or not, statistics, vocabularies, random seeds.
+    new model's outputs are those of the old one until training moves them. The
+    old model stays as it is. The new model copies all state: weights, trainable
+    flags, statistics, vocabularies, seeds.
 
     Args:
         model: Functional or Sequential `keras.Model`, built. Nested models are
@@ -62,29 +70,25 @@ def convert_to_coordconv(
             order of `model.layers`), `"all"`, a list of layer names, or a
             function from a layer to a boolean. Depthwise convolutions are never
             converted: they would get more output channels.
-        use_radius: Boolean, whether they see the radius too.
-        coordinate_range, radius_center: As for the layers.
-        ranges: Boolean, whether the new model has one more input, `ranges`, of
-            shape `(batch, axes, 2)`: for each example, the coordinates of the
-            first and of the last pixel of its image. It takes the place of
-            `coordinate_range`. Each convolution gets the coordinates of the
-            pixels that it sees: the ranges follow through convolutions,
-            poolings, `ZeroPadding`, `Cropping` and `UpSampling`; any other
-            layer is taken to leave each pixel at its place. Where branches
-            meet, the first one counts. Convolutions inside nested models
+        use_radius, coordinate_range, align, axes, radius_center, encoding: As
+            for the layers.
+        affine: Boolean, whether the new model has one more input, `affine`, of
+            shape `(batch, axes, axes + 1)`: the frame of each image, in place
+            of `coordinate_range`. Each convolution gets the coordinates of what
+            it sees, by `follow_affine`. Convolutions inside nested models
             cannot be chosen.
 
     Returns:
-        A new `keras.Model`, not compiled. With `ranges`, its inputs are a list,
-        or a dictionary where the old ones are, with `ranges` last.
+        A new `keras.Model`, not compiled. With `affine`, its inputs are a list,
+        or a dictionary where the old ones are, with `affine` last.
 
     Raises:
         ValueError: if the model is not Functional or Sequential, or not built,
             or has no convolution; if `select` is malformed or chooses none; if
             it chooses one inside a subclassed model or a wrapper, which has no
             graph to rebuild; or if Keras cannot save and load a layer with
-            weights. With `ranges`, also if they cannot follow to one that is
-            chosen.
+            weights. With `affine`, also if a frame cannot be followed to a
+            convolution that is chosen.
 
     Example:
 
@@ -95,15 +99,14 @@ def convert_to_coordconv(
 
     Crops of 224 x 224 pixels, in the coordinates of the photographs:
 
-    >>> model = keras_coordconv.convert_to_coordconv(model, ranges=True)
-    >>> model.predict([crops, ranges])
+    >>> model = keras_coordconv.convert_to_coordconv(model, affine=True)
+    >>> model.predict([crops, affine])
     """
     check_graph(model)
     chosen = _select(model, select)
     replaced = {}
-    graph_ranges = GraphRanges()
 
-    def convert(layer, tensor, inputs):
+    def convert(layer, tensor, frame, inputs):
         if layer not in chosen:
             return None
         if layer not in replaced:
@@ -113,17 +116,20 @@ def convert_to_coordconv(
                 without=_LORA_ARGUMENTS,
                 use_radius=use_radius,
                 coordinate_range=coordinate_range,
+                align=align,
+                axes=axes,
                 radius_center=radius_center,
+                encoding=encoding,
             )
         new_layer = replaced[layer]
-        if not ranges:
+        if not affine:
             return new_layer
-        ranges_input = inputs["ranges" if isinstance(inputs, dict) else -1]
-        own_ranges = graph_ranges.of(tensor, ranges_input, layer.data_format)
-        return lambda x, **kwargs: new_layer([x, own_ranges], **kwargs)
+        affine_input = inputs["affine" if isinstance(inputs, dict) else -1]
+        own_affine = follow_affine(tensor, affine_input)
+        return functools.partial(new_layer, affine=own_affine)
 
-    if ranges:
-        model = _with_ranges_input(model, chosen)
+    if affine:
+        model = _with_affine_input(model, chosen)
     new_model = rebuild(model, convert)
     _check_all_replaced(chosen, replaced)
     for layer, new_layer in replaced.items():
@@ -136,13 +142,13 @@ def convert_to_coordconv(
 
 
 def fold_coordinates(model: keras.Model) -> keras.Model:
-    """A copy of a model for inference, with the coordinates worked out.
+    """A copy of a model for inference, with coordinates folded into constants.
 
     Each CoordConv becomes a plain convolution and a `PositionBias`: what its
     coordinates and its bias add at each position, at the model's input size.
-    One that is shared by inputs of several sizes becomes one pair a size, the
+    One that is shared by inputs of several sizes becomes one pair per size, the
     kernel in each. Depthwise CoordConvs, which give the coordinates channels of
-    their own, stay as they are, and so do layers that get ranges as inputs.
+    their own, stay as they are, and so do calls with `affine` or `coordinates`.
 
     Args:
         model: Functional or Sequential `keras.Model`, built for inputs of known
@@ -164,16 +170,15 @@ def fold_coordinates(model: keras.Model) -> keras.Model:
     >>> export_for_serving(folded, "saved_models/my_model")
     """
     check_graph(model)
-    chosen = [
-        layer
-        for layer in all_layers(model)
-        if type(layer) in _PLAIN and not layer._takes_ranges
-    ]
-    _check_any(model, chosen, "a CoordConv to fold")
+    chosen = [layer for layer in all_layers(model) if type(layer) in _PLAIN]
     replaced: dict[keras.Layer, Any] = {}
+    with_frames = []
 
-    def fold(layer, tensor, _):
+    def fold(layer, tensor, frame, _):
         if layer not in chosen:
+            return None
+        if frame:
+            with_frames.append(layer)
             return None
         sizes = replaced.setdefault(layer, {})
         size = layer._spatial_shape(tensor)
@@ -184,7 +189,15 @@ def fold_coordinates(model: keras.Model) -> keras.Model:
         return sizes[size]
 
     new_model = rebuild(model, fold)
-    _check_all_replaced(chosen, replaced)
+    if not replaced and len(chosen) == len(with_frames):
+        raise ValueError(
+            "`model` has no CoordConv to fold: depthwise ones stay as they "
+            "are, and so do calls with `affine` or `coordinates`. "
+            f"Received: model={model}"
+        )
+    _check_all_replaced(
+        [layer for layer in chosen if layer not in with_frames], replaced
+    )
     for layer, sizes in replaced.items():
         weights, coordinate_weights = layer._split_weights()
         for size, new_layer in sizes.items():
@@ -257,22 +270,23 @@ def _select(model, select):
     return chosen
 
 
-def _with_ranges_input(model, chosen):
+def _with_affine_input(model, chosen):
     """The same graph with one more input, which nothing uses yet."""
     nested = [layer.name for layer in chosen if layer not in model.layers]
     if nested:
         raise ValueError(
-            "With `ranges`, the convolutions to convert must be layers of the "
+            "With `affine`, the convolutions to convert must be layers of the "
             f"model itself. Received: {nested} inside a nested model. Convert "
-            "that one, and call it with [images, ranges]."
+            "that one, and call it with [images, affine]."
         )
-    ranges = keras.Input((chosen[0].rank, 2), name="ranges")
+    rank = chosen[0].rank
+    affine = keras.Input((rank, rank + 1), name="affine")
     if isinstance(model, keras.Sequential):
-        inputs, outputs = [*model.inputs, ranges], model.outputs[0]
+        inputs, outputs = [*model.inputs, affine], model.outputs[0]
     elif isinstance(model.input, dict):
-        inputs, outputs = {**model.input, "ranges": ranges}, model.output
+        inputs, outputs = {**model.input, "affine": affine}, model.output
     else:
-        inputs, outputs = [*model.inputs, ranges], model.output
+        inputs, outputs = [*model.inputs, affine], model.output
     return keras.Model(inputs, outputs, name=model.name)
 
 

@@ -1,13 +1,14 @@
-"""Where the ranges of an image lead in a graph of Keras layers."""
+"""Follows frames through a Functional graph, from an image to a feature map."""
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_coordconv.ranges import ranges_at
-from keras_coordconv.ranges import resized_ranges
-from keras_coordconv.ranges import strided_ranges
-from keras_coordconv.ranges import window_ranges
+from keras_coordconv.conversion.clone import is_graph
+from keras_coordconv.coordinates import Tensor
+from keras_coordconv.frames import padding_before
+from keras_coordconv.frames import reindex_affine
+from keras_coordconv.frames import stack_numbers
 
 
 def _of_each_rank(name):
@@ -22,133 +23,251 @@ _CROPPING = _of_each_rank("Cropping{}")
 _UPSAMPLING = _of_each_rank("UpSampling{}")
 
 
-class GraphRanges:
-    """Ranges of the maps of a net, as tensors of its graph."""
+def follow_affine(tensor: Tensor, affine: Tensor) -> Tensor:
+    """The frame of a feature map of a Functional graph.
 
-    def __init__(self):
-        self._known = {}
+    The coordinates of a position of the map are those of the center of its
+    receptive field. The frame is followed through convolutions, transposed
+    convolutions, poolings, `ZeroPadding`, `Cropping`, `UpSampling` and
+    `Resizing`, also inside nested models. Other layers are assumed to preserve
+    spatial positions. Where branches merge, the first input is followed.
 
-    def of(self, tensor, ranges, data_format):
-        """Ranges of a map in a graph of layers.
-
-        Args:
-            tensor: `KerasTensor`, the map.
-            ranges: `KerasTensor` of shape `(batch, rank, 2)`, the ranges of the
-                image: of the input of the graph that the map is made from.
-            data_format: String, that of image and map.
-
-        Returns:
-            `KerasTensor` like `ranges`.
-
-        Raises:
-            ValueError: if a layer on the way moves the pixels in a way that is
-                not known.
-        """
-        image, ends = _image_and_ends(tensor, data_format)
-        if ends is None:
-            return ranges
-        key = id(image), ends.tobytes()
-        if key not in self._known:
-            self._known[key] = ranges_at(
-                ranges, _size(image, data_format), ends[..., 0], ends[..., 1]
-            )
-        return self._known[key]
-
-
-def _image_and_ends(tensor, data_format):
-    """The input that a map is made from, and where in it the map ends.
+    Args:
+        tensor: `KerasTensor`, the map.
+        affine: `KerasTensor` of shape `(batch, d, rank + 1)`, the frame of the
+            image: of the input of the graph that the map is computed from.
 
     Returns:
-        Pair of a `KerasTensor` and of an array of shape `(rank, 2)`: the pixel
-        of the first and of the last position of each axis, or `None` if these
-        are the first and the last pixel.
+        `KerasTensor` of shape `(batch, d, rank + 1)`.
+
+    Raises:
+        ValueError: if a layer moves the pixels in a way that is not known.
+
+    Example: a head that sees the coordinates of the image
+
+    >>> image, affine = keras.Input((64, 64, 3)), keras.Input((2, 3))
+    >>> x = keras.layers.Conv2D(32, 3, strides=2, padding="same")(image)
+    >>> x = keras.layers.MaxPooling2D()(x)
+    >>> head = keras_coordconv.CoordConv2D(8, 1)
+    >>> outputs = head(x, affine=keras_coordconv.follow_affine(x, affine))
+    >>> model = keras.Model([image, affine], outputs)
     """
-    steps = []
-    while True:
-        operation, node, _ = tensor._keras_history
-        if isinstance(operation, keras.layers.InputLayer):
-            break
-        source = operation._inbound_nodes[node].input_tensors[0]
-        steps.append((operation, source, tensor))
-        tensor = source
-    ends = None
-    for operation, source, result in reversed(steps):
-        size, new_size = _size(source, data_format), _size(result, data_format)
-        if _keeps_places(operation, size, new_size):
+    steps, maps = [], []
+    for layer, source, result in layers_before(tensor):
+        step = _step(layer, source, result)
+        if step is None:
             continue
-        if ends is None and None not in size:
-            ends = np.array([[0, n - 1] for n in size], "float32")
-        ends = _ends_after(operation, ends, size, new_size)
-    return tensor, ends
+        if step["kind"] != "reindex":
+            maps.append(source)
+        elif steps and steps[-1]["kind"] == "reindex":
+            step = _compose(steps.pop(), step)
+        steps.append(step)
+    if not steps:
+        return affine
+    return FollowedAffine(steps)(affine, maps=maps)
+
+
+def layers_before(tensor):
+    """The layers that a map is computed by, from the graph's input on.
+
+    Nested models are followed inside. Where a layer has several inputs, the
+    first one is followed.
+
+    Args:
+        tensor: `KerasTensor`.
+
+    Returns:
+        List of tuples of a layer, its first input, and its output.
+    """
+    return _path_to(tensor)[1]
+
+
+def _path_to(tensor):
+    """The input that a map is made from, and the layers on the way."""
+    path = []
+    while True:
+        layer, node, position = tensor._keras_history
+        if isinstance(layer, keras.layers.InputLayer):
+            return tensor, path[::-1]
+        sources = layer._inbound_nodes[node].input_tensors
+        source = sources[0]
+        if isinstance(layer, keras.Layer) and is_graph(layer):
+            inner_input, inner_path = _path_to(layer.outputs[position])
+            path += inner_path[::-1]
+            (number,) = (
+                number
+                for number, own in enumerate(layer.inputs)
+                if own is inner_input
+            )
+            source = sources[number]
+        else:
+            path.append((layer, source, tensor))
+        tensor = source
+
+
+@keras.saving.register_keras_serializable(package="keras_coordconv")
+class FollowedAffine(keras.layers.Layer):
+    """The frame of a map, from the image's: what `follow_affine` computes.
+
+    Args:
+        steps: List of dictionaries, each with its `kind`:
+
+            - `"reindex"`: index `k` was `scale * k + begin` before,
+            - `"window"`: a convolution or pooling with `padding="same"`, whose
+              padding depends on the size of its input,
+            - `"resize"`: a resizing to `new_size`.
+        dtype: The dtype policy. Half precision would round the coordinates.
+
+    Call arguments:
+        affine: Tensor of shape `(batch, d, rank + 1)`.
+        maps: List of the inputs of the steps that are no `"reindex"`.
+    """
+
+    def __init__(self, steps, dtype="float32", **kwargs):
+        super().__init__(dtype=dtype, **kwargs)
+        self.steps = steps
+        self._convert_input_args = False
+
+    def call(self, affine, maps=()):
+        maps = iter(maps)
+        for step in self.steps:
+            if step["kind"] == "reindex":
+                index_map = step["scale"], step["begin"]
+            else:
+                size = _size(next(maps), step["data_format"])
+                index_map = _index_map(step, size)
+            affine = reindex_affine(affine, *map(stack_numbers, index_map))
+        return affine
+
+    def compute_output_shape(self, affine_shape, maps_shape=()):
+        return affine_shape
+
+    def get_config(self):
+        return {**super().get_config(), "steps": self.steps}
+
+
+def _step(layer, source, result):
+    """What a layer does to the index, or `None` if it keeps it.
+
+    Raises:
+        ValueError: if that is not known.
+    """
+    data_format = getattr(layer, "data_format", None)
+    if data_format is None:
+        data_format = "channels_last"
+    size, new_size = _size(source, data_format), _size(result, data_format)
+    rank = len(size)
+    if isinstance(layer, _TRANSPOSED):
+        scale = 1 / np.array(layer.strides)
+        reach = (np.array(layer.kernel_size) - 1) * layer.dilation_rate
+        return _reindex(scale, (_cropped_before(layer) - reach / 2) * scale)
+    if isinstance(layer, _PADDING):
+        return _reindex(
+            np.ones(rank), -np.reshape(layer.padding, (rank, -1))[:, 0]
+        )
+    if isinstance(layer, _CROPPING):
+        return _reindex(
+            np.ones(rank), np.reshape(layer.cropping, (rank, -1))[:, 0]
+        )
+    if isinstance(layer, _UPSAMPLING):
+        scale = 1 / np.broadcast_to(layer.size, rank)
+        return _reindex(scale, (scale - 1) / 2)
+    step = None
+    if isinstance(layer, keras.layers.Resizing) and not (
+        layer.crop_to_aspect_ratio or layer.pad_to_aspect_ratio
+    ):
+        step = {"kind": "resize", "new_size": list(new_size)}
+    elif hasattr(layer, "kernel_size") or hasattr(layer, "pool_size"):
+        step = _window_step(layer)
+    if step is not None:
+        step["data_format"] = data_format
+        if None in size and _depends_on_size(step):
+            return step
+        return _reindex(*_index_map(step, size))
+    if rank == len(new_size) and size == new_size:
+        return None
+    raise ValueError(
+        "Cannot follow the frame of an image through a layer that moves pixels "
+        f"in a way that is not known. Received: layer={layer} from size {size} "
+        f"to {new_size}. Give the CoordConv behind it a frame of its own, or "
+        "choose other convolutions with `select`."
+    )
+
+
+def _window_step(layer):
+    kernel_size = getattr(layer, "kernel_size", None)
+    if kernel_size is None:
+        kernel_size = layer.pool_size
+    dilation_rate = getattr(layer, "dilation_rate", 1)
+    rank = len(kernel_size)
+    return {
+        "kind": "window",
+        "kernel_size": list(kernel_size),
+        "strides": np.broadcast_to(layer.strides, rank).tolist(),
+        "dilation_rate": np.broadcast_to(dilation_rate, rank).tolist(),
+        "padding": layer.padding,
+    }
+
+
+def _depends_on_size(step):
+    return step["kind"] == "resize" or (
+        step["padding"] == "same" and max(step["strides"]) > 1
+    )
+
+
+def _index_map(step, size):
+    """Scale and begin per axis, at a size that may be tensors."""
+    if step["kind"] == "resize":
+        scale = [
+            (n if isinstance(n, int) else ops.cast(n, "float32")) / new_n
+            for n, new_n in zip(size, step["new_size"], strict=True)
+        ]
+        return scale, [(s - 1) / 2 for s in scale]
+    begin = []
+    for n, kernel, stride, dilation in zip(
+        size,
+        step["kernel_size"],
+        step["strides"],
+        step["dilation_rate"],
+        strict=True,
+    ):
+        before = padding_before(n, kernel, stride, dilation, step["padding"])
+        begin.append((kernel - 1) * dilation / 2 - before)
+    return step["strides"], begin
+
+
+def _cropped_before(layer):
+    """Positions that a transposed convolution crops before its first output."""
+    reach = (np.array(layer.kernel_size) - 1) * layer.dilation_rate
+    if layer.padding == "valid":
+        return np.zeros(len(reach))
+    spread = reach + 1 - np.array(layer.strides)
+    if layer.output_padding is not None:
+        spread = 2 * ((reach + 1) // 2) - np.array(layer.output_padding)
+    return np.maximum(spread, 0) // 2
+
+
+def _reindex(scale, begin):
+    return {
+        "kind": "reindex",
+        "scale": np.asarray(scale, "float64").tolist(),
+        "begin": np.asarray(begin, "float64").tolist(),
+    }
+
+
+def _compose(first, second):
+    """One step for two: the second one's index, in that before the first."""
+    scale, begin = np.array(first["scale"]), np.array(first["begin"])
+    return _reindex(scale * second["scale"], scale * second["begin"] + begin)
 
 
 def _size(tensor, data_format):
-    """Size of each spatial axis, `None` where it is not known."""
+    """Size of each spatial axis: integers, or tensors where it is unknown."""
+    shape = (
+        tensor.shape
+        if isinstance(tensor, keras.KerasTensor)
+        else ops.shape(tensor)
+    )
     if data_format == "channels_last":
-        return tuple(tensor.shape[1:-1])
-    return tuple(tensor.shape[2:])
-
-
-def _kernel_of(operation):
-    """What a layer's outputs see, as arguments of `strided_ranges`."""
-    if hasattr(operation, "pool_size"):
-        return {
-            "kernel_size": operation.pool_size,
-            "strides": operation.strides,
-            "padding": operation.padding,
-        }
-    if hasattr(operation, "kernel_size") and not isinstance(
-        operation, _TRANSPOSED
-    ):
-        return {
-            "kernel_size": operation.kernel_size,
-            "strides": operation.strides,
-            "padding": operation.padding,
-            "dilation_rate": operation.dilation_rate,
-        }
-    return None
-
-
-def _keeps_places(operation, size, new_size):
-    """Whether each position of a map is where it was before an operation."""
-    kernel = _kernel_of(operation)
-    if kernel is None:
-        return size == new_size and not isinstance(
-            operation, (*_PADDING, *_CROPPING, *_UPSAMPLING)
-        )
-    extents = (np.array(kernel["kernel_size"]) - 1) * np.array(
-        kernel.get("dilation_rate", 1)
-    )
-    return np.all(np.array(kernel["strides"]) == 1) and (
-        not extents.any()
-        or (kernel["padding"] == "same" and not np.any(extents % 2))
-    )
-
-
-def _ends_after(operation, ends, size, new_size):
-    """Where the outputs of an operation end, from where its inputs do."""
-    if ends is not None and None not in (*size, *new_size):
-        before = ends[None]
-        kernel = _kernel_of(operation)
-        if kernel is not None:
-            after = strided_ranges(before, size, **kernel)
-        elif isinstance(operation, _PADDING):
-            begin = -np.reshape(operation.padding, (-1, 2))[:, 0]
-            after = window_ranges(before, size, begin, new_size)
-        elif isinstance(operation, _CROPPING):
-            begin = np.reshape(operation.cropping, (-1, 2))[:, 0]
-            after = window_ranges(before, size, begin, new_size)
-        elif isinstance(operation, _UPSAMPLING):
-            after = resized_ranges(before, size, new_size)
-        else:
-            after = None
-        if after is not None:
-            return ops.convert_to_numpy(after)[0]
-    raise ValueError(
-        "Between the image and a convolution that is to get its ranges, there "
-        "may be layers that keep the size of a map, and convolutions, "
-        "poolings, ZeroPadding, Cropping and UpSampling of maps of known "
-        f"size. Received: layer={operation} from size {size} to {new_size}. "
-        "Choose other convolutions with `select`, or give the model a "
-        "keras.Input of known size."
-    )
+        return tuple(shape[1:-1])
+    return tuple(shape[2:])

@@ -9,9 +9,7 @@ import numpy.typing as npt
 
 from keras_coordconv import layers
 from keras_coordconv.coordinates import DEFAULT_RANGE
-from keras_coordconv.coordinates import centers_of_axes
-from keras_coordconv.coordinates import coordinate_channels
-from keras_coordconv.coordinates import ranges_of_axes
+from keras_coordconv.coordinates import axes_frames
 
 
 def load_coordconv_kernel(
@@ -209,17 +207,14 @@ def _check_coordinates(layer, theirs, convention):
                 "layer.build((None, height, width, channels))."
             )
         expected = expected(*sizes)
-    ranges = ranges_of_axes(expected, layer.rank)
-    if len(set(ranges)) == 1:
-        expected = ranges[0]
-    fits = all(
-        _same_range(*pair)
-        for pair in zip(
-            ranges,
-            ranges_of_axes(layer.coordinate_range, layer.rank),
-            strict=True,
-        )
-    )
+    frames = axes_frames(expected, "centers", range(layer.rank))
+    if len({own for _, own, _ in frames}) == 1:
+        expected = frames[0][1]
+    fits = layer.encoding is None and len(layer._frames) == layer.rank
+    for (_, theirs_on_axis, _), (_, own, align) in zip(
+        frames, layer._frames, strict=False
+    ):
+        fits = fits and align == "centers" and _same_range(theirs_on_axis, own)
     if layer.use_radius:
         if theirs.radius_center is None:
             raise ValueError(
@@ -236,7 +231,9 @@ def _check_coordinates(layer, theirs, convention):
         )
         raise ValueError(
             f"The layer must see the coordinates of {convention}. Received: a "
-            f"layer with coordinate_range={layer.coordinate_range} and "
+            f"layer with coordinate_range={layer.coordinate_range}, "
+            f"align={layer.align!r}, axes={layer.axes}, "
+            f"encoding={layer.encoding} and "
             f"radius_center={layer.radius_center}. Make it with "
             f"coordinate_range={expected}{center}."
         )
@@ -260,11 +257,8 @@ def _same_range(one, other):
 def _radius_centers(layer):
     """Where the layer measures the radius from, on its axes."""
     if layer.radius_center is not None:
-        return {*centers_of_axes(layer.radius_center, layer.rank)}
-    return {
-        (first + last) / 2
-        for first, last in ranges_of_axes(layer.coordinate_range, layer.rank)
-    }
+        return {*np.atleast_1d(layer.radius_center).tolist()}
+    return {(first + last) / 2 for _, (first, last), _ in layer._frames}
 
 
 def _in_our_order(layer, kernel, theirs, convention):
@@ -283,7 +277,7 @@ def _in_our_order(layer, kernel, theirs, convention):
         )
     channel_axis = -1 if isinstance(layer, _TRANSPOSED) else -2
     kernel = np.moveaxis(kernel, channel_axis, 0)
-    channels = len(kernel) - coordinate_channels(layer.rank, layer.use_radius)
+    channels = len(kernel) - layer.rank - layer.use_radius
     if theirs.coordinates_first:
         kernel = np.roll(kernel, channels, axis=0)
     own, coordinates, radius = np.split(

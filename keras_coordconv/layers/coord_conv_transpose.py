@@ -36,15 +36,10 @@ class CoordConv1DTranspose(
     Args:
         filters, kernel_size, ...: All arguments of
             `keras.layers.Conv1DTranspose`, in the same order.
-        use_radius: Boolean, whether the layer also sees the distance `r` of
-            each step from the middle of the sequence, in the units of
-            `coordinate_range`.
-        coordinate_range: Pair `(first, last)`, the coordinates of the first
-            and of the last step, or `"pixel"` for 0, 1, 2, ... `first` may be
-            above `last`. A sequence of one step gets the middle of the range
-            (0 in pixels).
-        radius_center: Float, or one float an axis: the point from which the
-            radius is measured. Defaults to the middle.
+        use_radius, coordinate_range, align, axes, radius_center, encoding:
+            The coordinates: as of `CoordConv2D`.
+
+    Call arguments: as of `CoordConv2D`.
 
     Input shape:
 
@@ -52,10 +47,6 @@ class CoordConv1DTranspose(
         A 3D tensor with shape: `(batch_size, steps, channels)`
     - If `data_format="channels_first"`:
         A 3D tensor with shape: `(batch_size, channels, steps)`
-
-    Or a list of that tensor and of ranges of shape `(batch_size, 1, 2)`: for
-    each example, the coordinates of the first and of the last position of each
-    axis. They take the place of `coordinate_range`.
 
     Output shape:
 
@@ -94,15 +85,10 @@ class CoordConv2DTranspose(
     Args:
         filters, kernel_size, ...: All arguments of
             `keras.layers.Conv2DTranspose`, in the same order.
-        use_radius: Boolean, whether the layer also sees the distance `r` of
-            each pixel from the middle of the image, in the units of
-            `coordinate_range`.
-        coordinate_range: Pair `(first, last)`, the coordinates of the first
-            and of the last pixel of each axis; or one such pair per axis; or
-            `"pixel"` for 0, 1, 2, ... `first` may be above `last`. An axis of
-            size 1 gets the middle of its range (0 in pixels).
-        radius_center: Float, or one float an axis: the point from which the
-            radius is measured. Defaults to the middle.
+        use_radius, coordinate_range, align, axes, radius_center, encoding:
+            The coordinates: as of `CoordConv2D`.
+
+    Call arguments: as of `CoordConv2D`.
 
     Input shape:
 
@@ -110,10 +96,6 @@ class CoordConv2DTranspose(
         A 4D tensor with shape: `(batch_size, height, width, channels)`
     - If `data_format="channels_first"`:
         A 4D tensor with shape: `(batch_size, channels, height, width)`
-
-    Or a list of that tensor and of ranges of shape `(batch_size, 2, 2)`: for
-    each example, the coordinates of the first and of the last position of each
-    axis. They take the place of `coordinate_range`.
 
     Output shape:
 
@@ -152,15 +134,10 @@ class CoordConv3DTranspose(
     Args:
         filters, kernel_size, ...: All arguments of
             `keras.layers.Conv3DTranspose`, in the same order.
-        use_radius: Boolean, whether the layer also sees the distance `r` of
-            each voxel from the middle of the volume, in the units of
-            `coordinate_range`.
-        coordinate_range: Pair `(first, last)`, the coordinates of the first
-            and of the last voxel of each axis; or one such pair per axis; or
-            `"pixel"` for 0, 1, 2, ... `first` may be above `last`. An axis of
-            size 1 gets the middle of its range (0 in pixels).
-        radius_center: Float, or one float an axis: the point from which the
-            radius is measured. Defaults to the middle.
+        use_radius, coordinate_range, align, axes, radius_center, encoding:
+            The coordinates: as of `CoordConv2D`.
+
+    Call arguments: as of `CoordConv2D`.
 
     Input shape:
 
@@ -168,10 +145,6 @@ class CoordConv3DTranspose(
         A 5D tensor with shape: `(batch_size, dim1, dim2, dim3, channels)`
     - If `data_format="channels_first"`:
         A 5D tensor with shape: `(batch_size, channels, dim1, dim2, dim3)`
-
-    Or a list of that tensor and of ranges of shape `(batch_size, 3, 2)`: for
-    each example, the coordinates of the first and of the last position of each
-    axis. They take the place of `coordinate_range`.
 
     Output shape:
 

@@ -4,7 +4,6 @@ import keras
 from keras import ops
 
 from keras_coordconv.layers.coordinate_convolution import CoordinateConvolution
-from keras_coordconv.layers.coordinate_layer import own_shape
 
 
 class BaseCoordDepthwiseConv(CoordinateConvolution):
@@ -14,18 +13,14 @@ class BaseCoordDepthwiseConv(CoordinateConvolution):
     own, computed once and repeated over the batch.
     """
 
-    def _before_activation(self, inputs, ranges):
+    def _before_activation(self, inputs, training, **frame):
         weights, coordinate_weights = self._split_weights()
-        spatial_shape = self._spatial_shape(inputs)
-        if ranges is None:
-            position = self._coordinate_term(spatial_shape, coordinate_weights)
-        else:
-            position = self._term_of_ranges(
-                spatial_shape, ranges, coordinate_weights
-            )
+        term = self._coordinate_term(
+            self._spatial_shape(inputs), coordinate_weights, **frame
+        )
         return self._add_bias(
             self._append_channels(
-                self._convolve(inputs, weights, self.data_format), position
+                self._convolve(inputs, weights, self.data_format), term
             )
         )
 
@@ -43,9 +38,7 @@ class BaseCoordDepthwiseConv(CoordinateConvolution):
         )
 
     def compute_output_shape(self, input_shape):
-        return super().compute_output_shape(
-            self._widened_shape(own_shape(input_shape))
-        )
+        return super().compute_output_shape(self._widened_shape(input_shape))
 
 
 @keras.saving.register_keras_serializable(package="keras_coordconv")
@@ -60,15 +53,10 @@ class CoordDepthwiseConv1D(
     Args:
         kernel_size, strides, ...: All arguments of
             `keras.layers.DepthwiseConv1D`, in the same order.
-        use_radius: Boolean, whether the layer also sees the distance `r` of
-            each step from the middle of the sequence, in the units of
-            `coordinate_range`.
-        coordinate_range: Pair `(first, last)`, the coordinates of the first
-            and of the last step, or `"pixel"` for 0, 1, 2, ... `first` may be
-            above `last`. A sequence of one step gets the middle of the range
-            (0 in pixels).
-        radius_center: Float, or one float an axis: the point from which the
-            radius is measured. Defaults to the middle.
+        use_radius, coordinate_range, align, axes, radius_center, encoding:
+            The coordinates: as of `CoordConv2D`.
+
+    Call arguments: as of `CoordConv2D`.
 
     Input shape:
 
@@ -76,10 +64,6 @@ class CoordDepthwiseConv1D(
         A 3D tensor with shape: `(batch_size, steps, channels)`
     - If `data_format="channels_first"`:
         A 3D tensor with shape: `(batch_size, channels, steps)`
-
-    Or a list of that tensor and of ranges of shape `(batch_size, 1, 2)`: for
-    each example, the coordinates of the first and of the last position of each
-    axis. They take the place of `coordinate_range`.
 
     Output shape:
 
@@ -117,15 +101,10 @@ class CoordDepthwiseConv2D(
     Args:
         kernel_size, strides, ...: All arguments of
             `keras.layers.DepthwiseConv2D`, in the same order.
-        use_radius: Boolean, whether the layer also sees the distance `r` of
-            each pixel from the middle of the image, in the units of
-            `coordinate_range`.
-        coordinate_range: Pair `(first, last)`, the coordinates of the first
-            and of the last pixel of each axis; or one such pair per axis; or
-            `"pixel"` for 0, 1, 2, ... `first` may be above `last`. An axis of
-            size 1 gets the middle of its range (0 in pixels).
-        radius_center: Float, or one float an axis: the point from which the
-            radius is measured. Defaults to the middle.
+        use_radius, coordinate_range, align, axes, radius_center, encoding:
+            The coordinates: as of `CoordConv2D`.
+
+    Call arguments: as of `CoordConv2D`.
 
     Input shape:
 
@@ -133,10 +112,6 @@ class CoordDepthwiseConv2D(
         A 4D tensor with shape: `(batch_size, height, width, channels)`
     - If `data_format="channels_first"`:
         A 4D tensor with shape: `(batch_size, channels, height, width)`
-
-    Or a list of that tensor and of ranges of shape `(batch_size, 2, 2)`: for
-    each example, the coordinates of the first and of the last position of each
-    axis. They take the place of `coordinate_range`.
 
     Output shape:
 

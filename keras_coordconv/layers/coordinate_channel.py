@@ -3,16 +3,19 @@
 from typing import Any
 
 import keras
+from keras import ops
 
 from keras_coordconv.coordinates import DEFAULT_RANGE
+from keras_coordconv.coordinates import Align
+from keras_coordconv.coordinates import Axes
 from keras_coordconv.coordinates import CoordinateRange
+from keras_coordconv.coordinates import Encoding
 from keras_coordconv.coordinates import RadiusCenter
 from keras_coordconv.layers.coordinate_layer import CoordinateLayer
-from keras_coordconv.layers.coordinate_layer import own_shape
 
 
 class BaseCoordinateChannel(CoordinateLayer, keras.layers.Layer):
-    """Appends coordinate channels, for any rank: the engine of the family."""
+    """Base class of the layers that append coordinates, for any rank."""
 
     def __init__(
         self,
@@ -20,33 +23,41 @@ class BaseCoordinateChannel(CoordinateLayer, keras.layers.Layer):
         coordinate_range: CoordinateRange = DEFAULT_RANGE,
         data_format: str | None = None,
         *,
+        align: Align = "centers",
+        axes: Axes = None,
         radius_center: RadiusCenter = None,
+        encoding: Encoding = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(
             use_radius=use_radius,
             coordinate_range=coordinate_range,
+            align=align,
+            axes=axes,
             radius_center=radius_center,
+            encoding=encoding,
             **kwargs,
         )
         self.data_format = standardize_data_format(data_format)
 
     def build(self, input_shape):
-        self.input_spec = self._input_spec_for(
-            input_shape, self._input_channels(own_shape(input_shape))
+        channels = self._input_channels(input_shape)
+        self.input_spec = keras.InputSpec(
+            ndim=self.rank + 2, axes={self._channel_axis: channels}
         )
         self.built = True
 
-    def call(self, inputs):
-        inputs, ranges = self._separate(inputs)
+    def call(self, inputs, affine=None, coordinates=None):
+        inputs = ops.cast(inputs, self.compute_dtype)
+        frame = self._standardize_frame(inputs, affine, coordinates)
         return self._append_channels(
-            inputs, self._coordinates(self._spatial_shape(inputs), ranges)
+            inputs, self._features(self._spatial_shape(inputs), **frame)
         )
 
     def compute_output_shape(self, input_shape):
-        output_shape = list(own_shape(input_shape))
+        output_shape = list(input_shape)
         output_shape[self._channel_axis] = (
-            self._input_channels(output_shape) + self._coordinate_channels
+            self._input_channels(input_shape) + self._coordinate_channels
         )
         return tuple(output_shape)
 
@@ -68,17 +79,12 @@ class CoordinateChannel1D(BaseCoordinateChannel):
     `CoordConv1D` computes the same and is cheaper.
 
     Args:
-        use_radius: Boolean, whether to append a last channel `r` with the
-            distance of each step from the middle of the sequence, in the
-            units of `coordinate_range`.
-        coordinate_range: Pair `(first, last)`, the coordinates of the first
-            and of the last step, or `"pixel"` for 0, 1, 2, ... `first` may be
-            above `last`. A sequence of one step gets the middle of the range
-            (0 in pixels).
+        use_radius, coordinate_range: As of `CoordConv2D`.
         data_format: String, `"channels_last"` or `"channels_first"`. Defaults
             to Keras's `image_data_format`.
-        radius_center: Float, or one float an axis: the point from which the
-            radius is measured. Defaults to the middle.
+        align, axes, radius_center, encoding: As of `CoordConv2D`.
+
+    Call arguments: as of `CoordConv2D`.
 
     Input shape:
 
@@ -86,10 +92,6 @@ class CoordinateChannel1D(BaseCoordinateChannel):
         A 3D tensor with shape: `(batch_size, steps, channels)`
     - If `data_format="channels_first"`:
         A 3D tensor with shape: `(batch_size, channels, steps)`
-
-    Or a list of that tensor and of ranges of shape `(batch_size, 1, 2)`: for
-    each example, the coordinates of the first and of the last position of each
-    axis. They take the place of `coordinate_range`.
 
     Output shape:
 
@@ -122,17 +124,12 @@ class CoordinateChannel2D(BaseCoordinateChannel):
     `CoordConv2D` computes the same and is cheaper.
 
     Args:
-        use_radius: Boolean, whether to append a last channel `r` with the
-            distance of each pixel from the middle of the image, in the
-            units of `coordinate_range`.
-        coordinate_range: Pair `(first, last)`, the coordinates of the first
-            and of the last pixel of each axis; or one such pair per axis; or
-            `"pixel"` for 0, 1, 2, ... `first` may be above `last`. An axis of
-            size 1 gets the middle of its range (0 in pixels).
+        use_radius, coordinate_range: As of `CoordConv2D`.
         data_format: String, `"channels_last"` or `"channels_first"`. Defaults
             to Keras's `image_data_format`.
-        radius_center: Float, or one float an axis: the point from which the
-            radius is measured. Defaults to the middle.
+        align, axes, radius_center, encoding: As of `CoordConv2D`.
+
+    Call arguments: as of `CoordConv2D`.
 
     Input shape:
 
@@ -140,10 +137,6 @@ class CoordinateChannel2D(BaseCoordinateChannel):
         A 4D tensor with shape: `(batch_size, height, width, channels)`
     - If `data_format="channels_first"`:
         A 4D tensor with shape: `(batch_size, channels, height, width)`
-
-    Or a list of that tensor and of ranges of shape `(batch_size, 2, 2)`: for
-    each example, the coordinates of the first and of the last position of each
-    axis. They take the place of `coordinate_range`.
 
     Output shape:
 
@@ -176,17 +169,12 @@ class CoordinateChannel3D(BaseCoordinateChannel):
     `CoordConv3D` computes the same and is cheaper.
 
     Args:
-        use_radius: Boolean, whether to append a last channel `r` with the
-            distance of each voxel from the middle of the volume, in the
-            units of `coordinate_range`.
-        coordinate_range: Pair `(first, last)`, the coordinates of the first
-            and of the last voxel of each axis; or one such pair per axis; or
-            `"pixel"` for 0, 1, 2, ... `first` may be above `last`. An axis of
-            size 1 gets the middle of its range (0 in pixels).
+        use_radius, coordinate_range: As of `CoordConv2D`.
         data_format: String, `"channels_last"` or `"channels_first"`. Defaults
             to Keras's `image_data_format`.
-        radius_center: Float, or one float an axis: the point from which the
-            radius is measured. Defaults to the middle.
+        align, axes, radius_center, encoding: As of `CoordConv2D`.
+
+    Call arguments: as of `CoordConv2D`.
 
     Input shape:
 
@@ -194,10 +182,6 @@ class CoordinateChannel3D(BaseCoordinateChannel):
         A 5D tensor with shape: `(batch_size, dim1, dim2, dim3, channels)`
     - If `data_format="channels_first"`:
         A 5D tensor with shape: `(batch_size, channels, dim1, dim2, dim3)`
-
-    Or a list of that tensor and of ranges of shape `(batch_size, 3, 2)`: for
-    each example, the coordinates of the first and of the last position of each
-    axis. They take the place of `coordinate_range`.
 
     Output shape:
 

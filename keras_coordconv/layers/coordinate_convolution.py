@@ -1,45 +1,40 @@
-"""Turns a Keras convolution into a CoordConv: the engine of all families."""
+"""Base class of the CoordConv layers."""
 
 import keras
 from keras import ops
 
+from keras_coordconv.layers import coordinate_terms
 from keras_coordconv.layers.addition import add
 from keras_coordconv.layers.coordinate_layer import CoordinateLayer
-from keras_coordconv.layers.coordinate_layer import own_shape
 
 
 class CoordinateConvolution(CoordinateLayer):
     """Mixin that gives a Keras convolution the coordinates of its input.
 
     The weights are those of "append the coordinates, then convolve", with the
-    coordinates' slice last on the kernel's input axis. A convolution is linear,
-    so
+    coordinates' slice last on the kernel's input axis. The coordinates are not
+    appended: what they add is a term of its own (`coordinate_terms`). Where
+    they are the same for the whole batch, it has a batch of one, and the bias
+    goes into it, so that one addition of the size of the output does for both.
 
-        conv([x, p], [W_x, W_p]) = conv(x, W_x) + conv(p, W_p)
-
-    and since the coordinates `p` are the same for the whole batch, the second
-    term is one small convolution over a batch of one. The bias goes into that
-    small term, so that one addition of the size of the output does for both.
-    With ranges, which differ by example, it is a convolution of the batch.
-
-    A family says how its weights divide into those of the input and those of
+    A family defines how its weights divide into those of the input and those of
     the coordinates (`_split_weights`), and how either convolves (`_convolve`).
     """
 
     groups = 1
-    _training = False
 
     def build(self, input_shape):
-        own_input_shape = own_shape(input_shape)
-        channels = self._input_channels(own_input_shape)
+        channels = self._input_channels(input_shape)
         if channels % self.groups != 0:
             raise ValueError(
                 "The number of input channels must be evenly divisible by "
                 f"the number of groups. Received: groups={self.groups} and "
-                f"input_shape={own_input_shape}"
+                f"input_shape={tuple(input_shape)}"
             )
-        super().build(self._widened_shape(own_input_shape))
-        self.input_spec = self._input_spec_for(input_shape, channels)
+        super().build(self._widened_shape(input_shape))
+        self.input_spec = keras.InputSpec(
+            ndim=self.rank + 2, axes={self._channel_axis: channels}
+        )
 
     def _widened_shape(self, input_shape):
         """Shape of the input with the coordinates that every group sees."""
@@ -47,17 +42,17 @@ class CoordinateConvolution(CoordinateLayer):
         shape[self._channel_axis] += self.groups * self._coordinate_channels
         return tuple(shape)
 
-    def call(self, inputs, training=None):
-        # Chooses between two forms of the same computation, never a value.
-        self._training = bool(training)
-        outputs = self._before_activation(*self._separate(inputs))
+    def call(self, inputs, affine=None, coordinates=None, training=None):
+        inputs = ops.cast(inputs, self.compute_dtype)
+        frame = self._standardize_frame(inputs, affine, coordinates)
+        outputs = self._before_activation(inputs, bool(training), **frame)
         if self.activation is not None:
             return self.activation(outputs)
         return outputs
 
-    def _before_activation(self, inputs, ranges):
+    def _before_activation(self, inputs, training, **frame):
         """The layer's output before its activation, bias included."""
-        return self._sum_of_terms(inputs, ranges, *self._split_weights())
+        return self._sum_of_terms(inputs, *self._split_weights(), **frame)
 
     def _split_weights(self):
         """The weights of the input, and those of the coordinates.
@@ -85,46 +80,41 @@ class CoordinateConvolution(CoordinateLayer):
         # make a gradient of the size of the kernel.
         return ops.split(kernel, [channels], axis=axis)
 
-    def _sum_of_terms(self, inputs, ranges, weights, coordinate_weights):
+    def _sum_of_terms(self, inputs, weights, coordinate_weights, **frame):
         """Sum of the inputs' convolution and the coordinates', with bias."""
         outputs = self._convolve(inputs, weights, self.data_format)
         spatial_shape = self._spatial_shape(inputs)
-        if ranges is None:
+        if not frame:
             return add(
                 outputs, self._position_bias(spatial_shape, coordinate_weights)
             )
+        term = self._coordinate_term(spatial_shape, coordinate_weights, **frame)
         # TensorFlow can fuse the bias with the convolution.
-        term = self._term_of_ranges(spatial_shape, ranges, coordinate_weights)
-        return add(self._add_bias(outputs), self._to_data_format(term))
+        outputs = self._add_bias(outputs)
+        return add(outputs, self._to_data_format(ops.cast(term, outputs.dtype)))
 
     def _position_bias(self, spatial_shape, coordinate_weights):
-        """What coordinates and bias add to each output, batch axis of 1."""
-        position = self._coordinate_term(spatial_shape, coordinate_weights)
-        return self._add_bias(self._to_data_format(position))
+        """What coordinates and bias add to each output, batch axis of 1.
 
-    def _coordinate_term(self, spatial_shape, coordinate_weights):
-        """The coordinates' convolution, channels last, batch axis of 1."""
-        coordinates = self._coordinates(
-            spatial_shape, dtype=_dtype_of(coordinate_weights)
-        )
-        return self._convolve(coordinates, coordinate_weights, "channels_last")
-
-    def _term_of_ranges(self, spatial_shape, ranges, coordinate_weights):
-        """The coordinates' convolution for each example, channels last.
-
-        In half precision, the coordinates would be rounded before their
-        differences are taken.
+        It is rounded to the compute dtype once, with the bias.
         """
-        own_dtype = _dtype_of(coordinate_weights)
-        dtype = keras.backend.result_type(own_dtype, "float32")
-        term = self._convolve(
-            self._coordinates(spatial_shape, ranges, dtype),
-            keras.tree.map_structure(
-                lambda weights: ops.cast(weights, dtype), coordinate_weights
-            ),
-            "channels_last",
+        term = self._coordinate_term(spatial_shape, coordinate_weights)
+        if self.use_bias:
+            term = add(term, ops.cast(self.bias, term.dtype))
+        return self._to_data_format(ops.cast(term, self.compute_dtype))
+
+    def _coordinate_term(self, spatial_shape, coordinate_weights, **frame):
+        """The coordinates' convolution, channels last.
+
+        Returns:
+            Tensor of shape `(batch, *output_shape, filters)`, float32 or wider,
+            with a batch axis of 1 where it is the same for all examples.
+        """
+        return coordinate_terms.convolved(
+            self._features(spatial_shape, **frame),
+            coordinate_weights,
+            lambda x, weights: self._convolve(x, weights, "channels_last"),
         )
-        return ops.cast(term, own_dtype)
 
     def _add_bias(self, outputs):
         """Adds the bias, if there is one, to a tensor in the data format."""
@@ -134,7 +124,3 @@ class CoordinateConvolution(CoordinateLayer):
             # Here Keras's sum is right, and TensorFlow can fuse it.
             return ops.add(outputs, self.bias)
         return add(outputs, ops.reshape(self.bias, (-1, *[1] * self.rank)))
-
-
-def _dtype_of(weights):
-    return keras.utils.standardize_dtype(keras.tree.flatten(weights)[0].dtype)

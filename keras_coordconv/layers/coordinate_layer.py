@@ -1,22 +1,38 @@
-"""What all layers with coordinates share: their arguments, the grid."""
+"""Base class of all layers with coordinates: arguments, frames, features."""
 
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_coordconv.coordinates import DEFAULT_RANGE
+from keras_coordconv.coordinates import Align
+from keras_coordconv.coordinates import Axes
 from keras_coordconv.coordinates import CoordinateRange
+from keras_coordconv.coordinates import Encoding
 from keras_coordconv.coordinates import RadiusCenter
-from keras_coordconv.coordinates import coordinate_channels
-from keras_coordconv.coordinates import coordinate_grid
+from keras_coordconv.coordinates import axes_frames
+from keras_coordconv.coordinates import count_features
+from keras_coordconv.coordinates import features_of_affine
+from keras_coordconv.coordinates import features_of_maps
+from keras_coordconv.coordinates import features_of_range
+from keras_coordconv.coordinates import standardize_affine
+from keras_coordconv.coordinates import standardize_align
+from keras_coordconv.coordinates import standardize_axes
 from keras_coordconv.coordinates import standardize_coordinate_range
+from keras_coordconv.coordinates import standardize_maps
 from keras_coordconv.coordinates import standardize_radius_center
 from keras_coordconv.layers.signature import CombinedSignature
-from keras_coordconv.ranges import check_ranges
-from keras_coordconv.ranges import coordinate_grids
 
-COORDINATE_ARGUMENTS = ("use_radius", "coordinate_range", "radius_center")
+COORDINATE_ARGUMENTS = (
+    "use_radius",
+    "coordinate_range",
+    "align",
+    "axes",
+    "radius_center",
+    "encoding",
+)
 
 
 class CoordinateLayer:
@@ -26,13 +42,10 @@ class CoordinateLayer:
     `data_format`. The arguments of that layer keep their order;
     `COORDINATE_ARGUMENTS` come after them, by keyword only.
 
-    The layer's input is a tensor, or a list of that tensor and of the ranges of
-    the coordinates, which then differ by example: `(batch, rank, 2)`. The
-    ranges stay in float32, whatever the layer computes in. `check_ranges` says
-    what is an error. In a graph, which has no values yet, an example with a
-    bound that is not finite gets outputs that are not, an axis with the same
-    bound twice has that coordinate everywhere, and the ranges of one example
-    are those of all.
+    A call takes the coordinates of each example as `affine` or `coordinates`,
+    which stay in float32 whatever the layer computes in. The layer is built for
+    the number of coordinates of its first call. Inside a graph the values
+    cannot be checked: what is not finite gives outputs that are not.
     """
 
     rank: int
@@ -44,48 +57,136 @@ class CoordinateLayer:
         *args: Any,
         use_radius: bool = False,
         coordinate_range: CoordinateRange = DEFAULT_RANGE,
+        align: Align = "centers",
+        axes: Axes = None,
         radius_center: RadiusCenter = None,
+        encoding: Encoding = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
+        own_axes = standardize_axes(axes, self.rank)
         self.use_radius = bool(use_radius)
         self.coordinate_range = standardize_coordinate_range(
-            coordinate_range, self.rank
+            coordinate_range, len(own_axes)
         )
-        self.radius_center = standardize_radius_center(radius_center, self.rank)
-        # Known when the layer is built: an input alone, or with ranges.
-        self.input_spec = None
-        # Keras would cast the ranges too: half precision would round them.
+        self.align = standardize_align(align)
+        self.axes = None if axes is None else own_axes
+        self.radius_center = standardize_radius_center(radius_center)
+        self.encoding = _standardize_encoding(encoding)
+        self._frames = axes_frames(self.coordinate_range, align, own_axes)
+        # The first call may bring coordinates of another number.
+        self._coordinate_count = len(own_axes)
+        # Keras would cast the frames too: half precision would round them.
         self._convert_input_args = False
 
-    def __call__(self, inputs, *args, **kwargs):
-        def to_tensor(array):
-            return self.dtype_policy.convert_input(
-                array, autocast=False, dtype=self.compute_dtype
+    def __call__(self, inputs, affine=None, coordinates=None, *args, **kwargs):
+        inputs = self.dtype_policy.convert_input(
+            inputs, autocast=False, dtype=self.compute_dtype
+        )
+        frame = {"affine": affine, "coordinates": coordinates}
+        count = self._count_coordinates(**frame)
+        if not self.built:
+            self._coordinate_count = count
+        elif count != self._coordinate_count:
+            raise ValueError(
+                f"{self.name} was built for {self._coordinate_count} "
+                f"coordinates. Received: {count} coordinates"
             )
+        given = {k: value for k, value in frame.items() if value is not None}
+        return super().__call__(inputs, *args, **given, **kwargs)
 
-        inputs = keras.tree.map_structure(to_tensor, inputs)
-        return super().__call__(inputs, *args, **kwargs)
+    def build_from_config(self, config):
+        if config:
+            config = dict(config)
+            self._coordinate_count = config.pop(
+                "coordinate_count", self._coordinate_count
+            )
+            super().build_from_config(config)
+
+    def get_build_config(self):
+        config = super().get_build_config()
+        if config:
+            config["coordinate_count"] = self._coordinate_count
+        return config
 
     @property
     def _coordinate_channels(self):
         """Number of channels that the coordinates add to the input."""
-        return coordinate_channels(self.rank, self.use_radius)
+        return count_features(
+            self._coordinate_count, self.encoding, self.use_radius
+        )
 
-    @property
-    def _takes_ranges(self):
-        """Whether the layer is built for ranges beside its input."""
-        return isinstance(self.input_spec, list)
+    def _count_coordinates(self, affine, coordinates):
+        """Number of coordinates of a call.
+
+        Raises:
+            ValueError: if a frame is malformed, or if it does not go with
+                another argument.
+        """
+        if affine is None and coordinates is None:
+            return len(self._frames)
+        if affine is not None and coordinates is not None:
+            raise ValueError(
+                "A call takes `affine` or `coordinates`. Received: both"
+            )
+        name, frame, axis = "affine", affine, -2
+        if affine is None:
+            name, frame, axis = "coordinates", coordinates, -1
+        if self.axes is not None:
+            raise ValueError(
+                "`axes` has no effect on coordinates that are given. "
+                f"Received: `{name}` in a call of {self.name}, which has "
+                f"axes={self.axes}"
+            )
+        shape = tuple(getattr(frame, "shape", np.shape(frame)))
+        if len(shape) < 3 or shape[axis] is None:
+            raise ValueError(
+                f"`{name}` must have a batch axis and a known number of "
+                f"coordinates. Received: {name} of shape {shape}"
+            )
+        return shape[axis]
+
+    def _standardize_frame(self, inputs, affine, coordinates):
+        """The frame of a call, checked, in float32.
+
+        Returns:
+            Dictionary with `affine`, with `coordinates`, or with nothing.
+
+        Raises:
+            ValueError: if it cannot be that of the inputs.
+        """
+        batch, spatial_shape = inputs.shape[0], self._spatial_shape(inputs)
+        if affine is not None:
+            return {"affine": standardize_affine(affine, self.rank, batch)}
+        if coordinates is not None:
+            return {
+                "coordinates": standardize_maps(
+                    coordinates, spatial_shape, batch
+                )
+            }
+        return {}
+
+    def _features(self, spatial_shape, affine=None, coordinates=None):
+        """What the layer sees of the coordinates, channels last, in float32.
+
+        Returns:
+            Tensor of shape `(batch, *spatial_shape, channels)`, with a batch
+            axis of 1 where it is the same for all examples.
+        """
+        arguments = (self.use_radius, self.radius_center, self.encoding)
+        if affine is not None:
+            return features_of_affine(spatial_shape, affine, *arguments)
+        if coordinates is not None:
+            return features_of_maps(coordinates, *arguments)
+        features = features_of_range(spatial_shape, self._frames, *arguments)
+        return ops.expand_dims(features, 0)
 
     @property
     def _channel_axis(self):
         return -1 if self.data_format == "channels_last" else 1
 
     def _input_channels(self, input_shape):
-        """Number of channels of the layer's own input.
-
-        Args:
-            input_shape: Shape of the input, without that of ranges.
+        """Number of channels of the layer's input.
 
         Raises:
             ValueError: if the shape has the wrong rank or no channel count.
@@ -106,28 +207,6 @@ class CoordinateLayer:
             )
         return channels
 
-    def _input_spec_for(self, input_shape, channels):
-        """Input specification of a layer built for so many channels."""
-        spec = keras.InputSpec(
-            ndim=self.rank + 2, axes={self._channel_axis: channels}
-        )
-        if _has_ranges(input_shape):
-            return [spec, keras.InputSpec()]  # `check_ranges` says more.
-        return spec
-
-    def _separate(self, inputs):
-        """The input in the compute dtype, and the ranges or `None`.
-
-        Raises:
-            ValueError: if the ranges cannot be those of the input.
-        """
-        ranges = None
-        if isinstance(inputs, (list, tuple)):
-            inputs, ranges = inputs
-            ranges = ops.cast(ranges, "float32")
-            check_ranges(ranges, inputs.shape[0], self._spatial_shape(inputs))
-        return ops.cast(inputs, self.compute_dtype), ranges
-
     def _spatial_shape(self, inputs):
         """Sizes of the spatial axes: integers, or scalars where unknown."""
         shape = ops.shape(inputs)
@@ -135,73 +214,42 @@ class CoordinateLayer:
             return shape[1:-1]
         return shape[2:]
 
-    def _coordinates(self, spatial_shape, ranges=None, dtype=None):
-        """Coordinates, `(1, *spatial_shape, channels)`; a batch with ranges."""
-        dtype = dtype or self.compute_dtype
-        if ranges is not None:
-            grids = coordinate_grids(
-                spatial_shape, ranges, self.use_radius, self.radius_center
-            )
-            return ops.cast(grids, dtype)
-        grid = coordinate_grid(
-            spatial_shape,
-            use_radius=self.use_radius,
-            coordinate_range=self.coordinate_range,
-            dtype=dtype,
-            radius_center=self.radius_center,
-        )
-        return ops.expand_dims(grid, 0)
-
-    def _to_data_format(self, position):
+    def _to_data_format(self, tensor):
         """A tensor with the channels last, in the layer's data format."""
         if self.data_format == "channels_first":
-            return ops.moveaxis(position, -1, 1)
-        return position
+            return ops.moveaxis(tensor, -1, 1)
+        return tensor
 
-    def _append_channels(self, tensor, position):
+    def _append_channels(self, tensor, features):
         """Appends channels that depend on the position.
 
         Args:
             tensor: Tensor in the layer's data format.
-            position: Tensor with the channels last, and a batch axis of 1 where
+            features: Tensor with the channels last, and a batch axis of 1 where
                 it is the same for the whole batch.
         """
-        position = self._to_data_format(position)
-        position = ops.broadcast_to(
-            position, (ops.shape(tensor)[0], *ops.shape(position)[1:])
+        features = self._to_data_format(ops.cast(features, tensor.dtype))
+        features = ops.broadcast_to(
+            features, (ops.shape(tensor)[0], *ops.shape(features)[1:])
         )
-        return ops.concatenate([tensor, position], axis=self._channel_axis)
-
-    def compute_output_shape(self, input_shape):
-        return super().compute_output_shape(own_shape(input_shape))
+        return ops.concatenate([tensor, features], axis=self._channel_axis)
 
     def get_config(self):
         config = super().get_config()
         config.update(
-            {
-                "use_radius": self.use_radius,
-                "coordinate_range": self.coordinate_range,
-                "radius_center": self.radius_center,
-            }
+            {name: getattr(self, name) for name in COORDINATE_ARGUMENTS}
         )
+        config["encoding"] = keras.saving.serialize_keras_object(self.encoding)
         return config
 
 
-def own_shape(input_shape):
-    """Shape of a layer's own input, without that of ranges beside it.
-
-    Raises:
-        ValueError: if there are not one or two inputs.
-    """
-    if not _has_ranges(input_shape):
-        return tuple(input_shape)
-    if len(input_shape) != 2:
+def _standardize_encoding(encoding):
+    """The callable of an `encoding` argument, which may be its config."""
+    if isinstance(encoding, dict):
+        encoding = keras.saving.deserialize_keras_object(encoding)
+    if not (encoding is None or callable(encoding)):
         raise ValueError(
-            "The input must be a tensor, or a list of a tensor and of ranges. "
-            f"Received: {len(input_shape)} tensors, of shapes {input_shape}"
+            "`encoding` must be None or a callable from coordinates to "
+            f"features. Received: encoding={encoding!r}"
         )
-    return tuple(input_shape[0])
-
-
-def _has_ranges(input_shape):
-    return isinstance(input_shape[0], (list, tuple))
+    return encoding

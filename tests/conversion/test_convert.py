@@ -408,10 +408,20 @@ def test_bad_model(convert):
         assert f"Received: model={model}" in str(error.value)
 
 
-@pytest.mark.parametrize("convert", [convert_to_coordconv, fold_coordinates])
-def test_model_without_a_convolution(convert):
-    model = keras.Sequential([keras.Input((4,)), layers.Dense(2)])
-    with pytest.raises(ValueError, match=r"must have a .*without one"):
+@pytest.mark.parametrize(
+    ("convert", "message"),
+    [
+        (convert_to_coordconv, r"must have a .*without one"),
+        (fold_coordinates, r"no CoordConv to fold: .* Received: model="),
+    ],
+)
+@pytest.mark.parametrize(
+    "layer",
+    [layers.Dense(2), keras_coordconv.CoordDepthwiseConv1D(1)],
+)
+def test_model_without_a_convolution(convert, message, layer):
+    model = keras.Sequential([keras.Input((4, 2)), layer])
+    with pytest.raises(ValueError, match=message):
         convert(model)
 
 

@@ -23,17 +23,17 @@ def test_one_shape(scripts, tmp_path):
     assert "geometric mean" in printed
 
 
-def test_ranges(scripts):
+def test_frames(scripts):
     import benchmark_layers
 
-    modes = ("ranges_inference", "ranges_training")
+    modes = ("frame_inference", "frame_training")
     results = benchmark_layers.main(
         ["--shapes", "1", "--turns", "1", "--modes", *modes]
     )
     assert [(row["mode"], row["model"]) for row in results["rows"]] == [
         (mode, model)
         for mode in modes
-        for model in ("conv", "coordconv", "ranges", "appended")
+        for model in ("conv", "coordconv", "affine", "appended")
     ]
 
 

@@ -33,9 +33,9 @@ def test_what_is_asked_for_moves_with_the_canvas():
     image = np.zeros((2, 40, 40, 1))
     image[0, 15:19, 15:20] = 1
     image[1, 18:22, 20:25] = 1
-    ranges = np.tile([0.0, 39.0], (2, 2, 1))
-    ranges -= np.array([[16.5, 17], [19.5, 22]])[..., None]
-    logits = model.predict({"image": image, "ranges": ranges}, verbose=0)
+    affine = np.repeat(np.eye(2, 3)[None], 2, axis=0)
+    affine[..., -1] -= [[16.5, 17], [19.5, 22]]
+    logits = model.predict({"image": image, "affine": affine}, verbose=0)
     np.testing.assert_allclose(
         logits[0, 8:28, 8:28], logits[1, 11:31, 13:33], atol=1e-5
     )

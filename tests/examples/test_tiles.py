@@ -33,11 +33,11 @@ def test_killed_and_resumed(scripts):
 def test_what_the_segmenter_sees():
     model = models.place_segmenter()
     image = np.zeros((1, 12, 14, 1))
-    ranges = np.array([[[0.0, 1.0], [0, 1]]])
-    logits = model.predict({"image": image, "ranges": ranges}, verbose=0)
+    affine = np.array([[[1 / 40, 0, 0], [0, 1 / 50, 0]]])
+    logits = model.predict({"image": image, "affine": affine}, verbose=0)
     assert logits.shape == (1, 8, 10, 3)
     image[0, 6, 7] = 1
-    changed = model.predict({"image": image, "ranges": ranges}, verbose=0)
+    changed = model.predict({"image": image, "affine": affine}, verbose=0)
     # Within two pixels: (6, 7) is the output (4, 5).
     rows, columns = np.nonzero(abs(changed - logits).max(axis=(0, 3)) > 1e-6)
     assert rows.min() >= 2 and rows.max() <= 6

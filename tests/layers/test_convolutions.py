@@ -340,11 +340,11 @@ def test_dtypes(dtype, tolerance, input_dtype, use_radius):
 
 
 def test_swapped_axes_would_be_seen(monkeypatch):
-    grid = coordinate_layer.coordinate_grid
+    features = coordinate_layer.features_of_range
     monkeypatch.setattr(
         coordinate_layer,
-        "coordinate_grid",
-        lambda *args, **kwargs: ops.flip(grid(*args, **kwargs), axis=-1),
+        "features_of_range",
+        lambda *args: ops.flip(features(*args), axis=-1),
     )
     with pytest.raises(AssertionError):
         test_values("Conv2D", (6, 9, 3), {"kernel_size": 1})
@@ -393,7 +393,10 @@ def test_signature_is_that_of_keras_and_ours(kind):
         *list(theirs.parameters)[:-1],
         "use_radius",
         "coordinate_range",
+        "align",
+        "axes",
         "radius_center",
+        "encoding",
         "kwargs",
     ]
 

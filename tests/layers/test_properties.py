@@ -69,19 +69,22 @@ REMEMBERED = [
         "CoordConv2D",
         {"filters": 2, "kernel_size": (3, 3)},
         (64, 65, 2),
-        has_ranges=True,
+        frame="affine",
+        count=2,
     ),
     Setting(
         "CoordConv2D",
         {"filters": 2, "kernel_size": (3, 3), "padding": "same"},
         (5, 6, 17),
-        has_ranges=True,
+        frame="affine",
+        count=2,
     ),
     Setting(
         "CoordConv2D",
         {"filters": 33, "kernel_size": (1, 1)},
         (3, 4, 16),
-        has_ranges=True,
+        frame="affine",
+        count=2,
     ),
 ]
 
@@ -216,7 +219,7 @@ def test_outputs_of_the_folded_model(examples):
             if name.startswith(("CoordConv", "CoordSeparable"))
         ],
         unknown_sizes=False,
-        ranges=False,
+        frames=(None,),
     )
 
 

@@ -20,16 +20,16 @@ def mask_net(channels=1, filters=16, name="mask_net"):
 
     Returns:
         A Functional `keras.Model` from `image`, `(batch, height, width,
-        channels)`, and `ranges`, `(batch, 2, 2)`, to logits of shape `(batch,
+        channels)`, and `affine`, `(batch, 2, 3)`, to logits of shape `(batch,
         height, width, 1)`. What a pixel gets depends on the 15 x 15 pixels
         around it.
     """
     image = keras.Input((None, None, channels), name="image")
-    ranges = keras.Input((2, 2), name="ranges")
+    affine = keras.Input((2, 3), name="affine")
     same = {"padding": "same", "activation": "relu"}
-    x = CoordConv2D(filters, 3, name="coordconv1", **same)([image, ranges])
+    x = CoordConv2D(filters, 3, name="coordconv1", **same)(image, affine=affine)
     x = layers.Conv2D(filters, 3, dilation_rate=2, name="conv2", **same)(x)
     x = layers.Conv2D(filters, 3, dilation_rate=4, name="conv3", **same)(x)
     x = layers.Conv2D(filters, 1, name="conv4", **same)(x)
     x = layers.Conv2D(1, 1, dtype="float32", name="logits")(x)
-    return keras.Model({"image": image, "ranges": ranges}, x, name=name)
+    return keras.Model({"image": image, "affine": affine}, x, name=name)

@@ -24,7 +24,8 @@ def place_segmenter(classes=3, filters=16, axes=2, name="place_segmenter"):
 
     Returns:
         A Functional `keras.Model` from `image`, `(batch, height, width, 1)`
-        with two axes, and `ranges`, `(batch, axes, 2)`, to logits of shape
+        with two axes, and `affine`, `(batch, axes, axes +
+        1)`, to logits of shape
         `(batch, height - 4, width - 4, classes)`.
     """
     coord_conv, conv = {
@@ -32,11 +33,11 @@ def place_segmenter(classes=3, filters=16, axes=2, name="place_segmenter"):
         3: (CoordConv3D, layers.Conv3D),
     }[axes]
     image = keras.Input((*[None] * axes, 1), name="image")
-    ranges = keras.Input((axes, 2), name="ranges")
+    affine = keras.Input((axes, axes + 1), name="affine")
     x = coord_conv(filters, 3, activation="relu", name="coordconv1")(
-        [image, ranges]
+        image, affine=affine
     )
     x = conv(filters, 3, activation="relu", name="conv2")(x)
     x = conv(filters, 1, activation="relu", name="conv3")(x)
     x = conv(classes, 1, dtype="float32", name="logits")(x)
-    return keras.Model({"image": image, "ranges": ranges}, x, name=name)
+    return keras.Model({"image": image, "affine": affine}, x, name=name)

@@ -1,0 +1,173 @@
+"""Encodings: what the layers see of coordinates in place of these themselves.
+
+An encoding is a callable from coordinates of shape `(..., d)` to features of
+shape `(..., e)`, in float32. A function of your own is one, too, when it is
+registered with `keras.saving.register_keras_serializable`.
+"""
+
+import math
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_coordconv.coordinates import Tensor
+
+
+@keras.saving.register_keras_serializable(package="keras_coordconv")
+class FourierFeatures:
+    """Sines and cosines of the coordinates, an octave apart.
+
+    The features are `sin(pi * 2**k * x)` of each coordinate `x` for `k` from 0
+    to `bands - 1`, then all cosines, and the coordinates themselves if
+    `include_coordinates` is `True`. With coordinates in [-1, 1], the first band
+    is one period of the image.
+
+    Args:
+        bands: Positive integer, the number of octaves.
+        include_coordinates: Boolean, whether the coordinates come first.
+
+    Example:
+
+    >>> encoding = keras_coordconv.FourierFeatures(bands=6)
+    >>> layer = keras_coordconv.CoordConv2D(16, 1, encoding=encoding)
+    """
+
+    def __init__(self, bands: int, include_coordinates: bool = False) -> None:
+        if not (isinstance(bands, int) and bands > 0):
+            raise ValueError(
+                f"`bands` must be a positive integer. Received: bands={bands!r}"
+            )
+        self.bands = bands
+        self.include_coordinates = bool(include_coordinates)
+
+    def __call__(self, coordinates: Tensor) -> Tensor:
+        octaves = 2.0 ** np.arange(self.bands, dtype="float32")
+        halves = ops.expand_dims(coordinates, -1) * ops.convert_to_tensor(
+            octaves
+        )
+        # A whole number of periods less, exactly: sine is then precise.
+        halves = halves - 2 * ops.round(halves / 2)
+        shape = (*ops.shape(coordinates)[:-1], -1)
+        angles = ops.reshape(halves * math.pi, shape)
+        features = [ops.sin(angles), ops.cos(angles)]
+        if self.include_coordinates:
+            features.insert(0, coordinates)
+        return ops.concatenate(features, axis=-1)
+
+    def get_config(self):
+        return {
+            "bands": self.bands,
+            "include_coordinates": self.include_coordinates,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+@keras.saving.register_keras_serializable(package="keras_coordconv")
+class GaussianFourierFeatures:
+    """Sines and cosines of random projections of the coordinates.
+
+    The features are `sin(2 * pi * B @ x)`, then the cosines, where the entries
+    of the matrix `B`, of shape `(count, d)`, are drawn from a normal
+    distribution once, from the seed.
+
+    Args:
+        count: Positive integer, the number of projections: half the number of
+            features.
+        scale: Float, the standard deviation of the frequencies, in periods per
+            unit of the coordinates.
+        seed: Integer. The same seed gives the same matrix.
+
+    Example:
+
+    >>> encoding = keras_coordconv.GaussianFourierFeatures(32, scale=2.0)
+    >>> layer = keras_coordconv.CoordConv2D(16, 1, encoding=encoding)
+    """
+
+    def __init__(self, count: int, scale: float = 1.0, seed: int = 0) -> None:
+        if not (isinstance(count, int) and count > 0):
+            raise ValueError(
+                f"`count` must be a positive integer. Received: count={count!r}"
+            )
+        self.count = count
+        self.scale = float(scale)
+        self.seed = int(seed)
+
+    def __call__(self, coordinates: Tensor) -> Tensor:
+        normal = np.random.default_rng(self.seed).standard_normal
+        matrix = normal((coordinates.shape[-1], self.count)) * self.scale
+        periods = ops.matmul(
+            coordinates, ops.convert_to_tensor(matrix, "float32")
+        )
+        angles = (periods - ops.round(periods)) * (2 * math.pi)
+        return ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)
+
+    def get_config(self):
+        return {"count": self.count, "scale": self.scale, "seed": self.seed}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+@keras.saving.register_keras_serializable(package="keras_coordconv")
+class Periodic:
+    """Sine and cosine of coordinates that repeat, such as longitudes.
+
+    A coordinate `x` that repeats becomes `sin(2 * pi * x / period)` and
+    `cos(2 * pi * x / period)`, which have no seam; any other coordinate stays
+    as it is, in its place.
+
+    Args:
+        period: Float, in the units of the coordinates.
+        coordinates: Tuple of integers, the coordinates that repeat, from 0 on.
+            Defaults to all of them.
+
+    Example: latitude and longitude in degrees
+
+    >>> encoding = keras_coordconv.Periodic(360.0, coordinates=(1,))
+    >>> encoding(np.array([[30.0, 90.0]]))
+    [[30., 1., 0.]]
+    """
+
+    def __init__(
+        self, period: float, coordinates: Sequence[int] | None = None
+    ) -> None:
+        if not period > 0:
+            raise ValueError(
+                f"`period` must be above 0. Received: period={period!r}"
+            )
+        self.period = float(period)
+        self.coordinates = None if coordinates is None else tuple(coordinates)
+
+    def __call__(self, coordinates: Tensor) -> Tensor:
+        count = coordinates.shape[-1]
+        repeating = range(count)
+        if self.coordinates is not None:
+            repeating = self.coordinates
+            if not {*repeating} <= {*range(count)}:
+                raise ValueError(
+                    "`coordinates` must be numbers of coordinates, from 0 to "
+                    f"{count - 1}. Received: coordinates={repeating}"
+                )
+        features = []
+        for number in range(count):
+            own = coordinates[..., number : number + 1]
+            if number not in repeating:
+                features.append(own)
+                continue
+            periods = own / self.period
+            angles = (periods - ops.round(periods)) * (2 * math.pi)
+            features += [ops.sin(angles), ops.cos(angles)]
+        return ops.concatenate(features, axis=-1)
+
+    def get_config(self):
+        return {"period": self.period, "coordinates": self.coordinates}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)

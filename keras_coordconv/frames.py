@@ -1,0 +1,327 @@
+"""Frames: affine maps from the indices of an image to coordinates.
+
+A frame is a tensor `affine` of shape `(batch, d, rank + 1)`: the coordinates of
+index `k` are `affine @ [k, 1]`, in any units. The functions here make frames,
+and compute those of images that are cropped, flipped, resized or convolved.
+"""
+
+import numbers
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from keras_coordconv.coordinates import DEFAULT_RANGE
+from keras_coordconv.coordinates import Align
+from keras_coordconv.coordinates import CoordinateRange
+from keras_coordconv.coordinates import Tensor
+from keras_coordconv.coordinates import axes_frames
+from keras_coordconv.coordinates import axis_coordinates
+from keras_coordconv.coordinates import standardize_align
+
+
+def affine_from_range(
+    size: Sequence[int],
+    coordinate_range: CoordinateRange = DEFAULT_RANGE,
+    align: Align = "centers",
+) -> np.ndarray:
+    """The frame that a layer's own arguments stand for.
+
+    Args:
+        size: Tuple of integers, the size of each axis of the image.
+        coordinate_range, align: As of the layers.
+
+    Returns:
+        Float32 array of shape `(1, rank, rank + 1)`.
+
+    Example: a map from 60 to 40 degrees north and 0 to 30 degrees east, given
+    by the outer edges of its 20 x 30 pixels
+
+    >>> affine = frames.affine_from_range(
+    ...     (20, 30), ((60.0, 40.0), (0.0, 30.0)), align="edges"
+    ... )
+    >>> affine
+    [[[-1., 0., 59.5], [0., 1., 0.5]]]
+    """
+    rank = len(size)
+    affine = np.zeros((1, rank, rank + 1), "float32")
+    axes = range(rank)
+    for axis, *frame in axes_frames(
+        coordinate_range, standardize_align(align), axes
+    ):
+        coordinates = axis_coordinates(size[axis], *frame)
+        affine[0, axis, -1] = coordinates[0]
+        if size[axis] > 1:
+            span = np.float64(coordinates[-1]) - coordinates[0]
+            affine[0, axis, axis] = span / (size[axis] - 1)
+    return affine
+
+
+def affine_from_nifti(matrix: Tensor) -> np.ndarray:
+    """The frame of a volume, from the 4 x 4 matrix of NIfTI, MONAI or TorchIO.
+
+    Args:
+        matrix: Array of shape `(4, 4)` or `(batch, 4, 4)`, from voxel indices,
+            in the order of the volume's axes, to millimeters.
+
+    Returns:
+        Float32 array of shape `(batch, 3, 4)`.
+
+    Example:
+
+    >>> volume = nibabel.load("scan.nii.gz")
+    >>> affine = frames.affine_from_nifti(volume.affine)
+    """
+    matrix = _as_array("matrix", matrix, (4, 4))
+    return matrix.reshape(-1, 4, 4)[:, :3].astype("float32")
+
+
+def affine_from_geotransform(transform: Any) -> np.ndarray:
+    """The frame of a raster, from the transform of rasterio or GDAL.
+
+    A transform takes (column, row) to (x, y) and index 0 to the outer edge of a
+    pixel; the frame takes (row, column) to (y, x), and 0 to the pixel's center.
+
+    Args:
+        transform: `affine.Affine`, as `dataset.transform` of rasterio, or a
+            sequence that begins with its six numbers `a, b, c, d, e, f`.
+
+    Returns:
+        Float32 array of shape `(1, 2, 3)`, of the coordinates y, x.
+
+    Example: 10 m pixels, north up
+
+    >>> frames.affine_from_geotransform((10.0, 0.0, 500.0, 0.0, -10.0, 900.0))
+    [[[-10., 0., 895.], [0., 10., 505.]]]
+    """
+    a, b, c, d, e, f = (float(value) for value in tuple(transform)[:6])
+    y = [e, d, f + (d + e) / 2]
+    x = [b, a, c + (a + b) / 2]
+    return np.array([[y, x]], "float32")
+
+
+def affine_from_intrinsics(
+    matrix: Tensor, rotation: Tensor | None = None
+) -> np.ndarray:
+    """The frame of a camera image, from the camera's intrinsic matrix.
+
+    Args:
+        matrix: Array of shape `(3, 3)` or `(batch, 3, 3)`, the intrinsic matrix
+            K, which takes a direction (x, y, z) of the camera to the pixel
+            (column, row). Index 0 is the center of a pixel.
+        rotation: Array of shape `(3, 3)` or `(batch, 3, 3)`, from directions
+            of the camera to those of the world.
+
+    Returns:
+        Float32 array. Without `rotation`, of shape `(batch, 2, 3)`: the slopes
+        (y / z, x / z) of a pixel. With it, of shape `(batch, 3, 3)`: the ray of
+        a pixel in the world, of length 1 along the camera's axis.
+
+    Example:
+
+    >>> matrix = np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]])
+    >>> frames.affine_from_intrinsics(matrix)
+    [[[0.002, 0., -0.48], [0., 0.002, -0.64]]]
+    """
+    matrix = _as_array("matrix", matrix, (3, 3)).reshape(-1, 3, 3)
+    # From (column, row, 1) to a direction; the frame has the row first.
+    rays = np.linalg.inv(matrix)[:, :, [1, 0, 2]]
+    if rotation is None:
+        return rays[:, [1, 0]].astype("float32")
+    rotation = _as_array("rotation", rotation, (3, 3)).reshape(-1, 3, 3)
+    return (rotation @ rays).astype("float32")
+
+
+def crop_affine(affine: Tensor, begin: Sequence[int] | Tensor) -> Tensor:
+    """The frames of crops, tiles, or patches of a volume.
+
+    Padding is a crop that begins outside: at `-padding`.
+
+    Args:
+        affine: Array or tensor of shape `(batch, d, rank + 1)`.
+        begin: Array or tensor of shape `(rank,)` or `(batch, rank)`, the index
+            of the first position of the crop on each axis.
+
+    Returns:
+        Tensor of shape `(batch, d, rank + 1)`.
+
+    Example: the pixels from row 2 and column 5 on
+
+    >>> affine = np.array([[[0.5, 0.0, 10.0], [0.0, 0.5, 20.0]]])
+    >>> frames.crop_affine(affine, (2, 5))
+    [[[0.5, 0., 11.], [0., 0.5, 22.5]]]
+    """
+    return reindex_affine(affine, 1.0, begin)
+
+
+def flip_affine(
+    affine: Tensor, size: Sequence[int], axes: int | Sequence[int]
+) -> Tensor:
+    """The frames of images that are flipped along some axes.
+
+    Args:
+        affine: Array or tensor of shape `(batch, d, rank + 1)`.
+        size: Tuple of integers, the size of each axis.
+        axes: Integer or tuple of integers, the spatial axes, from 0 on.
+
+    Returns:
+        Tensor of shape `(batch, d, rank + 1)`.
+
+    Example:
+
+    >>> frames.flip_affine(np.array([[[1.0, 0.0]]]), (6,), 0)
+    [[[-1., 5.]]]
+    """
+    is_flipped = np.isin(np.arange(len(size)), axes)
+    last = stack_numbers(size) - 1
+    return reindex_affine(
+        affine, np.where(is_flipped, -1.0, 1.0), last * is_flipped
+    )
+
+
+def resize_affine(
+    affine: Tensor, size: Sequence[int], new_size: Sequence[int]
+) -> Tensor:
+    """The frames of images after `keras.ops.image.resize`.
+
+    The old and the new image cover the same area; their pixels, and so the
+    centers of the first and of the last one, differ.
+
+    Args:
+        affine: Array or tensor of shape `(batch, d, rank + 1)`.
+        size: Tuple of integers, the size of each axis before.
+        new_size: Tuple of integers, the size of each axis after.
+
+    Returns:
+        Tensor of shape `(batch, d, rank + 1)`.
+
+    Example: half the size
+
+    >>> frames.resize_affine(np.array([[[1.0, 0.0]]]), (8,), (4,))
+    [[[2., 0.5]]]
+    """
+    scale = stack_numbers(size) / stack_numbers(new_size)
+    return reindex_affine(affine, scale, (scale - 1) / 2)
+
+
+def conv_affine(
+    affine: Tensor,
+    size: Sequence[int],
+    kernel_size: int | Sequence[int],
+    strides: int | Sequence[int] = 1,
+    padding: str = "valid",
+    dilation_rate: int | Sequence[int] = 1,
+) -> Tensor:
+    """The frames of the outputs of a convolution or pooling.
+
+    The coordinates of an output are those of the center of its receptive field.
+
+    Args:
+        affine: Array or tensor of shape `(batch, d, rank + 1)`, of the input.
+        size: Tuple of integers, the size of each axis of the input. It matters
+            only where `padding` is `"same"` and a stride is not 1.
+        kernel_size, strides, dilation_rate: Integer or tuple of integers, one
+            per axis, as of the layer.
+        padding: String, `"valid"`, `"same"` or `"causal"`.
+
+    Returns:
+        Tensor of shape `(batch, d, rank + 1)`.
+
+    Raises:
+        ValueError: if `padding` is none of these.
+
+    Example:
+
+    >>> affine = np.array([[[1.0, 0.0]]])
+    >>> frames.conv_affine(affine, (8,), kernel_size=2, strides=2)
+    [[[2., 0.5]]]
+
+    A second CoordConv, deeper in a model, in the frame of the first one:
+
+    >>> image, affine = keras.Input((64, 64, 3)), keras.Input((2, 3))
+    >>> x = keras_coordconv.CoordConv2D(32, 3, strides=2)(image, affine=affine)
+    >>> deeper = frames.conv_affine(affine, (64, 64), 3, strides=2)
+    >>> x = keras_coordconv.CoordConv2D(64, 3)(x, affine=deeper)
+    """
+    arguments = [
+        (value,) * len(size) if isinstance(value, numbers.Integral) else value
+        for value in (kernel_size, strides, dilation_rate)
+    ]
+    begin = [
+        (kernel - 1) * dilation / 2
+        - padding_before(n, kernel, stride, dilation, padding)
+        for n, kernel, stride, dilation in zip(size, *arguments, strict=True)
+    ]
+    return reindex_affine(
+        affine, stack_numbers(arguments[1]), stack_numbers(begin)
+    )
+
+
+def padding_before(size, kernel_size, stride, dilation, padding):
+    """How many positions a convolution pads before the first, on one axis.
+
+    Args:
+        size: Integer or scalar tensor, the size of the axis.
+        kernel_size, stride, dilation: Integers.
+        padding: String, as of the layer.
+
+    Raises:
+        ValueError: if `padding` is not one of Keras's.
+    """
+    reach = (kernel_size - 1) * dilation
+    if padding == "valid":
+        return 0
+    if padding == "causal":
+        return reach
+    if padding != "same":
+        raise ValueError(
+            '`padding` must be "valid", "same" or "causal". '
+            f"Received: padding={padding!r}"
+        )
+    if stride == 1:
+        return reach // 2
+    # The last of the outputs begins within the last stride.
+    left = (size - 1) % stride
+    xp = np if isinstance(size, numbers.Integral) else ops
+    return xp.maximum(reach - left, 0) // 2
+
+
+def reindex_affine(affine, scale, begin):
+    """The frames of images whose index `k` was `scale * k + begin` before.
+
+    Args:
+        affine: Array or tensor of shape `(batch, d, rank + 1)`.
+        scale: Number, or array or tensor of shape `(rank,)` or `(batch, rank)`.
+        begin: Array or tensor of shape `(rank,)` or `(batch, rank)`.
+
+    Returns:
+        Tensor of shape `(batch, d, rank + 1)`.
+    """
+    affine = ops.cast(affine, "float32")
+    steps, origin = affine[..., :-1], affine[..., -1:]
+    scale, begin = _per_axis(scale), _per_axis(begin)
+    origin = origin + ops.sum(steps * begin, axis=-1, keepdims=True)
+    return ops.concatenate([steps * scale, origin], axis=-1)
+
+
+def _per_axis(values):
+    values = ops.cast(values, "float32")
+    return ops.expand_dims(values, -2) if len(values.shape) else values
+
+
+def stack_numbers(values):
+    """Numbers per axis: a float32 array, or a tensor where one is unknown."""
+    if all(isinstance(value, numbers.Number) for value in values):
+        return np.array(values, "float32")
+    return ops.stack([ops.cast(value, "float32") for value in values])
+
+
+def _as_array(name, value, shape):
+    value = np.asarray(value, "float64")
+    if value.shape[-2:] != shape or value.ndim > 3:
+        raise ValueError(
+            f"`{name}` must have the shape {shape}, or that after a batch "
+            f"axis. Received: {name} of shape {value.shape}"
+        )
+    return value
