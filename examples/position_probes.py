@@ -28,15 +28,15 @@ import itertools
 
 import keras
 import numpy as np
+from keras import initializers
+from keras import layers
 
 from keras_coordconv.experiments import plots
 from keras_coordconv.experiments.datasets import epochs
-from keras_coordconv.experiments.datasets import white_patch
-from keras_coordconv.experiments.models import position_probes
-from keras_coordconv.experiments.models.position_probes import CANVAS_SIZE
 from keras_coordconv.experiments.training import arguments
 from keras_coordconv.experiments.training import optimizers
 from keras_coordconv.experiments.training.run import Run
+from keras_coordconv.layers import CoordConv2D
 
 NAME = "position_probes"
 RECIPES = {
@@ -63,6 +63,12 @@ PLACES = {
 }
 PATCH_SIZES = {"side": 3, "strides": 1}
 BATCH_SIZE = 16
+CANVAS_SIZE = 32
+CONVOLUTIONS = {"conv": layers.Conv2D, "coordconv": CoordConv2D}
+FILTERS = 16
+SPLITS = ("uniform", "quadrant")
+# The part of the uniform split that is for testing, as in Not-so-Clevr.
+TEST_FRACTION = 0.25
 
 
 def build_parser():
@@ -76,7 +82,7 @@ def build_parser():
     )
     group.add_argument(
         "--split",
-        choices=white_patch.SPLITS,
+        choices=SPLITS,
         help="test places at random or in one quarter",
     )
     group.add_argument(
@@ -98,11 +104,112 @@ def build_parser():
     return parser
 
 
+def row_readout(layer="conv", padding="same", depth=8):
+    """What a random net tells of the row: a 1x1 layer that reads it out.
+
+    The 3x3 convolutions keep their random weights; only the readout is trained.
+
+    Args:
+        layer: String, the readout: `"conv"` or `"coordconv"`.
+        padding: String, that of the random convolutions. With `"valid"` they
+            leave the middle of the canvas.
+        depth: Integer, how many random convolutions there are. The borders are
+            in sight of the output's positions up to `depth` pixels from them.
+
+    Returns:
+        A Functional `keras.Model` from `image` to a map of rows,
+        `(batch, size, size, 1)`.
+    """
+    inputs = keras.Input((CANVAS_SIZE, CANVAS_SIZE, 1), name="image")
+    x = inputs
+    for index in range(1, depth + 1):
+        x = apply_convolution(
+            x, "conv", index, padding=padding, trainable=False
+        )
+    readout = CONVOLUTIONS[layer](1, 1, dtype="float32", name="row")
+    return keras.Model(inputs, readout(x), name=f"{layer}_{padding}")
+
+
+def side_classifier(layer="conv", padding="same", depth=4):
+    """Is the patch on the right? Convolutions, then the highest of each map.
+
+    Args:
+        layer: String, the first layer: `"conv"` or `"coordconv"`.
+        padding: String, that of all convolutions.
+        depth: Integer, how many 3x3 convolutions there are.
+
+    Returns:
+        A Functional `keras.Model` from `image` to one logit, `(batch, 1)`.
+    """
+    inputs = keras.Input((CANVAS_SIZE, CANVAS_SIZE, 1), name="image")
+    x = apply_convolution(inputs, layer, 1, padding=padding)
+    for index in range(2, depth + 1):
+        x = apply_convolution(x, "conv", index, padding=padding)
+    x = layers.GlobalMaxPooling2D(name="highest")(x)
+    logit = layers.Dense(1, dtype="float32", name="side")(x)
+    return keras.Model(inputs, logit, name=f"{layer}_{padding}")
+
+
+def strided_regressor(
+    layer="conv", strides=2, head="dense", depth=4, coordinate_limit=1.0
+):
+    """From an image of one pixel to its (x, y), with strided convolutions.
+
+    Args:
+        layer: String, the first layer: `"conv"` or `"coordconv"`.
+        strides: Integer, that of each 3x3 convolution.
+        head: String, what reads the last maps: `"dense"`, one layer over all
+            positions; or `"average"`, over the mean of each map.
+        depth: Integer, how many convolutions there are.
+        coordinate_limit: Float, the coordinates go from minus this to this. The
+            white pixel is 1.
+
+    Returns:
+        A Functional `keras.Model` from `image` to `(batch, 2)`, (x, y) as
+        fractions of the canvas.
+    """
+    inputs = keras.Input((CANVAS_SIZE, CANVAS_SIZE, 1), name="image")
+    x = inputs
+    for index in range(1, depth + 1):
+        coordinates = {}
+        if layer == "coordconv" and index == 1:
+            coordinates = {
+                "coordinate_range": (-coordinate_limit, coordinate_limit)
+            }
+        x = apply_convolution(
+            x,
+            layer if index == 1 else "conv",
+            index,
+            strides=strides,
+            padding="same",
+            **coordinates,
+        )
+    if head == "dense":
+        x = layers.Flatten(name="features")(x)
+    else:
+        x = layers.GlobalAveragePooling2D(name="average")(x)
+    location = layers.Dense(2, dtype="float32", name="location")(x)
+    return keras.Model(
+        inputs, location, name=f"{layer}_strides{strides}_{head}"
+    )
+
+
+def apply_convolution(x, layer, index, **arguments):
+    return CONVOLUTIONS[layer](
+        FILTERS,
+        3,
+        activation="relu",
+        kernel_initializer=initializers.HeNormal(),
+        name=f"{layer}{index}",
+        **arguments,
+    )(x)
+
+
 def build_models(args):
     """The nets to compare."""
     if args.probe == "strides":
         return [
-            position_probes.strided_regressor(
+            strided_regressor(
                 layer, strides, head, coordinate_limit=args.coordinate_limit
             )
             for head, strides, layer in itertools.product(
@@ -110,8 +217,8 @@ def build_models(args):
             )
         ]
     build = {
-        "row": position_probes.row_readout,
-        "side": position_probes.side_classifier,
+        "row": row_readout,
+        "side": side_classifier,
     }[args.probe]
     return [
         build(layer, padding)
@@ -123,11 +230,46 @@ def build_models(args):
     ]
 
 
+def patches(split="uniform", subset="train", patch_size=1, limit_examples=None):
+    """A white patch at every position of a black canvas, in two splits.
+
+    Args:
+        split: String: `"uniform"` tests at a random quarter of the places,
+            always the same, `"quadrant"` in the lower right quarter.
+        subset: String, `"train"` or `"test"`.
+        patch_size: Odd integer, height and width of the patch in pixels. It is
+            always whole.
+        limit_examples: As for `not_so_clevr.load_arrays`.
+
+    Returns:
+        Dictionary of arrays, the examples first: `location`, float32 of shape
+        `(examples, 2)`, the (x, y) of the patch's centre in pixels; `image`,
+        float32 of shape `(examples, 32, 32, 1)`, 1 in the patch.
+    """
+    margin = patch_size // 2
+    places = np.arange(margin, CANVAS_SIZE - margin)
+    centers = np.stack(np.meshgrid(places, places), axis=-1).reshape(-1, 2)
+    if split == "uniform":
+        random = np.random.default_rng(0).uniform(size=len(centers))
+        is_test = random < TEST_FRACTION
+    else:
+        is_test = (centers >= CANVAS_SIZE / 2).all(axis=-1)
+    centers = centers[is_test if subset == "test" else ~is_test]
+    centers = epochs.spread_evenly(centers, limit_examples)
+    pixels = np.arange(CANVAS_SIZE)
+    x, y = (abs(pixels - centers[:, axis, None]) <= margin for axis in (0, 1))
+    image = y[:, :, None, None] & x[:, None, :, None]
+    return {
+        "location": centers.astype("float32"),
+        "image": image.astype("float32"),
+    }
+
+
 def build_examples(args, subset, model):
     """Arrays of `image`, of the `target`, and of the `place` in the figure."""
     if args.probe == "row":
         return build_noise(subset, args.limit_examples, model.output_shape[1])
-    features = white_patch.load_arrays(
+    features = patches(
         args.split if args.probe == "strides" else "uniform",
         subset,
         patch_size=PATCH_SIZES[args.probe],
