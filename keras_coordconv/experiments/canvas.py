@@ -1,4 +1,4 @@
-"""What the data sets, the models and the figures of the paper share."""
+"""Canvas size shared by the data sets, models and figures of the paper."""
 
-# Pixels of an image, high and wide.
+# Height and width of an image in pixels.
 CANVAS_SIZE = 64

@@ -50,7 +50,7 @@ def test_bad_arguments(scripts, capsys):
     for arguments, message in (
         (("--turns", "0"), "must be at least 1"),
         (("--output", "file/out"), "Received: file/out"),
-        (("--output", "out", "--data-dir", "nowhere"), "folder must exist"),
+        (("--output", "out", "--data-dir", "nowhere"), "Data folder not found"),
     ):
         with pytest.raises(SystemExit, match="2"):
             benchmark_imagenet_input.main(arguments)

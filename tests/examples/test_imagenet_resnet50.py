@@ -38,7 +38,7 @@ def test_images_that_cannot_be_read(tmp_path, monkeypatch, capsys):
             ]
         )
     error = capsys.readouterr().err.strip().splitlines()[-1]
-    assert error.startswith("error: Images must be there and be decodable.")
+    assert error.startswith("error: Could not decode")
     assert error.endswith("Are the files still there?")
 
 
@@ -110,7 +110,7 @@ def test_no_data(scripts, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--data-dir", "nowhere"), "The data folder must exist"),
+        (("--data-dir", "nowhere"), "Data folder not found"),
         (("--processes", "2"), "Several processes need a coordinator"),
         (("--stand-in", "--data-dir", "x"), "which is for --no-stand-in"),
         (("--devices", "none"), "argument --devices"),

@@ -1,1 +1,1 @@
-"""The data sets, one a file."""
+"""Data sets, one per file."""

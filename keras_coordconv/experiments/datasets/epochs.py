@@ -1,7 +1,7 @@
-"""Which examples a training sees, and in which order: a new one in each pass.
+"""Order of the training examples, reshuffled every epoch.
 
-The order depends on the seed and the number of the pass alone: a training that
-is resumed sees the orders that would have come next.
+The order depends only on the seed and the epoch, so a resumed run gets the same
+orders as an uninterrupted one.
 """
 
 import numpy as np
@@ -9,11 +9,14 @@ import tensorflow as tf
 
 
 def spread_evenly(examples, limit_examples=None):
-    """At most so many of the examples, from the first to the last.
+    """Picks up to `limit_examples` examples, evenly spaced.
 
     Args:
-        examples: Array, the examples along the first axis.
+        examples: Array with the examples along the first axis.
         limit_examples: Integer, or `None` for all.
+
+    Returns:
+        Array of the chosen examples, in their order.
     """
     if limit_examples is None or limit_examples >= len(examples):
         return examples
@@ -22,15 +25,15 @@ def spread_evenly(examples, limit_examples=None):
 
 
 def permutation(count, seed, epoch):
-    """Order of the examples in one pass.
+    """Returns the order of the examples in one epoch.
 
     Args:
-        count: Integer, how many examples there are.
+        count: Integer, number of examples.
         seed: Integer.
-        number: Integer or integer tensor, the pass, from 0 on.
+        epoch: Integer or integer tensor, counted from 0.
 
     Returns:
-        Integer tensor of shape `(count,)`, the numbers of the examples.
+        Integer tensor of shape `(count,)`, the indices of the examples.
     """
     return tf.random.experimental.stateless_shuffle(
         tf.range(count, dtype=tf.int64),
@@ -39,16 +42,16 @@ def permutation(count, seed, epoch):
 
 
 def shuffled_numbers(count, seed, epochs_done=0):
-    """Numbers of the examples, each time in the order of the next pass.
+    """Data set of example indices, in a new order each time it is iterated.
 
     Args:
-        count: Integer, how many examples there are.
+        count: Integer, number of examples.
         seed: Integer.
-        epochs_done: Integer, number of passes that a resumed training has done.
+        epochs_done: Integer, number of epochs that a resumed run has completed.
 
     Returns:
-        A `tf.data.Dataset` of integers, one pass long. Iterating it again gives
-        the next pass; so does iterating a data set that is made from it.
+        A `tf.data.Dataset` of integers, one epoch long. Each iteration yields
+        the next epoch; so does each iteration of a data set derived from it.
     """
     with tf.device("CPU"):
         following = tf.Variable(epochs_done, dtype=tf.int64, trainable=False)
@@ -67,17 +70,17 @@ def shuffled_numbers(count, seed, epochs_done=0):
 
 
 def batches(examples, batch_size, shuffle_seed=None, epochs_done=0):
-    """Batches of examples that are in memory.
+    """Batches examples that are held in memory.
 
     Args:
-        examples: Dictionary of arrays, the examples along the first axis.
+        examples: Dictionary of arrays with the examples along the first axis.
         batch_size: Integer. The last batch may be smaller.
-        shuffle_seed: Integer, for a new order in each pass, or `None` for that
-            of the arrays.
-        epochs_done: Integer, number of passes that a resumed training has done.
+        shuffle_seed: Integer, for a new order every epoch, or `None` to keep
+            the order of the arrays.
+        epochs_done: Integer, number of epochs that a resumed run has completed.
 
     Returns:
-        A `tf.data.Dataset` of dictionaries as `examples`.
+        A `tf.data.Dataset` of dictionaries with the keys of `examples`.
     """
     tensors = {name: tf.constant(array) for name, array in examples.items()}
     count = len(next(iter(examples.values())))

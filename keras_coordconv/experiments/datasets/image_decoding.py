@@ -1,4 +1,4 @@
-"""From image files to windows of them, and how damaged files are left out."""
+"""Decodes windows of image files, and skips damaged files."""
 
 import contextlib
 import re
@@ -8,25 +8,26 @@ import tensorflow as tf
 _AREA_RANGE = (0.08, 1.0)
 _ASPECT_RANGE = (3 / 4, 4 / 3)
 _END_OF_JPEG = b"\xff\xd9"
-# More files in a row than this are not damaged by chance: their disk is gone.
+# This many damaged files in a row are no coincidence: their disk is gone.
 _TOO_MANY_IN_A_ROW = 1000
-_RULE = "Images must be there and be decodable."
 
 
 def decode_window(encoded, choose_window):
-    """Decodes a window of an image file as RGB, and of a JPEG no more than it.
+    """Decodes a window of an image file as RGB.
+
+    Of a JPEG file, only the window is decoded.
 
     Args:
-        encoded: String tensor, the file: JPEG (RGB, grey or CMYK), PNG, GIF or
-            BMP.
-        choose_window: Function from the shape `(height, width, channels)` to
-            the window: top, left, height, width.
+        encoded: String tensor, the content of a JPEG (RGB, grayscale or CMYK),
+            PNG, GIF or BMP file.
+        choose_window: Function that maps the shape `(height, width, channels)`
+            to the window: top, left, height, width.
 
     Returns:
-        The window, uint8 of shape `(height, width, 3)`.
+        uint8 tensor of shape `(height, width, 3)`, the window.
 
     Raises:
-        InvalidArgumentError: in a graph, if the image cannot be decoded whole.
+        InvalidArgumentError: inside a graph, if the image is damaged.
     """
 
     def decode_part():
@@ -38,8 +39,8 @@ def decode_window(encoded, choose_window):
         image.set_shape((None, None, 3))
         return cut(image, choose_window(tf.shape(image)))
 
-    # Decoding a part does not notice that a file ends below that part. A JPEG
-    # without an end is decoded whole, which fails.
+    # Decoding a window does not detect that the file is cut off below it. A
+    # JPEG file without an end marker is decoded as a whole, which fails.
     has_end = tf.logical_and(
         tf.io.is_jpeg(encoded),
         tf.strings.substr(encoded, -2, 2) == _END_OF_JPEG,
@@ -48,10 +49,10 @@ def decode_window(encoded, choose_window):
 
 
 def random_window(shape, seed):
-    """A random area of an image: 8 to 100 % of it, aspect 3:4 to 4:3.
+    """Draws a random window: 8 to 100% of the image, aspect ratio 3:4 to 4:3.
 
     Args:
-        shape: Integer tensor, height, width and channels.
+        shape: Integer tensor: height, width and channels of the image.
         seed: Integer tensor of shape `(2,)`.
 
     Returns:
@@ -71,11 +72,11 @@ def random_window(shape, seed):
 
 
 def central_window(shape, fraction):
-    """The square in the middle of an image.
+    """Computes the central square of an image.
 
     Args:
-        shape: Integer tensor, height, width and channels.
-        fraction: Float, the side of the square, as a part of the image's
+        shape: Integer tensor: height, width and channels of the image.
+        fraction: Float, side of the square as a fraction of the image's
             shorter side.
 
     Returns:
@@ -88,42 +89,42 @@ def central_window(shape, fraction):
 
 
 def cut(image, window):
-    """The window of an image that is decoded already."""
+    """Cuts a window out of a decoded image."""
     top, left, height, width = tf.unstack(window)
     return image[top : top + height, left : left + width]
 
 
 def new_count():
-    """An integer `tf.Variable` to count images in, 0 at first."""
+    """Creates an integer `tf.Variable` that counts images, starting at 0."""
     with tf.device("CPU"):
         return tf.Variable(0, dtype=tf.int64, trainable=False)
 
 
 def decodable(examples, decode, count, skipped=None):
-    """Decodes examples; those that cannot be decoded are left out.
+    """Decodes examples and skips those that cannot be decoded.
 
     Args:
-        examples: `tf.data.Dataset`, finite or not.
-        decode: Function from the number of an example and the example to
+        examples: `tf.data.Dataset`, finite or infinite.
+        decode: Function that maps the index of an example and the example to
             tensors. It may fail.
-        count: Integer, the number of examples in one pass.
-        skipped: Integer `tf.Variable`, to which the number of those left out
+        count: Integer, number of examples per epoch.
+        skipped: Integer `tf.Variable`, to which the number of skipped examples
             is added.
 
     Returns:
-        `tf.data.Dataset` of what `decode` returns, in the order of `examples`.
-        It raises `InvalidArgumentError` where none of `count` examples in a
-        row, or of 1000, can be decoded; see `plain_errors`.
+        `tf.data.Dataset` of the results of `decode`, in the order of
+        `examples`. It raises `InvalidArgumentError` if `count` examples in a
+        row, or 1000, cannot be decoded; see `plain_errors`.
     """
     skipped = new_count() if skipped is None else skipped
     limit = max(1, min(count, _TOO_MANY_IN_A_ROW))
     decoded_spec = examples.enumerate().map(decode).element_spec
 
-    # What fails is dropped without a word. So that it is noticed even where
-    # everything fails, a mark that cannot fail follows each `limit` examples,
-    # and the last one.
+    # `ignore_errors` drops failures silently. To notice them even if everything
+    # fails, a mark that cannot fail follows every `limit` examples, and the
+    # last one.
     mark = tf.data.Dataset.from_tensors(_zeros(examples.element_spec))
-    # Repeated constants: a function for each position would be slow.
+    # Repeated constants: calling a function per position would be slow.
     of_each = tf.range(limit + 1, dtype=tf.int64) // limit
     source, is_mark = (
         tf.data.Dataset.from_tensor_slices(x).repeat()
@@ -152,8 +153,8 @@ def decodable(examples, decode, count, skipped=None):
         tf.debugging.assert_less(
             in_a_row,
             tf.constant(limit, tf.int64),
-            f"{_RULE} Received: {limit} in a row that are not. Are the files "
-            "still there?",
+            f"Could not decode {limit} images in a row. Are the files still "
+            "there?",
         )
         skipped.assign_add(missing)
         one = tf.cast(is_example, tf.int64)
@@ -172,9 +173,9 @@ def decodable(examples, decode, count, skipped=None):
 
 @contextlib.contextmanager
 def plain_errors():
-    """Within it, the error of a data set of `decodable` is a `ValueError`.
+    """Context manager: turns errors of `decodable` into a short `ValueError`.
 
-    What TensorFlow raises has the same message among a page of other text.
+    TensorFlow buries the same message in a page of other text.
 
     Raises:
         ValueError: if no image could be decoded.
@@ -182,7 +183,7 @@ def plain_errors():
     try:
         yield
     except tf.errors.InvalidArgumentError as error:
-        found = re.search(f"{_RULE}[^?]*[?]", error.message)
+        found = re.search(r"Could not decode \d+ images[^?]*\?", error.message)
         if not found:
             raise
         raise ValueError(found[0]) from error

@@ -1,7 +1,7 @@
-"""Where images of classes come from: class folders, or TensorFlow Datasets.
+"""Sources of labeled images: class folders, or TensorFlow Datasets.
 
 source = open_source("imagenet2012", data_dir)
-source.examples("train", shuffle_seed=0)   # what `read` takes, and the class
+source.examples("train", shuffle_seed=0)   # pairs of an item and a label
 source.read(item)                          # the encoded image, in a graph
 """
 
@@ -17,11 +17,11 @@ SUBSETS = ("train", "validation")
 
 _ENDINGS = (b".jpg", b".jpeg", b".png", b".gif", b".bmp")
 _FOLDERS = {"train": ("train",), "validation": ("val", "validation", "test")}
-# Without a folder for it, one image in ten is for validation.
+# Without a validation folder, every tenth image is used for validation.
 _HELD_OUT = 10
-# Files of TensorFlow Datasets that are read in turns, records from each in a
-# turn, and records that are shuffled together: encoded images, about 110 kB
-# each.
+# Number of files of TensorFlow Datasets that are read in turn, of records read
+# per turn, and of records shuffled together. A record is an encoded image of
+# about 110 kB.
 _FILES_IN_TURNS = 16
 _RECORDS_IN_A_TURN = 16
 _SHUFFLED_TOGETHER = 2048
@@ -30,26 +30,26 @@ _SHUFFLED_TOGETHER = 2048
 class FolderSource:
     """Class folders of images: `train/<class>/*.jpg` and `val/<class>/*.jpg`.
 
-    `val` may be named `validation` or `test`. Without a folder `train`, the
-    class folders are those of `folder` itself, and one image in ten is for
-    validation. Files ending in .jpg, .jpeg, .png, .gif or .bmp, in capitals
-    too, are images, also in folders below a class folder. Names that begin with
-    a dot are left out.
+    `val` may also be named `validation` or `test`. Without a folder `train`,
+    the class folders are expected in `folder` itself, and every tenth image is
+    used for validation. Files with the extension .jpg, .jpeg, .png, .gif or
+    .bmp, in upper or lower case, are images; subfolders of a class folder are
+    searched too. Names that start with a dot are ignored.
 
     Args:
         folder: String or path.
-        limit_examples: Integer, how many images of each subset to use at most,
+        limit_examples: Integer, maximum number of images per subset, taken
             evenly from all classes.
 
     Raises:
-        ValueError: if there are no images in class folders, or a folder cannot
-            be read.
+        ValueError: if there are no class folders with images, or a folder
+            cannot be read.
     """
 
     def __init__(self, folder, limit_examples=None):
         self.folder = pathlib.Path(folder)
         if not self.folder.is_dir():
-            raise ValueError(f"The data folder must exist. Received: {folder}")
+            raise ValueError(f"Data folder not found. Received: {folder}")
         roots = {
             subset: _first_folder(self.folder, _FOLDERS[subset])
             for subset in SUBSETS
@@ -66,16 +66,17 @@ class FolderSource:
             parts = {"train": tuple(train)}
             if roots["validation"] is None:
                 raise ValueError(
-                    f"Beside {roots['train']} there must be a folder val, "
-                    "validation or test with the same class folders. "
+                    "No validation images: add a folder val, validation or "
+                    f"test with the class folders of {roots['train']}. "
                     f"Received: {self.folder}"
                 )
             found, *validation = _list_images(roots["validation"])
             if found != names:
                 raise ValueError(
-                    "train and validation must have the same class folders. "
-                    f"Received: {roots['train']} with {len(names)}, "
-                    f"{roots['validation']} with {len(found)}; different: "
+                    "The training and validation folders must have the same "
+                    f"class folders. Received: {roots['train']} with "
+                    f"{len(names)}, {roots['validation']} with {len(found)}; "
+                    "only in one of them: "
                     f"{sorted(set(names) ^ set(found))[:5]}"
                 )
             parts["validation"] = tuple(validation)
@@ -86,24 +87,28 @@ class FolderSource:
         }
 
     def count(self, subset):
-        """Number of images of a subset."""
+        """Returns the number of images in a subset."""
         return len(self._parts[subset][0])
 
     def files(self, subset):
-        """Paths of the images of a subset."""
+        """Returns the paths of the images in a subset."""
         return [os.fsdecode(path) for path in self._parts[subset][0]]
 
     def examples(self, subset, shuffle_seed=None, shards=1, shard=0, start=0):
-        """`tf.data.Dataset` of what `read` takes, and the class.
+        """Returns the examples of a subset.
 
         Args:
             subset: String, one of `SUBSETS`.
-            shuffle_seed: Integer, for one pass after another without end, each
-                in an order that depends on this seed and the number of the pass
-                alone. `None` for one pass, in the order of the classes.
-            shards: Integer, how many processes share the examples.
-            shard: Integer, which of them this one is.
-            start: Integer, how many examples, of all processes, to skip.
+            shuffle_seed: Integer, to repeat indefinitely, reshuffled every
+                epoch; the order depends only on this seed and the epoch.
+                `None` for one epoch in the order of the classes.
+            shards: Integer, number of processes that share the examples.
+            shard: Integer, index of this process.
+            start: Integer, number of examples to skip, counted over all
+                processes.
+
+        Returns:
+            `tf.data.Dataset` of pairs: an item for `read`, and the label.
         """
         paths, labels = map(tf.constant, self._parts[subset])
         count = len(paths)
@@ -122,24 +127,25 @@ class FolderSource:
         )
 
     def read(self, path):
-        """The encoded image, in a graph."""
+        """Returns the encoded image; works inside a graph."""
         return tf.io.read_file(path)
 
 
 class TfdsSource:
-    """An image classification data set of TensorFlow Datasets.
+    """Image classification data set from TensorFlow Datasets.
 
     Args:
-        name: String, such as `"imagenet2012"`: any set with the features
+        name: String, such as `"imagenet2012"`: any data set with the features
             `image` and `label`.
         data_dir: String, TFDS's folder, or `None` for its default. Raw files in
             its `downloads/manual` are prepared first.
-        limit_examples: Integer, how many images of each subset to use at most.
+        limit_examples: Integer, maximum number of images per subset.
         prepare: Boolean, whether raw files may be prepared. Several processes
             must not do so at the same time.
 
     Raises:
-        ValueError: if TFDS does not know the data set, or has no files of it.
+        ValueError: if the data set is unknown to TFDS, or its files are
+            missing.
     """
 
     def __init__(self, name, data_dir=None, limit_examples=None, prepare=True):
@@ -149,7 +155,7 @@ class TfdsSource:
             self.builder = tfds.builder(name, data_dir=data_dir)
         except (tfds.core.registered.DatasetNotFoundError, OSError) as error:
             raise ValueError(
-                "TensorFlow Datasets must know the data set. "
+                "Unknown data set: TensorFlow Datasets has none of this name. "
                 f"Received: {name!r}, data_dir={data_dir!r}"
             ) from error
         _prepare(self.builder, prepare)
@@ -177,16 +183,16 @@ class TfdsSource:
         self._limit = limit_examples
 
     def count(self, subset):
-        """Number of images of a subset."""
+        """Returns the number of images in a subset."""
         examples = self.builder.info.splits[self._splits[subset]].num_examples
         return min(examples, self._limit or examples)
 
     def examples(self, subset, shuffle_seed=None, shards=1, shard=0, start=0):
-        """As `FolderSource.examples`.
+        """Returns the examples of a subset, as `FolderSource.examples` does.
 
-        In training, each process has a part of the data set to itself, and
-        reads no other files. Files are shuffled, and records within some
-        thousands.
+        When shuffling, each process reads only its own part of the data set.
+        The files are shuffled, and the records within blocks of about two
+        thousand.
         """
         count = self.count(subset)
         first, end = 0, count
@@ -204,11 +210,11 @@ class TfdsSource:
         return records.map(self._parse, num_parallel_calls=tf.data.AUTOTUNE)
 
     def read(self, encoded):
-        """The encoded image, in a graph."""
+        """Returns the encoded image; works inside a graph."""
         return encoded
 
     def _records(self, split, seed=None, epoch=None):
-        """Serialized examples of a split: of one pass, or in their order."""
+        """Serialized examples of a split, shuffled for an epoch or in order."""
         files = self.builder.info.splits[split].file_instructions
         names, skips, takes = (
             tf.constant([getattr(file, name) for file in files])
@@ -258,20 +264,20 @@ class TfdsSource:
 def open_source(
     name="imagenet2012", data_dir=None, limit_examples=None, prepare=True
 ):
-    """Finds the images: class folders, or else TensorFlow Datasets.
+    """Opens class folders, or else a data set of TensorFlow Datasets.
 
     Args:
-        name: String, the name in TensorFlow Datasets.
-        data_dir: String. A folder that has neither `<name>/` nor
-            `downloads/manual/` is one of class folders.
-        limit_examples: As for both sources.
-        prepare: As for `TfdsSource`.
+        name: String, name in TensorFlow Datasets.
+        data_dir: String. A folder with neither `<name>/` nor
+            `downloads/manual/` is read as class folders.
+        limit_examples: See `FolderSource` and `TfdsSource`.
+        prepare: See `TfdsSource`.
 
     Returns:
         `FolderSource` or `TfdsSource`.
 
     Raises:
-        ValueError: if there are no images.
+        ValueError: if no images are found.
     """
     if data_dir is not None:
         known = (name.split("/")[0], "downloads/manual")
@@ -294,10 +300,10 @@ def _first_folder(folder, names):
 
 
 def _list_images(folder):
-    """Names of the class folders, paths and classes of the images."""
+    """Lists the names of the class folders, and all paths and labels."""
     found = {}
     try:
-        # Bytes: names need not be UTF-8.
+        # As bytes: names need not be UTF-8.
         for entry in sorted(os.scandir(os.fsencode(folder)), key=_name):
             if entry.is_dir() and not entry.name.startswith(b"."):
                 images = list(images_below(entry.path))
@@ -306,14 +312,14 @@ def _list_images(folder):
                     found.setdefault(name, []).extend(images)
     except OSError as error:
         raise ValueError(
-            "All class folders must be readable. Received: "
-            f"{os.fsdecode(error.filename)} ({error.strerror})"
+            "Cannot read the class folder "
+            f"{os.fsdecode(error.filename)}: {error.strerror}"
         ) from error
     if len(found) < 2:
         raise ValueError(
-            "A data folder must have a folder of images for each class, as "
-            "<folder>/train/<class>/*.jpg and <folder>/val/<class>/*.jpg. "
-            f"Received: {folder}, which has {len(found)} folders with images"
+            "A data folder must have at least two class folders with images, "
+            "as <folder>/train/<class>/*.jpg and <folder>/val/<class>/*.jpg. "
+            f"Received: {folder} with {len(found)}"
         )
     paths = [path for images in found.values() for path in images]
     labels = np.repeat(np.arange(len(found)), list(map(len, found.values())))
@@ -321,7 +327,7 @@ def _list_images(folder):
 
 
 def images_below(folder):
-    """Paths of the images in a folder and its folders, links followed."""
+    """Yields the paths of the images in a folder and below, following links."""
 
     def fail(error):
         raise error
@@ -329,7 +335,7 @@ def images_below(folder):
     seen = set()
     for root, folders, names in os.walk(folder, onerror=fail, followlinks=True):
         folders[:] = sorted(x for x in folders if not x.startswith(b"."))
-        # A link may lead back to a folder above it.
+        # A link may point back to a parent folder.
         real = os.path.realpath(root)
         if real in seen:
             folders.clear()
@@ -345,7 +351,7 @@ def _name(entry):
 
 
 def _spread(part, limit):
-    """At most `limit` examples, evenly from the whole list."""
+    """Picks up to `limit` examples, evenly spaced."""
     count = len(part[0])
     if limit is None or limit >= count:
         return part
@@ -354,20 +360,20 @@ def _spread(part, limit):
 
 
 def _prepare(builder, allowed):
-    """Prepares a data set from raw files that were put in place by hand."""
+    """Prepares a data set from raw files that were downloaded manually."""
     if builder.is_prepared():
         return
     manual = pathlib.Path(builder._data_dir_root) / "downloads/manual"
     if manual.is_dir() and any(manual.iterdir()):
         if not allowed:
             raise ValueError(
-                f"{builder.name} must be prepared before several processes "
-                f"share it. Received: raw files in {manual}. Start the script "
-                "with one process first"
+                f"{builder.name} is not prepared yet, and several processes "
+                f"cannot prepare it. Received: raw files in {manual}. Run the "
+                "script once with one process"
             )
         builder.download_and_prepare()
         return
     raise ValueError(
-        f"{builder.name} must be prepared, or its raw files must be in "
-        f"{manual}. Received: neither"
+        f"{builder.name} not found: prepare it with TensorFlow Datasets, or "
+        f"put its raw files into {manual}"
     )

@@ -1,11 +1,11 @@
-"""Image classification at the scale of ImageNet: from files to batches.
+"""Input pipeline for image classification at the scale of ImageNet.
 
     source = image_sources.open_source("imagenet2012", data_dir)
-    train_dataset(source, image_size, batch_size)    # random crops, for ever
-    evaluation_dataset(source, image_size, batch_size)    # central crops, once
+    train_dataset(source, image_size, batch_size)  # random crops, indefinitely
+    evaluation_dataset(source, image_size, batch_size)  # central crops, once
 
-Images stay encoded until the one step that reads them, decodes no more than the
-crop, and resizes it.
+Images stay encoded until a single step reads a file, decodes only the crop, and
+resizes it.
 """
 
 import os
@@ -15,10 +15,10 @@ import tensorflow as tf
 
 from keras_coordconv.experiments.datasets import image_decoding
 
-# Of ImageNet's training images, red, green and blue, on the scale 0 to 255.
+# RGB statistics of ImageNet's training images, for values from 0 to 255.
 MEAN = (123.675, 116.28, 103.53)
 STANDARD_DEVIATION = (58.395, 57.12, 57.375)
-# The central crop of evaluation, as a part of the shorter side.
+# Side of the central crop for evaluation, as a fraction of the shorter side.
 CENTRAL_FRACTION = 0.875
 
 _AUTOTUNE = tf.data.AUTOTUNE
@@ -34,30 +34,29 @@ def train_dataset(
     start=0,
     skipped=None,
 ):
-    """Batches of random crops, for ever.
+    """Batches random crops of the training images indefinitely.
 
     Args:
         source: `FolderSource` or `TfdsSource`.
         image_size: Integer, height and width of the crops.
-        batch_size: Integer, images of this process in a batch.
-        seed: Integer, of the order and of the crops.
-        shards: Integer, how many processes share the images.
-        shard: Integer, which of them this one is.
-        start: Integer, how many images, of all processes, to skip: those that a
-            resumed run has seen, apart from images that were left out.
-        skipped: Integer `tf.Variable` that counts the images left out because
-            they cannot be decoded.
+        batch_size: Integer, number of images per batch of this process.
+        seed: Integer, seed of the order and of the crops.
+        shards: Integer, number of processes that share the images.
+        shard: Integer, index of this process.
+        start: Integer, number of images to skip, counted over all processes:
+            those that a resumed run has used, without the skipped ones.
+        skipped: Integer `tf.Variable` that counts the images that are skipped
+            because they cannot be decoded.
 
     Returns:
         `tf.data.Dataset` of images, float32 of shape `(batch_size, image_size,
         image_size, 3)`, and one-hot labels, float32. It raises
-        `InvalidArgumentError` where no image can be decoded.
+        `InvalidArgumentError` if no image can be decoded.
     """
 
     def decode(index, example):
         item, label = example
-        # The same crops, however many processes share the images, and
-        # wherever they start.
+        # The crops do not depend on the number of processes and the start.
         position = start + index * shards + shard
         crop_seed = tf.stack([tf.cast(seed, tf.int64), position])
         image = preprocess_for_training(
@@ -88,20 +87,20 @@ def evaluation_dataset(
     shard=0,
     skipped=None,
 ):
-    """Batches of the central crop of each image, once.
+    """Batches the central crop of each image, once.
 
-    All batches are full, and each process has as many, so that any number of
-    devices can share them: black images of weight 0 stand in for those that are
-    missing in the last batch or were left out.
+    All batches are full, and all processes get the same number of them, so any
+    number of devices can share them. Black images of weight 0 fill up the last
+    batches and replace skipped images.
 
     Args:
         source: `FolderSource` or `TfdsSource`.
         image_size: Integer, height and width of the crops.
-        batch_size: Integer, images of this process in a batch.
+        batch_size: Integer, number of images per batch of this process.
         subset: String, `"train"` or `"validation"`.
-        shards: Integer, how many processes share the images.
-        shard: Integer, which of them this one is.
-        skipped: As for `train_dataset`.
+        shards: Integer, number of processes that share the images.
+        shard: Integer, index of this process.
+        skipped: See `train_dataset`.
 
     Returns:
         `tf.data.Dataset` of images and one-hot labels as from `train_dataset`,
@@ -135,10 +134,12 @@ def evaluation_dataset(
 
 
 def preprocess_for_training(encoded, image_size, seed):
-    """A random area of an encoded image: resized, perhaps mirrored, normalized.
+    """Randomly crops an encoded image, resizes, mirrors and normalizes it.
+
+    Half of the crops are mirrored.
 
     Args:
-        encoded: String tensor, the file.
+        encoded: String tensor, the content of the file.
         image_size: Integer, height and width of the result.
         seed: Integer tensor of shape `(2,)`.
 
@@ -149,7 +150,7 @@ def preprocess_for_training(encoded, image_size, seed):
         encoded, lambda shape: image_decoding.random_window(shape, seed)
     )
     image = _resize(window, image_size)
-    # A seed of its own: from the same, the crop's aspect has the same number.
+    # With the seed of the crop, mirroring would depend on its aspect ratio.
     mirror_seed = tf.random.experimental.stateless_fold_in(seed, 1)
     mirror = tf.random.stateless_uniform((), seed=mirror_seed) < 0.5
     image = tf.cond(mirror, lambda: tf.reverse(image, [1]), lambda: image)
@@ -157,12 +158,12 @@ def preprocess_for_training(encoded, image_size, seed):
 
 
 def preprocess_for_evaluation(encoded, image_size):
-    """The central square of an encoded image, resized and normalized.
+    """Crops an encoded image to its central square, resizes and normalizes it.
 
-    Its side is `CENTRAL_FRACTION` of the shorter side of the image.
+    The side of the square is `CENTRAL_FRACTION` of the image's shorter side.
 
     Args:
-        encoded: String tensor, the file.
+        encoded: String tensor, the content of the file.
         image_size: Integer, height and width of the result.
 
     Returns:
@@ -173,23 +174,29 @@ def preprocess_for_evaluation(encoded, image_size):
 
 
 def preprocess_for_serving(image, image_size):
-    """As `preprocess_for_evaluation`, of an image that is decoded already.
+    """Preprocesses a decoded image as `preprocess_for_evaluation` does.
 
     Args:
         image: uint8 tensor of shape `(height, width, 3)`.
         image_size: Integer, height and width of the result.
+
+    Returns:
+        Float32 tensor of shape `(image_size, image_size, 3)`.
     """
     window = _central_window(tf.shape(image))
     return normalize(_resize(image_decoding.cut(image, window), image_size))
 
 
 def normalize(image):
-    """From [0, 255] to mean 0 and standard deviation 1 on ImageNet.
+    """Normalizes an image with the mean and standard deviation of ImageNet.
 
     Args:
-        image: Float tensor of shape `(height, width, 3)`.
+        image: Float tensor of shape `(height, width, 3)`, from 0 to 255.
+
+    Returns:
+        Float tensor of the same shape.
     """
-    # As rows of width x 3 numbers: a broadcast along three is slow.
+    # As rows of width x 3 numbers: broadcasting over an axis of 3 is slow.
     height, width, channels = image.shape
     scale = np.tile(1 / np.array(STANDARD_DEVIATION, "float32"), width)
     offset = np.tile(np.array(MEAN, "float32"), width)
@@ -198,7 +205,7 @@ def normalize(image):
 
 
 def count_undecodable(source, subset):
-    """Reads a subset once and counts the images that cannot be decoded.
+    """Counts the images of a subset that cannot be decoded.
 
     Args:
         source: `FolderSource` or `TfdsSource`.
@@ -233,7 +240,7 @@ def _central_window(shape):
 
 
 def _resize(window, image_size):
-    # From bytes: a cast to float before it would take as long as the resizing.
+    # A cast to float before the resizing would take as long as the resizing.
     return tf.ensure_shape(
         tf.image.resize(window, (image_size, image_size)),
         (image_size, image_size, 3),

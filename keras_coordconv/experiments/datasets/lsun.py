@@ -1,8 +1,7 @@
-"""LSUN bedrooms, or a folder of any images, as squares of 64x64 pixels.
+"""LSUN bedrooms, or the images of any folder, as squares of 64x64 pixels.
 
-LSUN comes as zip files that hold an LMDB of WebP images, from
-https://www.yf.io/p/lsun. TensorFlow Datasets would need a package for them that
-does not load any more.
+LSUN is distributed at https://www.yf.io/p/lsun as zip files with an LMDB of
+WebP images. TensorFlow Datasets reads them with a package that no longer loads.
 """
 
 import io
@@ -24,14 +23,14 @@ NAME = "bedroom_train_lmdb"
 
 
 class LmdbImages:
-    """The encoded images of an LMDB, by their number.
+    """Sequence of the encoded images of an LMDB.
 
     Args:
-        folder: String or path, which has `data.mdb`.
+        folder: String or path of a folder with `data.mdb`.
 
     Raises:
         ImportError: if the package lmdb is not installed.
-        ValueError: if the folder has no LMDB.
+        ValueError: if the folder is not a readable LMDB.
     """
 
     def __init__(self, folder):
@@ -39,8 +38,8 @@ class LmdbImages:
             import lmdb
         except ImportError as error:
             raise ImportError(
-                "LSUN's files need the package lmdb. Received: "
-                f"{folder}. Run: pip install 'coordconv-keras[lsun]'"
+                f"Reading {folder} requires the package lmdb. Run: "
+                "pip install 'coordconv-keras[lsun]'"
             ) from error
         try:
             self._database = lmdb.open(
@@ -48,7 +47,7 @@ class LmdbImages:
             )
         except lmdb.Error as error:
             raise ValueError(
-                f"LSUN must be a readable LMDB. Received: {folder} ({error})"
+                f"Cannot read {folder} as an LMDB: {error}"
             ) from error
         with self._database.begin() as transaction:
             keys = transaction.cursor().iternext(values=False)
@@ -63,7 +62,7 @@ class LmdbImages:
 
 
 class FolderImages:
-    """The encoded images of a folder and those below it, by their number.
+    """Sequence of the encoded images in a folder and its subfolders.
 
     Args:
         folder: String or path.
@@ -80,24 +79,24 @@ class FolderImages:
 
 
 def open_images(folder):
-    """Finds LSUN's bedrooms, or else other images.
+    """Opens LSUN's bedrooms, or else all images of a folder.
 
     Args:
-        folder: String or path. With `bedroom_train_lmdb.zip`, that file is
-            unpacked beside itself, once; with `bedroom_train_lmdb/`, the
-            images are those; else all JPEG, PNG, GIF and BMP files in the
-            folder and below.
+        folder: String or path. If it contains `bedroom_train_lmdb.zip`, the
+            file is first unpacked next to it, once. If it contains
+            `bedroom_train_lmdb/`, these images are used; otherwise all JPEG,
+            PNG, GIF and BMP files in the folder and its subfolders.
 
     Returns:
-        `LmdbImages` or `FolderImages`: encoded images, as a sequence.
+        `LmdbImages` or `FolderImages`, a sequence of encoded images.
 
     Raises:
-        ValueError: if there are no images.
-        ImportError: as from `LmdbImages`.
+        ValueError: if no images are found.
+        ImportError: see `LmdbImages`.
     """
     folder = pathlib.Path(folder)
     if not folder.is_dir():
-        raise ValueError(f"The data folder must exist. Received: {folder}")
+        raise ValueError(f"Data folder not found. Received: {folder}")
     unpacked, packed = folder / NAME, folder / f"{NAME}.zip"
     if packed.exists() and not unpacked.exists():
         with _files.atomic_write(unpacked) as partial:
@@ -107,8 +106,8 @@ def open_images(folder):
     )
     if not len(images):
         raise ValueError(
-            f"The data folder must have {NAME}.zip, {NAME}/ or images. "
-            f"Received: {folder}, which has none"
+            f"The data folder must contain {NAME}.zip, {NAME}/ or images. "
+            f"Received: {folder}"
         )
     return images
 
@@ -120,23 +119,23 @@ def dataset(
     shuffle_seed=None,
     epochs_done=0,
 ):
-    """Batches of the middle of each image, 64x64.
+    """Batches the central square of each image, resized to 64x64.
 
-    Images that cannot be decoded are left out.
+    Images that cannot be decoded are skipped.
 
     Args:
-        images: Encoded images, as from `open_images`.
+        images: Sequence of encoded images, as from `open_images`.
         batch_size: Integer. The last batch may be smaller.
-        limit_examples: Integer, how many images to take, the first ones, or
-            `None` for all.
-        shuffle_seed: Integer, for a new order in each pass, or `None` for that
-            of `images`.
-        epochs_done: Integer, number of passes that a resumed training has done:
-            it sees the orders that would have come next.
+        limit_examples: Integer, to use the first images only, or `None` for
+            all.
+        shuffle_seed: Integer, for a new order every epoch, or `None` to keep
+            the order of `images`.
+        epochs_done: Integer, number of epochs that a resumed run has completed:
+            it continues with the order of the next one.
 
     Returns:
         A `tf.data.Dataset` of uint8 arrays of shape `(batch, 64, 64, 3)`. It
-        raises `InvalidArgumentError` where no image can be decoded.
+        raises `InvalidArgumentError` if no image can be decoded.
     """
     count = min(len(images), limit_examples or len(images))
     if shuffle_seed is None:
@@ -158,10 +157,10 @@ def dataset(
 
 
 def decode_square(encoded):
-    """The square in the middle of an image, resized.
+    """Decodes the central square of an image and resizes it.
 
     Args:
-        encoded: Bytes, a file of any format that Pillow knows.
+        encoded: Bytes, the content of a file in any format that Pillow reads.
 
     Returns:
         uint8 array of shape `(64, 64, 3)`.
@@ -187,6 +186,6 @@ def _unpack(packed, folder):
             archive.extract(member, folder)
     except (zipfile.BadZipFile, KeyError) as error:
         raise ValueError(
-            f"LSUN's file must be a zip of {NAME}/data.mdb. "
-            f"Received: {packed} ({error})"
+            f"{packed} must be a zip file with {NAME}/data.mdb. "
+            f"Received: {error}"
         ) from error

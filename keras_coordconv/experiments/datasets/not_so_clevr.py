@@ -1,7 +1,7 @@
-"""Not-so-Clevr: a white 9x9 square at every place of a 64x64 canvas.
+"""Not-so-Clevr: a white 9x9 square at every position of a 64x64 canvas.
 
-Section 2 of the paper. Every example is a centre (x, y), x the column and y the
-row, and what is drawn there: the centre alone (one pixel) and the square around
+Section 2 of the paper. An example is a center (x, y), x being the column and y
+the row, with two images: the center alone (one pixel), and the square around
 it. The data set is generated; nothing is downloaded.
 """
 
@@ -13,7 +13,7 @@ from keras_coordconv.experiments.datasets import epochs
 SQUARE_HALF_SIZE = 4
 SPLITS = ("uniform", "quadrant", "band", "border", "middle")
 SUBSETS = ("train", "test")
-# Two parts of the training set, to choose settings without the test set.
+# The training set in two parts, to choose settings without the test set.
 TRAIN_PARTS = ("fit", "validation")
 
 _UNIFORM_TEST_PROBABILITY = 0.25
@@ -25,11 +25,11 @@ _VALIDATION_MARGINS = {"quadrant": 6, "band": 6, "border": 2, "middle": 3}
 
 
 def locations():
-    """All centres at which the square lies inside the canvas.
+    """Returns all centers at which the square lies inside the canvas.
 
     Returns:
-        Integer array of shape `(3136, 2)`, the (x, y) of each centre in pixels,
-        x (the column) the slower one.
+        Integer array of shape `(3136, 2)`, the (x, y) of each center in pixels,
+        ordered by x (the column), then by y.
     """
     centers = np.arange(SQUARE_HALF_SIZE, CANVAS_SIZE - SQUARE_HALF_SIZE)
     x, y = np.meshgrid(centers, centers, indexing="ij")
@@ -37,26 +37,26 @@ def locations():
 
 
 def subset_locations(split, subset):
-    """Centers of one subset of a split.
+    """Returns the centers of one subset of a split.
 
     Each split holds out about a quarter of all centers as its test set:
 
-    - `"uniform"`: drawn at random with probability 0.25, as the authors' code
-      draws it (2368 train, 768 test);
+    - `"uniform"`: drawn at random with probability 0.25, as in the authors'
+      code (2368 train, 768 test);
     - `"quadrant"`: the lower right quarter, x and y from 33 on (2407, 729). As
-      in `"uniform"` and `"middle"`, each column and each row is a target of the
+      in `"uniform"` and `"middle"`, every column and every row is a target in
       training; only their combinations are new;
     - `"band"`: the columns from 45 on (2296, 840), none of which is ever a
-      target of the training;
+      target in training;
     - `"border"`: the outer four columns and rows (2304, 832), none of which
-      is ever a target, either;
+      is ever a target in training, either;
     - `"middle"`: the square with x and y from 18 to 45 (2352, 784).
 
     Args:
         split: String, one of these.
-        subset: String, `"train"` or `"test"`; or `"fit"` or `"validation"`, two
-            parts of the training set. The validation set is like the test set:
-            drawn at random, or the strip next to the test set.
+        subset: String, `"train"` or `"test"`; or `"fit"` or `"validation"`, the
+            two parts of the training set. The validation set resembles the
+            test set: drawn at random, or the strip next to it.
 
     Returns:
         Integer array of shape `(examples, 2)`, as from `locations()`.
@@ -79,19 +79,19 @@ def subset_locations(split, subset):
 
 
 def draw_centers(centers):
-    """One-hot images of the centres.
+    """Draws one-hot images of the centers.
 
     Args:
         centers: Integer array of shape `(examples, 2)`, (x, y) in pixels.
 
     Returns:
-        Float32 array of shape `(examples, 64, 64, 1)`, 1 at the centre.
+        Float32 array of shape `(examples, 64, 64, 1)`, 1 at the center.
     """
     return _draw_squares(centers, half_size=0)
 
 
 def draw_squares(centers):
-    """Images of the 9x9 squares around the centres.
+    """Draws images of the 9x9 squares around the centers.
 
     Args:
         centers: Integer array of shape `(examples, 2)`, (x, y) in pixels.
@@ -103,7 +103,7 @@ def draw_squares(centers):
 
 
 def draw_pixels(pixels):
-    """One-hot images of pixels given by their index.
+    """Draws one-hot images of pixels given by their index.
 
     Args:
         pixels: Integer array of shape `(examples,)`, as from `pixel_index`.
@@ -115,28 +115,28 @@ def draw_pixels(pixels):
 
 
 def pixel_index(centers):
-    """Index of each centre among the 4096 pixels, row by row."""
+    """Computes the index of each center among the 4096 pixels, row by row."""
     return centers[:, 1] * CANVAS_SIZE + centers[:, 0]
 
 
 def load_arrays(split="uniform", subset="train", limit_examples=None):
-    """All examples of one subset, as arrays.
+    """Returns all examples of one subset as arrays.
 
     Args:
-        split, subset: As for `subset_locations`.
-        limit_examples: Integer, how many examples to take, evenly spread over
-            the subset, or `None` for all.
+        split, subset: See `subset_locations`.
+        limit_examples: Integer, number of examples to take, evenly spaced, or
+            `None` for all.
 
     Returns:
-        Dictionary of arrays, the examples first: `location`, float32 of shape
-        `(examples, 2)`, the (x, y) of the centre in pixels;
-        `normalized_location`, the same divided by 64; `pixel`, int32 of shape
-        `(examples,)`, the index of the centre among the 4096 pixels, row by
-        row; `center` and `image`, float32 of shape `(examples, 64, 64, 1)`, the
-        images of the centre and of the square, from 0 to 1.
+        Dictionary of arrays with the examples along the first axis: `location`,
+        float32 of shape `(examples, 2)`, the (x, y) of the center in pixels;
+        `normalized_location`, the location divided by 64; `pixel`, int32 of
+        shape `(examples,)`, the index of the center among the 4096 pixels, row
+        by row; `center` and `image`, float32 of shape `(examples, 64, 64, 1)`,
+        the images of the center and of the square, with values 0 and 1.
 
     Raises:
-        ValueError: if there is no such split or subset.
+        ValueError: if the split or the subset is unknown.
 
     Example:
 
@@ -165,15 +165,15 @@ def dataset(
     shuffle_seed=None,
     epochs_done=0,
 ):
-    """Batches of one subset, from which a task picks input and target.
+    """Batches one subset. Each task picks its input and target.
 
     Args:
-        split, subset, limit_examples: As for `load_arrays`.
+        split, subset, limit_examples: See `load_arrays`.
         batch_size: Integer. The last batch may be smaller.
-        shuffle_seed: Integer, for a new order in each pass, or `None` for that
-            of `load_arrays`.
-        epochs_done: Integer, number of passes that a resumed training has done:
-            it sees the orders that would have come next.
+        shuffle_seed: Integer, for a new order every epoch, or `None` to keep
+            the order of `load_arrays`.
+        epochs_done: Integer, number of epochs that a resumed run has completed:
+            it continues with the order of the next one.
 
     Returns:
         A `tf.data.Dataset` of dictionaries as from `load_arrays`.
@@ -189,7 +189,7 @@ def dataset(
 
 
 def _held_out(centers, split):
-    """Boolean arrays: which centers are in the test and the validation set."""
+    """Boolean masks of the centers in the test and in the validation set."""
     if split == "uniform":
         random = np.random.RandomState(_UNIFORM_SEED)
         in_test = random.uniform(size=len(centers)) < _UNIFORM_TEST_PROBABILITY
@@ -201,7 +201,7 @@ def _held_out(centers, split):
 
 
 def _in_region(centers, split, margin):
-    """Which centers are in a split's test region, grown by a margin."""
+    """Boolean mask of the centers in a split's test region, plus a margin."""
     if split == "quadrant":
         return np.all(centers > CANVAS_SIZE / 2 - margin, axis=-1)
     if split == "band":

@@ -1,4 +1,4 @@
-"""Not-so-Clevr for TensorFlow Datasets."""
+"""TensorFlow Datasets builder of Not-so-Clevr."""
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -8,7 +8,7 @@ from keras_coordconv.experiments.datasets import not_so_clevr
 
 
 class NotSoClevr(tfds.core.GeneratorBasedBuilder):
-    """Not-so-Clevr for TensorFlow Datasets.
+    """TensorFlow Datasets builder of Not-so-Clevr.
 
     >>> from keras_coordconv.experiments.datasets import not_so_clevr_builder
     >>> tfds.load("not_so_clevr/quadrant", split="train")
@@ -19,11 +19,11 @@ class NotSoClevr(tfds.core.GeneratorBasedBuilder):
     BUILDER_CONFIGS = [  # noqa: RUF012
         tfds.core.BuilderConfig(
             name="uniform",
-            description="Test centres drawn at random all over the canvas.",
+            description="Test centers drawn at random from the whole canvas.",
         ),
         tfds.core.BuilderConfig(
             name="quadrant",
-            description="Test centres in the lower right quarter.",
+            description="Test centers in the lower right quadrant.",
         ),
         tfds.core.BuilderConfig(
             name="band",
@@ -35,7 +35,7 @@ class NotSoClevr(tfds.core.GeneratorBasedBuilder):
         ),
         tfds.core.BuilderConfig(
             name="middle",
-            description="Test centers in a square in the middle.",
+            description="Test centers in a square in the middle of the canvas.",
         ),
     ]
 
@@ -44,11 +44,11 @@ class NotSoClevr(tfds.core.GeneratorBasedBuilder):
         return tfds.core.DatasetInfo(
             builder=self,
             description=(
-                "A white 9x9 square at every place of a 64x64 canvas. "
-                "`location` is the (x, y) of its centre in pixels, x the "
-                "column; `normalized_location` the same divided by 64; "
-                "`center` an image with the pixel of the centre set; `image` "
-                "the image of the square. Set pixels are 255."
+                "A white 9x9 square at every position of a 64x64 canvas. "
+                "`location` is the (x, y) of its center in pixels, x being the "
+                "column; `normalized_location` is the location divided by 64; "
+                "`center` is an image of the center pixel; `image` is an image "
+                "of the square. White pixels are 255."
             ),
             homepage="https://arxiv.org/abs/1807.03247",
             citation=not_so_clevr.CITATION,
@@ -67,7 +67,7 @@ class NotSoClevr(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager):
-        del dl_manager  # Generated: there is nothing to download.
+        del dl_manager  # The data are generated; nothing is downloaded.
         return {
             subset: self._generate_examples(subset)
             for subset in not_so_clevr.SUBSETS

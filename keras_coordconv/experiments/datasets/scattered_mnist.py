@@ -1,9 +1,9 @@
-"""Scattered MNIST: images of five digits, and the box around each of them.
+"""Scattered MNIST: images of five digits with their bounding boxes.
 
-Section 5 of the paper (object detection). A digit is cropped to its ink,
-stretched to a random height and width, and put on a canvas of 120x120 pixels,
-of which the middle 64x64 are the image. Images with all five centres inside are
-kept; boxes may reach over the edge.
+Section 5 of the paper (object detection). Each digit is cropped to its ink,
+resized to a random height and width, and placed on a canvas of 120x120 pixels,
+whose central 64x64 pixels are the image. Only images that contain all five
+centers are kept; boxes may extend beyond the border.
 
 Boxes are in the format `"yxyx"` of `keras.utils.bounding_boxes`: top, left,
 bottom, right, in pixels from the image's upper left corner.
@@ -22,7 +22,7 @@ _CHUNK = 250
 
 
 def load_digits(subset, data_dir=None):
-    """The digits of MNIST, from TensorFlow Datasets.
+    """Loads the digits of MNIST from TensorFlow Datasets.
 
     Args:
         subset: String, `"train"` or `"test"`.
@@ -33,7 +33,7 @@ def load_digits(subset, data_dir=None):
         Uint8 array of shape `(digits, 28, 28)`.
 
     Raises:
-        ValueError: if there is no such subset, or if `mnist` is not there.
+        ValueError: if the subset is unknown, or if `mnist` is not prepared.
     """
     import tensorflow_datasets as tfds
 
@@ -41,32 +41,31 @@ def load_digits(subset, data_dir=None):
     builder = tfds.builder("mnist", data_dir=data_dir)
     if not builder.is_prepared():
         raise ValueError(
-            "TensorFlow Datasets must have `mnist` in its folder. "
-            f"Received: data_dir={data_dir!r}, and none in {builder.data_path}"
+            f"`mnist` not found in {builder.data_path}: prepare it with "
+            f"TensorFlow Datasets. Received: data_dir={data_dir!r}"
         )
     examples = builder.as_dataset(split=subset, batch_size=-1)
     return examples["image"].numpy()[..., 0]
 
 
 def load_stand_in(subset):
-    """Digits in MNIST's place that need no download: scikit-learn's, 8x8.
+    """Loads scikit-learn's 8x8 digits, which need no download, as a stand-in.
 
     Args:
-        subset: String, `"train"` (four digits in five) or `"test"`.
+        subset: String, `"train"` (four out of five digits) or `"test"`.
 
     Returns:
         Uint8 array of shape `(digits, 8, 8)`.
 
     Raises:
-        ValueError: if there is no such subset, or scikit-learn is not
-            installed.
+        ValueError: if the subset is unknown, or scikit-learn is not installed.
     """
     _check_subset(subset)
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:
         raise ValueError(
-            "The stand-in for MNIST needs the package scikit-learn. "
+            "The stand-in for MNIST requires the package scikit-learn. "
             f"Received: {error}. Run: pip install scikit-learn"
         ) from error
     digits = (load_digits().images * (255 / 16)).astype("uint8")
@@ -77,27 +76,28 @@ def load_stand_in(subset):
 def load_arrays(
     digits, subset="train", limit_examples=None, seed=0, binary=False
 ):
-    """Images of scattered digits.
+    """Returns all examples of one subset as arrays.
 
-    An image depends on the digits, the subset, the seed and its own number
-    alone: with another limit, the first ones are the same.
+    An image depends only on the digits, the subset, the seed and its index, so
+    limiting the number of examples does not change the first ones.
 
     Args:
         digits: Uint8 array of shape `(digits, height, width)`, white on black.
         subset: String, `"train"` (9000 examples) or `"test"` (1000).
-        limit_examples: Integer, how many examples to make, the first ones, or
-            `None` for all.
-        seed: Integer from 0 on.
-        binary: Boolean, whether all ink is white, as in the images of the
-            authors' code, which clips to 1 without dividing by 255.
+        limit_examples: Integer, to make the first examples only, or `None` for
+            all.
+        seed: Non-negative integer.
+        binary: Boolean, whether to draw all ink in white, as the authors' code
+            does: it clips to 1 without dividing by 255.
 
     Returns:
-        Dictionary of arrays, the examples first: `image`, float32 of shape
-        `(examples, 64, 64, 1)`, from 0 to 1; `boxes`, float32 of shape
-        `(examples, 5, 4)`, top, left, bottom and right of each digit in pixels.
+        Dictionary of arrays with the examples along the first axis: `image`,
+        float32 of shape `(examples, 64, 64, 1)`, from 0 to 1; `boxes`, float32
+        of shape `(examples, 5, 4)`, top, left, bottom and right of each digit
+        in pixels.
 
     Raises:
-        ValueError: if there is no such subset, or a digit has no ink.
+        ValueError: if the subset is unknown, or a digit has no ink.
 
     Example:
 
@@ -108,10 +108,10 @@ def load_arrays(
     _check_subset(subset)
     count = min(EXAMPLES[subset], limit_examples or EXAMPLES[subset])
     random = np.random.default_rng([seed, list(EXAMPLES).index(subset)])
-    which, *places = random.random((count, 5, DIGITS)).swapaxes(0, 1)
+    which, *numbers = random.random((count, 5, DIGITS)).swapaxes(0, 1)
     digits = digits[(which * len(digits)).astype(int)]
-    boxes = random_boxes(*places)
-    # All at once would take gigabytes.
+    boxes = random_boxes(*numbers)
+    # In chunks: all images at once would take gigabytes.
     images = [
         draw_digits(
             digits[start : start + _CHUNK],
@@ -124,16 +124,17 @@ def load_arrays(
 
 
 def random_boxes(rows, columns, heights, widths):
-    """Boxes as they are on images that have all centres inside.
+    """Computes random boxes whose centers are inside the image.
 
-    Few canvases are such images: 1.2 %. Drawing canvases until one is gives
-    centres that are uniform in the image, and sides whose density is that of
-    the canvas divided by `120 - side`, the room that a centre has there: a long
-    side leaves less room outside the image. This draws from these directly.
+    Only 1.2% of all canvases have all centers inside the image. Rejecting the
+    others gives centers that are uniform in the image, and sides whose density
+    is divided by `120 - side`, the range of the center on the canvas: a long
+    side leaves less room outside the image. This function samples from these
+    distributions directly.
 
     Args:
-        rows, columns, heights, widths: Arrays of one shape, independent numbers
-            that are uniform in [0, 1).
+        rows, columns, heights, widths: Arrays of the same shape with
+            independent random numbers, uniform in [0, 1).
 
     Returns:
         Array of shape `(..., 4)`, top, left, bottom and right in pixels.
@@ -149,7 +150,7 @@ def random_boxes(rows, columns, heights, widths):
 
 
 def draw_digits(digits, boxes, white=255):
-    """Images of digits, each stretched to its box; where several are, the sum.
+    """Draws digits, each resized to its box; where they overlap, their sum.
 
     Args:
         digits: Uint8 array of shape `(images, boxes, height, width)`.
@@ -158,13 +159,13 @@ def draw_digits(digits, boxes, white=255):
         white: Number, the value in `digits` that is drawn as 1.
 
     Returns:
-        Float32 array of shape `(images, 64, 64, 1)`, sums above 1 being 1.
+        Float32 array of shape `(images, 64, 64, 1)`, clipped to 1.
 
     Raises:
         ValueError: if a digit has no ink.
     """
     ink = digits > 0
-    # Resizing is linear in the rows and in the columns: two small matrices.
+    # Resizing is separable: two small matrices, of rows and of columns.
     rows = _resize_matrices(ink.any(axis=-1), boxes[..., 0], boxes[..., 2])
     columns = _resize_matrices(ink.any(axis=-2), boxes[..., 1], boxes[..., 3])
     drawn = rows @ (digits / np.float32(white)) @ columns.swapaxes(-1, -2)
@@ -172,27 +173,27 @@ def draw_digits(digits, boxes, white=255):
 
 
 def _resize_matrices(has_ink, low, high):
-    """Bilinear resizing along one axis, from the ink to `low` to `high`.
+    """Matrices that resize the ink bilinearly along one axis, to a box.
 
     Args:
-        has_ink: Boolean array of shape `(..., source)`, the places with ink.
-        low, high: Arrays of shape `(...)`, in pixels of the image.
+        has_ink: Boolean array of shape `(..., source)`, the pixels with ink.
+        low, high: Arrays of shape `(...)`, the box in pixels of the image.
 
     Returns:
-        Float32 array of shape `(..., 64, source)`. Outside the box it is 0.
+        Float32 array of shape `(..., 64, source)`, 0 outside the box.
     """
     if not has_ink.any(axis=-1).all():
         raise ValueError(
-            "Each digit must have ink. Received: a digit whose pixels are all 0"
+            "Each digit must have ink. Received: a digit with all pixels 0"
         )
     source = has_ink.shape[-1]
     first = has_ink.argmax(axis=-1)[..., None]
     last = source - 1 - has_ink[..., ::-1].argmax(axis=-1)[..., None]
     low, high = low[..., None], high[..., None]
-    # Of each pixel's middle: 0 at the upper, 1 at the lower end of the box.
-    place = (np.arange(CANVAS_SIZE) + 0.5 - low) / (high - low)
-    inside = (place >= 0) & (place < 1)
-    center = first + place * (last + 1 - first) - 0.5
+    # Of each pixel's center: 0 at the start, 1 at the end of the box.
+    position = (np.arange(CANVAS_SIZE) + 0.5 - low) / (high - low)
+    inside = (position >= 0) & (position < 1)
+    center = first + position * (last + 1 - first) - 0.5
     distance = np.clip(center, first, last)[..., None] - np.arange(source)
     weights = np.maximum(1 - np.abs(distance), 0) * inside[..., None]
     return weights.astype("float32")

@@ -1,8 +1,8 @@
 """Sort-of-Clevr with two objects: a red and a blue shape on a white canvas.
 
 The data of the paper's generative models (Section 5). Each object is a square
-or a circle, at a random place, not too near the other one. The data set is
-generated; nothing is downloaded.
+or a circle at a random position, not too close to the other object. The data
+set is generated; nothing is downloaded.
 """
 
 import numpy as np
@@ -19,24 +19,25 @@ _SEED = 0
 
 
 def scenes(subset="train", limit_examples=None):
-    """What is on each image.
+    """Draws the positions and shapes of the objects of each image.
 
-    The first object, the red one, is anywhere on the canvas where it is inside;
-    the blue one is anywhere where it is inside and not too near the red one.
+    The red object is uniform over the positions at which it lies inside the
+    canvas; the blue object is uniform over those that are also far enough from
+    the red one.
 
     Args:
         subset: String, `"train"` (50,000 examples) or `"test"` (1000).
-        limit_examples: Integer, how many examples to take, the first ones, or
-            `None` for all.
+        limit_examples: Integer, to take the first examples only, or `None` for
+            all.
 
     Returns:
-        Dictionary of int32 arrays, the examples first: `red_center` and
-        `blue_center`, of shape `(examples, 2)`, the (x, y) of the centres in
-        pixels, x the column; `red_shape` and `blue_shape`, of shape
-        `(examples,)`, 0 for a square and 1 for a circle.
+        Dictionary of int32 arrays with the examples along the first axis:
+        `red_center` and `blue_center`, of shape `(examples, 2)`, the (x, y) of
+        the centers in pixels, x being the column; `red_shape` and `blue_shape`,
+        of shape `(examples,)`, 0 for a square and 1 for a circle.
 
     Raises:
-        ValueError: if there is no such subset.
+        ValueError: if the subset is unknown.
     """
     if subset not in EXAMPLES:
         raise ValueError(
@@ -44,31 +45,31 @@ def scenes(subset="train", limit_examples=None):
             f"Received: subset={subset!r}"
         )
     count = min(EXAMPLES[subset], limit_examples or EXAMPLES[subset])
-    # Philox makes four numbers in a step: each example has a step of its own,
-    # and the test examples those after the training examples.
+    # Philox generates four numbers per step, and each example takes one step;
+    # those of the test examples follow those of the training examples.
     steps = np.random.Philox(key=_SEED)
     steps.advance(EXAMPLES["train"] if subset == "test" else 0)
     red, blue, *shapes = np.random.Generator(steps).random((count, 4)).T
 
-    places = _places()
-    far_apart = _far_apart(places)
-    # All pairs that are allowed, those with the same red centre in a row.
-    blue_places = np.nonzero(far_apart)[1]
+    positions = _positions()
+    far_apart = _far_apart(positions)
+    # All allowed pairs, grouped by the red center.
+    blue_positions = np.nonzero(far_apart)[1]
     allowed = far_apart.sum(axis=1)
     first = np.cumsum(allowed) - allowed
-    red = (red * len(places)).astype(int)
-    blue = blue_places[first[red] + (blue * allowed[red]).astype(int)]
+    red = (red * len(positions)).astype(int)
+    blue = blue_positions[first[red] + (blue * allowed[red]).astype(int)]
     red_shape, blue_shape = (np.int32(shape < 0.5) for shape in shapes)
     return {
-        "red_center": places[red],
-        "blue_center": places[blue],
+        "red_center": positions[red],
+        "blue_center": positions[blue],
         "red_shape": red_shape,
         "blue_shape": blue_shape,
     }
 
 
 def draw(red_center, blue_center, red_shape, blue_shape):
-    """Images of scenes. Where the objects overlap, the blue one is in front.
+    """Draws scenes. Where the objects overlap, the blue one is in front.
 
     Args:
         red_center, blue_center, red_shape, blue_shape: Integer arrays as from
@@ -84,17 +85,17 @@ def draw(red_center, blue_center, red_shape, blue_shape):
 
 
 def load_arrays(subset="train", limit_examples=None):
-    """All examples of a subset, as arrays.
+    """Returns all examples of one subset as arrays.
 
     Args:
-        subset, limit_examples: As for `scenes`.
+        subset, limit_examples: See `scenes`.
 
     Returns:
-        Dictionary of arrays: those of `scenes`, and `image`, uint8 of shape
+        Dictionary of the arrays of `scenes`, and `image`, uint8 of shape
         `(examples, 64, 64, 3)`. 50,000 images take 614 MB.
 
     Raises:
-        ValueError: if there is no such subset.
+        ValueError: if the subset is unknown.
 
     Example:
 
@@ -102,8 +103,8 @@ def load_arrays(subset="train", limit_examples=None):
     >>> examples["image"].shape, examples["red_center"].shape
     ((100, 64, 64, 3), (100, 2))
     """
-    of_subset = scenes(subset, limit_examples)
-    return {**of_subset, "image": draw(**of_subset)}
+    drawn = scenes(subset, limit_examples)
+    return {**drawn, "image": draw(**drawn)}
 
 
 def dataset(
@@ -113,15 +114,15 @@ def dataset(
     shuffle_seed=None,
     epochs_done=0,
 ):
-    """Batches of one subset.
+    """Batches one subset.
 
     Args:
-        subset, limit_examples: As for `scenes`.
+        subset, limit_examples: See `scenes`.
         batch_size: Integer. The last batch may be smaller.
-        shuffle_seed: Integer, for a new order in each pass, or `None` for that
-            of `load_arrays`.
-        epochs_done: Integer, number of passes that a resumed training has done:
-            it sees the orders that would have come next.
+        shuffle_seed: Integer, for a new order every epoch, or `None` to keep
+            the order of `load_arrays`.
+        epochs_done: Integer, number of epochs that a resumed run has completed:
+            it continues with the order of the next one.
 
     Returns:
         A `tf.data.Dataset` of dictionaries as from `load_arrays`.
@@ -138,23 +139,23 @@ def dataset(
     )
 
 
-def _places():
-    """The (x, y) of all centres with which an object is on the canvas."""
+def _positions():
+    """The (x, y) of all centers at which an object lies inside the canvas."""
     index = np.arange(
         OBJECT_HALF_SIZE, CANVAS_SIZE - OBJECT_HALF_SIZE, dtype="int32"
     )
     return np.stack(np.meshgrid(index, index), axis=-1).reshape(-1, 2)
 
 
-def _far_apart(places):
-    offsets = places[:, None] - places
+def _far_apart(positions):
+    offsets = positions[:, None] - positions
     return np.sum(offsets**2, axis=-1) >= MIN_DISTANCE**2
 
 
 def _inside(centers, shapes):
     distances = np.abs(np.arange(CANVAS_SIZE) - centers[:, :, None])
     x, y = distances.astype("int16").swapaxes(0, 1)
-    # How far the object reaches to both sides in each row.
+    # Half the width of the object in each row; -1 where it has no pixel.
     circle = np.sqrt(np.maximum(OBJECT_HALF_SIZE**2 - y**2, 0)).astype("int16")
     is_circle = shapes[:, None] == SHAPES.index("circle")
     reach = np.where(is_circle, circle, np.int16(OBJECT_HALF_SIZE))

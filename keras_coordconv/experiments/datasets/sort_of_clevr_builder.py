@@ -1,4 +1,4 @@
-"""Sort-of-Clevr with two objects for TensorFlow Datasets."""
+"""TensorFlow Datasets builder of Sort-of-Clevr with two objects."""
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -9,7 +9,7 @@ from keras_coordconv.experiments.datasets import sort_of_clevr
 
 
 class SortOfClevr(tfds.core.GeneratorBasedBuilder):
-    """Sort-of-Clevr with two objects for TensorFlow Datasets.
+    """TensorFlow Datasets builder of Sort-of-Clevr with two objects.
 
     >>> from keras_coordconv.experiments.datasets import sort_of_clevr_builder
     >>> tfds.load("sort_of_clevr", split="train")
@@ -24,11 +24,11 @@ class SortOfClevr(tfds.core.GeneratorBasedBuilder):
         return tfds.core.DatasetInfo(
             builder=self,
             description=(
-                "A red and a blue object on a white 64x64 canvas, each a "
-                "square of 21x21 pixels or a circle of the same diameter, "
-                "their centres at least 20 pixels apart. `red_center` and "
-                "`blue_center` are the (x, y) of the centres in pixels, x the "
-                "column."
+                "A red and a blue object on a white 64x64 canvas. Each is a "
+                "square of 21x21 pixels or a circle of the same diameter; "
+                "their centers are at least 20 pixels apart. `red_center` and "
+                "`blue_center` are the (x, y) of the centers in pixels, x "
+                "being the column."
             ),
             homepage="https://arxiv.org/abs/1807.03247",
             citation=not_so_clevr.CITATION,
@@ -46,7 +46,7 @@ class SortOfClevr(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager):
-        del dl_manager  # Generated: there is nothing to download.
+        del dl_manager  # The data are generated; nothing is downloaded.
         return {
             subset: self._generate_examples(subset)
             for subset in sort_of_clevr.EXAMPLES

@@ -1,7 +1,7 @@
-"""A small data set in ImageNet's place: ten drawn shapes, as JPEG files.
+"""Small stand-in for ImageNet: ten classes of drawn shapes, as JPEG files.
 
-Its class folders are read as those of photographs are. It shows that a net
-learns, and nothing about how good that net is on photographs.
+Its class folders are read like those of photographs. It shows whether a model
+learns at all, not how well it does on photographs.
 """
 
 import colorsys
@@ -13,11 +13,11 @@ import tensorflow as tf
 from keras_coordconv import _files
 
 SIZE = 96
-# Images of each class.
+# Number of images per class.
 EXAMPLES = {"train": 200, "val": 50}
 
-# Whether a pixel is inside the shape. `u` and `v` are its distances from the
-# middle, to the right and down, in half-widths of the shape.
+# Whether a pixel is inside the shape. `u` and `v` are its offsets from the
+# center, to the right and down, in half-widths of the shape.
 SHAPES = {
     "bar": lambda u, v: (abs(u) < 1) & (abs(v) < 0.35),
     "column": lambda u, v: (abs(v) < 1) & (abs(u) < 0.35),
@@ -39,12 +39,12 @@ SHAPES = {
 
 
 def write_stand_in(folder, examples=None, seed=0):
-    """Draws the shapes, in random places, sizes and colours.
+    """Draws the shapes at random positions, in random sizes and colors.
 
     Args:
-        folder: String or path. A folder that exists is left as it is.
-        examples: Dictionary from `"train"` and `"val"` to the number of images
-            of a class. Defaults to 200 and 50.
+        folder: String or path. An existing folder is left unchanged.
+        examples: Dictionary that maps `"train"` and `"val"` to the number of
+            images per class. Defaults to 200 and 50.
         seed: Integer.
 
     Returns:
@@ -58,7 +58,7 @@ def write_stand_in(folder, examples=None, seed=0):
         with _files.atomic_write(folder) as partial:
             _draw_all(partial, examples or EXAMPLES, seed)
     except OSError:
-        # Another process of the same training wrote the same images first.
+        # Another process of the same run was first to write the images.
         if not folder.exists():
             raise
     return folder
@@ -76,17 +76,20 @@ def _draw_all(folder, examples, seed):
 
 
 def draw(name, random):
-    """One image of a shape, uint8 of shape `(96, 96, 3)`.
+    """Draws an image of a shape.
 
     Args:
         name: String, one of `SHAPES`.
-        random: `numpy` random generator.
+        random: `np.random.Generator`.
+
+    Returns:
+        uint8 array of shape `(96, 96, 3)`.
     """
     half_width = random.uniform(0.25, 0.42) * SIZE
     x, y = random.uniform(half_width, SIZE - half_width, 2)
     rows, columns = np.mgrid[:SIZE, :SIZE]
     inside = SHAPES[name]((columns - x) / half_width, (rows - y) / half_width)
-    # Neighbouring shapes have similar hues: colour helps, but does not suffice.
+    # Neighboring classes have similar hues: color helps, but does not suffice.
     hue = list(SHAPES).index(name) / len(SHAPES) + random.normal(0, 0.05)
     color = 255 * np.array(
         colorsys.hsv_to_rgb(hue % 1, 1, random.uniform(0.7, 1))

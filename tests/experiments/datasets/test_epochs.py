@@ -1,4 +1,4 @@
-"""The order of the examples, in each pass and after a training is resumed."""
+"""The order of the examples, in each epoch and after resuming a run."""
 
 import keras
 import numpy as np
@@ -15,7 +15,7 @@ def read_epochs(dataset, count):
     return [[int(n) for n in dataset] for _ in range(count)]
 
 
-def test_each_epoch_has_all_examples_in_an_order_of_its_own():
+def test_each_epoch_has_all_examples_in_a_new_order():
     dataset = epochs.shuffled_numbers(20, seed=1)
     assert len(dataset) == 20
     orders = read_epochs(dataset, 3)
@@ -33,7 +33,7 @@ def test_orders_after_epochs_done():
 
 @pytest.mark.parametrize("first_epoch", [0, 2])
 def test_fit_reads_the_data_once_per_epoch(first_epoch):
-    """Also where the last of several steps in one call is not full."""
+    """Even if the last of several steps per execution is not full."""
     seen = []
 
     def record(location, pixel):

@@ -1,4 +1,4 @@
-"""Class folders and TensorFlow Datasets, in all the forms they come in."""
+"""Class folders and data sets of TensorFlow Datasets, in all their forms."""
 
 import contextlib
 import io
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.tensorflow_backend
 
 
 class NumberedImages(tfds.core.GeneratorBasedBuilder):
-    """43 images of one grey value each, which is their class."""
+    """43 images of one gray value each, which is also their class."""
 
     VERSION = tfds.core.Version("1.0.0")
     COUNT = 43
@@ -82,7 +82,7 @@ def items(source, count, seed=0, **arguments):
     return [item for item, _ in examples.as_numpy_iterator()]
 
 
-def test_epochs_have_each_example_once_in_another_order(source):
+def test_each_epoch_has_each_example_once_in_a_new_order(source):
     count = source.count("train")
     found = items(source, 3 * count)
     epochs = [tuple(found[n * count : (n + 1) * count]) for n in range(3)]
@@ -92,7 +92,7 @@ def test_epochs_have_each_example_once_in_another_order(source):
     assert len({*epochs, another}) == 4
 
 
-def test_order_depends_on_seed_and_pass_alone(source):
+def test_order_depends_on_seed_and_epoch_only(source):
     count = source.count("train")
     found = items(source, 3 * count)
     tf.random.set_seed(7)
@@ -103,7 +103,7 @@ def test_order_depends_on_seed_and_pass_alone(source):
         )
 
 
-def test_processes_have_a_part_each(source):
+def test_each_process_has_its_own_part(source):
     count = source.count("train") // 3
     parts = [items(source, count, shards=3, shard=n) for n in range(3)]
     assert len({item for part in parts for item in part}) == 3 * count
@@ -115,7 +115,7 @@ def test_processes_have_a_part_each(source):
 
 
 def test_records_of_all_files_are_mixed(tfds_source):
-    """No file comes as one piece: the first ten are of at least three."""
+    """Files are interleaved: the first ten come from at least three files."""
     sizes = tfds_source.builder.info.splits["train"].shard_lengths
     kept = [item for item, _ in tfds_source.examples("train")]
     file_of = np.repeat(np.arange(4), sizes)
@@ -141,7 +141,7 @@ PHOTO = encode(smooth_photo())
 TWO_CLASSES = {"a/0.jpg": PHOTO, "b/0.jpg": PHOTO}
 
 
-# What else lies in the folder, and how many images more there are then.
+# Additional files in the folder, and how many of them are images.
 @pytest.mark.parametrize(
     ("names", "more"),
     [
@@ -186,12 +186,12 @@ TREES = st.lists(
 @given(TREES)
 @settings(max_examples=100, deadline=None)
 def test_random_trees(paths):
-    """Against the rule in words: what has an ending and no dot first."""
+    """Against the rule: a known extension, no name that starts with a dot."""
     with tempfile.TemporaryDirectory() as folder:
         expected = {}
         for path in paths:
             file = pathlib.Path(folder, *path)
-            # What stands in the way of another file is left out.
+            # A path that conflicts with another one is skipped.
             with contextlib.suppress(OSError):
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.touch(exist_ok=False)
@@ -203,7 +203,7 @@ def test_random_trees(paths):
             source = image_sources.FolderSource(folder)
         except ValueError as error:
             assert len(expected) < 2
-            assert "a folder of images for each class" in str(error)
+            assert "at least two class folders" in str(error)
             return
         assert source.labels == sorted(expected)
         found = source.files("train") + source.files("validation")
@@ -235,22 +235,24 @@ def test_links_are_followed(tmp_path):
 
 
 def test_class_folder_that_cannot_be_read(tmp_path, monkeypatch):
-    """Said, not left out: its class would be missing without a word."""
+    """It raises: ignoring the folder would silently drop its class."""
     folder = write_folder(tmp_path, TWO_CLASSES | {"c/0.jpg": PHOTO})
     scan = os.scandir
 
-    def refuse(path):
+    def deny(path):
         if os.fsdecode(path).endswith("/c"):
             raise PermissionError(13, "Permission denied", path)
         return scan(path)
 
-    # Permissions do not stop root.
-    monkeypatch.setattr(os, "scandir", refuse)
-    with pytest.raises(ValueError, match=r"readable.*/c \(Permission denied"):
+    # Root ignores permissions.
+    monkeypatch.setattr(os, "scandir", deny)
+    with pytest.raises(
+        ValueError, match=r"Cannot read the class folder .*/c: Perm"
+    ):
         image_sources.FolderSource(folder)
 
 
-def test_limit_takes_from_all_classes(tmp_path):
+def test_limit_takes_images_from_all_classes(tmp_path):
     folder = write_numbered_folder(tmp_path)
     source = image_sources.FolderSource(folder, limit_examples=6)
     assert (source.count("train"), source.count("validation")) == (6, 6)
@@ -260,7 +262,7 @@ def test_limit_takes_from_all_classes(tmp_path):
 
 
 def test_one_level_of_folders(tmp_path):
-    """One image in ten is for validation, and is not trained on."""
+    """Every tenth image is used for validation, and not for training."""
     contents = {
         f"class{number % 2}/{number:03d}.jpg": encode(smooth_photo())
         for number in range(40)
@@ -275,11 +277,11 @@ def test_one_level_of_folders(tmp_path):
 @pytest.mark.parametrize(
     ("contents", "message"),
     [
-        ({}, "a folder of images for each class"),
-        ({"train/a/0.jpg": b""}, "a folder of images for each class"),
+        ({}, "at least two class folders"),
+        ({"train/a/0.jpg": b""}, "at least two class folders"),
         (
             {"train/a/0.jpg": b"", "train/b/0.jpg": b""},
-            "a folder val, validation or test",
+            "add a folder val, validation or test",
         ),
         (
             {
@@ -288,7 +290,7 @@ def test_one_level_of_folders(tmp_path):
                 "val/a/0.jpg": b"",
                 "val/c/0.jpg": b"",
             },
-            "different: ['b', 'c']",
+            "only in one of them: ['b', 'c']",
         ),
     ],
 )
@@ -299,7 +301,7 @@ def test_invalid_folders(tmp_path, contents, message):
 
 
 def test_no_folder(tmp_path):
-    with pytest.raises(ValueError, match="must exist"):
+    with pytest.raises(ValueError, match="Data folder not found"):
         image_sources.open_source(data_dir=str(tmp_path / "nowhere"))
 
 
@@ -309,11 +311,11 @@ def add_to_tar(tar, name, content):
     tar.addfile(info, io.BytesIO(content))
 
 
-def test_from_imagenet_s_tar_files(tmp_path):
-    """As they are downloaded: a tar of tars of a class each, and one tar."""
+def test_tar_files_of_imagenet(tmp_path):
+    """As downloaded: one tar of a tar per class, and one of all test images."""
     manual = tmp_path / "downloads/manual"
     manual.mkdir(parents=True)
-    with pytest.raises(ValueError, match="its raw files must be in"):
+    with pytest.raises(ValueError, match="its raw files into"):
         image_sources.open_source(data_dir=str(tmp_path))
     with tarfile.open(manual / "ILSVRC2012_img_train.tar", "w") as train:
         for label in ("n01440764", "n01443537"):
@@ -328,7 +330,7 @@ def test_from_imagenet_s_tar_files(tmp_path):
             name = f"ILSVRC2012_val_{number:08d}.JPEG"
             add_to_tar(validation, name, encode(smooth_photo(seed=number)))
 
-    with pytest.raises(ValueError, match="before several processes"):
+    with pytest.raises(ValueError, match="several processes cannot prepare it"):
         image_sources.open_source(data_dir=str(tmp_path), prepare=False)
     source = image_sources.open_source(data_dir=str(tmp_path))
     assert isinstance(source, image_sources.TfdsSource)
@@ -340,14 +342,14 @@ def test_from_imagenet_s_tar_files(tmp_path):
     assert names == {"n01440764", "n01443537"}
     ((_, labels, weights),) = imagenet.evaluation_dataset(source, 16, 8)
     assert weights.numpy().sum() == 4
-    # The first lines of the list of validation classes: n01751748, n09193705,
-    # n02105855, n04263257.
+    # The list of validation classes begins n01751748, n09193705, n02105855,
+    # n04263257.
     found = {source.labels[i] for i in labels.numpy()[:4].argmax(-1)}
     assert found == {"n01751748", "n09193705", "n02105855", "n04263257"}
 
 
 def test_another_data_set_of_tfds():
-    """MNIST: grey PNGs, a split named test, no imagenet."""
+    """MNIST: grayscale PNGs, and a split named test."""
     data_dir = pathlib.Path(__file__).parents[4] / "shared/tfds"
     if not data_dir.exists():
         pytest.skip("needs MNIST in ../shared/tfds")
@@ -364,5 +366,5 @@ def test_another_data_set_of_tfds():
 
 def test_unknown_data_set(tmp_path):
     (tmp_path / "downloads/manual").mkdir(parents=True)
-    with pytest.raises(ValueError, match="must know the data set"):
+    with pytest.raises(ValueError, match="Unknown data set"):
         image_sources.open_source("no_such_data_set", str(tmp_path))

@@ -1,4 +1,4 @@
-"""ImageNet's pipeline: against NumPy, on files made here, good and bad."""
+"""The ImageNet pipeline against NumPy, on generated files, some damaged."""
 
 import io
 import pathlib
@@ -28,7 +28,7 @@ def numbered_folder(tmp_path):
 
 
 def bilinear(image, size):
-    """Bilinear resizing with pixel centres at half integers, written out."""
+    """Bilinear resizing in NumPy, with pixel centers at half integers."""
     height, width = image.shape[:2]
 
     def positions(length):
@@ -59,7 +59,7 @@ def test_evaluation_is_the_central_crop():
     image = smooth_photo(60, 80)
     encoded = encode(image, "PNG")
     found = imagenet.preprocess_for_evaluation(tf.constant(encoded), 32)
-    # 0.875 of 60 is 52.5, rounded to the even 52: 4 rows, 14 columns off.
+    # 0.875 * 60 is 52.5, rounded to the even 52: 4 rows, 14 columns off.
     expected = normalized(bilinear(image[4:56, 14:66], 32))
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
@@ -68,12 +68,12 @@ def test_fused_crop_of_a_jpeg_is_the_crop_of_the_whole():
     encoded = encode(smooth_photo(61, 83))
     whole = tf.io.decode_jpeg(encoded, channels=3).numpy()
     found = imagenet.preprocess_for_evaluation(tf.constant(encoded), 24)
-    # 0.875 of 61 is 53.375.
+    # 0.875 * 61 is 53.375.
     expected = normalized(bilinear(whole[4:57, 15:68], 24))
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
-def test_in_a_data_set_as_directly():
+def test_data_set_equals_direct_preprocessing():
     encoded = [encode(smooth_photo(seed=seed)) for seed in range(3)]
     seeds = [[1, 2], [3, 4], [5, 6]]
     dataset = tf.data.Dataset.from_tensor_slices((encoded, seeds)).map(
@@ -98,7 +98,7 @@ def test_in_a_data_set_as_directly():
         )
 
 
-def test_serving_as_evaluation():
+def test_serving_preprocesses_as_evaluation():
     encoded = encode(smooth_photo(70, 50))
     image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
     np.testing.assert_allclose(
@@ -129,8 +129,8 @@ def test_random_windows():
     assert len(np.unique(windows, axis=0)) > 290
 
 
-def test_training_is_a_window_mirrored_half_of_the_time():
-    """Red grows with the row, green with the column: see what was cut out."""
+def test_training_crops_and_mirrors_half_of_the_images():
+    """Red grows with the row, green with the column: they reveal the window."""
     rows, columns = np.mgrid[:100, :120]
     image = np.stack([2 * rows, 2 * columns, 0 * rows], -1).astype("uint8")
     encoded = tf.constant(encode(image, "PNG"))
@@ -151,7 +151,7 @@ def test_training_is_a_window_mirrored_half_of_the_time():
         mirrored.append(found[0, -1, 1] < found[0, 0, 1])
         aspects.append(width / height)
     assert 18 <= sum(mirrored) <= 42
-    # Which are mirrored has nothing to do with the crop.
+    # Mirroring is independent of the crop.
     assert abs(np.corrcoef(mirrored, aspects)[0, 1]) < 0.4
 
 
@@ -175,8 +175,8 @@ def mixed_files():
 
 
 @pytest.mark.parametrize("name", ["rgb", "grey", "cmyk", "png", "zeros_behind"])
-def test_colours(mixed_files, name):
-    """As Pillow sees them: two decoders differ by a few of 256 values."""
+def test_colors(mixed_files, name):
+    """As decoded by Pillow: two decoders differ by a few of 256 values."""
     content = mixed_files[name]
     right = Image.open(io.BytesIO(content)).convert("RGB")
     expected = bilinear(np.array(right)[4:56, 14:66], 32)
@@ -186,7 +186,7 @@ def test_colours(mixed_files, name):
     assert difference.mean() < 1.5
 
 
-# Where the bad files stand must not matter: first, last, in between, together.
+# The position of the damaged files must not matter: first, last, between.
 @pytest.mark.parametrize(
     "order",
     [
@@ -195,7 +195,7 @@ def test_colours(mixed_files, name):
         "truncated junk rgb grey cmyk png gif zeros_behind",
     ],
 )
-def test_bad_images_are_left_out_and_counted(tmp_path, mixed_files, order):
+def test_damaged_images_are_skipped_and_counted(tmp_path, mixed_files, order):
     names = order.split()
     contents = {
         f"{subset}/{label}/{index}.jpg": mixed_files[name]
@@ -229,7 +229,7 @@ def test_bad_images_are_left_out_and_counted(tmp_path, mixed_files, order):
     assert sorted(found) == 2 * ["junk"] + 2 * ["truncated"]
 
 
-def test_files_that_are_gone(tmp_path, mixed_files, monkeypatch):
+def test_missing_files(tmp_path, mixed_files, monkeypatch):
     monkeypatch.setattr(image_decoding, "_TOO_MANY_IN_A_ROW", 6)
     folder = write_folder(
         tmp_path,
@@ -249,7 +249,7 @@ def test_files_that_are_gone(tmp_path, mixed_files, monkeypatch):
         imagenet.count_undecodable(source, "validation")
 
 
-def test_files_that_are_no_images_are_listed(tmp_path, mixed_files):
+def test_undecodable_files_are_listed(tmp_path, mixed_files):
     folder = write_folder(
         tmp_path, {f"{name}/0.jpg": mixed_files["rgb"] for name in "ab"}
     )
@@ -263,7 +263,7 @@ def test_files_that_are_no_images_are_listed(tmp_path, mixed_files):
 
 
 @pytest.mark.parametrize("count", [1, 700])
-def test_data_set_without_a_readable_image_ends(tmp_path, count):
+def test_data_set_without_a_decodable_image_raises(tmp_path, count):
     names = [f"{label}/{n}.jpg" for label in "ab" for n in range(count)]
     contents = {
         f"{s}/{name}": b"junk" for s in ("train", "val") for name in names
@@ -275,7 +275,7 @@ def test_data_set_without_a_readable_image_ends(tmp_path, count):
             next(iter(build(source, 24, 4, skipped=skipped)))
 
 
-def test_folder_that_disappears_ends_the_training(numbered_folder):
+def test_folder_that_disappears_stops_the_training(numbered_folder):
     source = image_sources.FolderSource(numbered_folder)
     run = iter(imagenet.train_dataset(source, 16, 23))
     next(run)
@@ -285,7 +285,7 @@ def test_folder_that_disappears_ends_the_training(numbered_folder):
             next(run)
 
 
-def test_each_image_once_in_a_pass(numbered_folder):
+def test_each_image_once_per_epoch(numbered_folder):
     source = image_sources.FolderSource(numbered_folder)
     assert (source.count("train"), source.count("validation")) == (23, 7)
     run = iter(imagenet.train_dataset(source, 16, batch_size=1))
@@ -308,7 +308,7 @@ def test_each_image_once_in_a_pass(numbered_folder):
 
 
 def test_seeds(numbered_folder):
-    """No pass of one seed is a pass of another."""
+    """No two seeds share the order of an epoch."""
     source = image_sources.FolderSource(numbered_folder)
     orders = [
         tuple(numbers_of(images))
@@ -321,7 +321,7 @@ def test_seeds(numbered_folder):
 
 
 @pytest.mark.parametrize("batches", [2, 5, 12])
-def test_start_goes_on_where_a_run_was_killed(numbered_folder, batches):
+def test_start_continues_where_a_run_was_killed(numbered_folder, batches):
     source = image_sources.FolderSource(numbered_folder)
     whole = imagenet.train_dataset(source, 16, 5).skip(batches)
     resumed = imagenet.train_dataset(source, 16, 5, start=5 * batches)
@@ -330,8 +330,8 @@ def test_start_goes_on_where_a_run_was_killed(numbered_folder, batches):
             np.testing.assert_array_equal(one, other)
 
 
-def test_shards_have_the_batches_of_one(tmp_path):
-    """The same images and crops, in one process or two."""
+def test_shards_share_the_batches_of_one_process(tmp_path):
+    """The same images and crops in one process or two."""
     contents = {
         f"{subset}/class{n % 2}/{n:02d}.png": encode(
             smooth_photo(seed=n), "PNG"
@@ -378,7 +378,7 @@ def test_stand_in(tmp_path):
     assert not list(tmp_path.glob(".keras_coordconv-*"))
 
 
-def test_stand_in_of_two_processes_at_once(tmp_path, monkeypatch):
+def test_two_processes_write_the_stand_in_at_once(tmp_path, monkeypatch):
     counts = {"train": 1, "val": 1}
     folder = tmp_path / "stand_in"
     draw = stand_in.draw

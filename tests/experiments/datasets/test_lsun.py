@@ -1,4 +1,4 @@
-"""LSUN's format, on zip files and folders that are made here."""
+"""Reading LSUN's format, on generated zip files and folders."""
 
 import io
 import shutil
@@ -14,7 +14,7 @@ from keras_coordconv.experiments.datasets import lsun
 pytestmark = pytest.mark.tensorflow_backend
 
 RANDOM = np.random.default_rng(0)
-# Flat images, told apart by their colour, of other sizes and formats.
+# Images of one color each, in different sizes and formats.
 SIZES = ((70, 90), (64, 64), (200, 100), (80, 65), (33, 40))
 COLORS = RANDOM.integers(0, 256, (5, 3))
 
@@ -28,7 +28,7 @@ def encode(color, size, format):
 
 
 def write_zip(folder, name=f"{lsun.NAME}/data.mdb"):
-    """LSUN's zip file, as its authors write it."""
+    """Writes a zip file as LSUN's authors distribute it."""
     lmdb = pytest.importorskip("lmdb")
     with (
         lmdb.open(str(folder / "new")) as database,
@@ -57,7 +57,7 @@ def test_zip_file(tmp_path):
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == [lsun.NAME, f"{lsun.NAME}.zip"]
 
-    # What is unpacked is not unpacked again.
+    # The zip file is unpacked only once.
     moved = tmp_path / "moved"
     shutil.copytree(tmp_path / lsun.NAME, moved / lsun.NAME)
     (moved / f"{lsun.NAME}.zip").write_bytes(b"junk")
@@ -88,8 +88,8 @@ def test_orders(tmp_path):
     assert colors_of(resumed) == epochs[2]
 
 
-def test_middle_of_an_image():
-    # 128 x 192: the middle is 128 x 128, and each 2x2 block becomes a pixel.
+def test_center_of_an_image():
+    # 128 x 192: the center is 128 x 128, and each 2x2 block becomes a pixel.
     image = RANDOM.integers(0, 256, (192, 128, 3), "uint8")
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "png")
@@ -99,21 +99,25 @@ def test_middle_of_an_image():
 
 
 def test_no_images(tmp_path):
-    with pytest.raises(ValueError, match="must exist"):
+    with pytest.raises(ValueError, match="Data folder not found"):
         lsun.open_images(tmp_path / "nowhere")
-    with pytest.raises(ValueError, match=r"must have bedroom_train_lmdb\.zip"):
+    with pytest.raises(
+        ValueError, match=r"must contain bedroom_train_lmdb\.zip"
+    ):
         lsun.open_images(tmp_path)
     packed = tmp_path / f"{lsun.NAME}.zip"
     packed.write_bytes(b"junk")
-    with pytest.raises(ValueError, match=r"must be a zip of .*Received: .*zip"):
+    with pytest.raises(
+        ValueError, match=r"zip must be a zip file with .*data.mdb"
+    ):
         lsun.open_images(tmp_path)
     write_zip(tmp_path, name="data.mdb")
-    with pytest.raises(ValueError, match="must be a zip of"):
+    with pytest.raises(ValueError, match="must be a zip file with"):
         lsun.open_images(tmp_path)
     assert list(tmp_path.iterdir()) == [packed]
     packed.unlink()
     (tmp_path / lsun.NAME).mkdir()
-    with pytest.raises(ValueError, match="must be a readable LMDB"):
+    with pytest.raises(ValueError, match=r"Cannot read .* as an LMDB"):
         lsun.open_images(tmp_path)
 
 

@@ -7,7 +7,7 @@ pytestmark = pytest.mark.tensorflow_backend
 
 
 def convolve_with_block(center):
-    """A one-hot image convolved with a 9x9 block of ones, in plain loops."""
+    """Convolves a one-hot image with a 9x9 block of ones, in plain loops."""
     padded = np.pad(center[..., 0], 4)
     image = np.zeros((64, 64))
     for row in range(9):
@@ -37,8 +37,8 @@ def test_split_sizes(split, train, test):
     assert not subsets[0] & subsets[1]
 
 
-def test_uniform_split_draws_as_the_released_code():
-    # One draw per centre, x outer, y inner.
+def test_uniform_split_draws_as_the_authors_code():
+    # One draw per center: x in the outer loop, y in the inner loop.
     random = np.random.RandomState(20202)
     test = [
         [x, y]
@@ -71,7 +71,7 @@ def test_regions():
 
 
 @pytest.mark.parametrize("split", ["quadrant", "band", "border", "middle"])
-def test_validation_is_the_part_of_the_training_set_next_to_the_test_set(split):
+def test_validation_set_is_next_to_the_test_set(split):
     subsets = {
         name: not_so_clevr.subset_locations(split, name)
         for name in ("train", "test", "fit", "validation")
@@ -92,7 +92,7 @@ def test_validation_is_the_part_of_the_training_set_next_to_the_test_set(split):
     assert distance_to_test(subsets["validation"]).max() == nearest - 1
 
 
-def test_validation_of_the_uniform_split_is_drawn_from_the_training_set():
+def test_validation_set_of_the_uniform_split_is_drawn_at_random():
     train, fit, validation = (
         {tuple(center) for center in centers.tolist()}
         for centers in (
@@ -117,7 +117,7 @@ def test_images():
         assert square.sum() == 81
 
 
-def test_features():
+def test_load_arrays():
     centers = not_so_clevr.subset_locations("quadrant", "test")
     examples = not_so_clevr.load_arrays("quadrant", "test")
     points = not_so_clevr.draw_centers(centers)
@@ -134,7 +134,7 @@ def test_features():
         assert array.dtype == ("int32" if name == "pixel" else "float32")
 
 
-def test_dataset_holds_the_features():
+def test_dataset_has_the_examples_of_load_arrays():
     expected = not_so_clevr.load_arrays("uniform", "test")
     dataset = not_so_clevr.dataset("uniform", "test", batch_size=100)
     batches = list(dataset.as_numpy_iterator())

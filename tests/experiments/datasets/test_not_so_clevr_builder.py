@@ -14,7 +14,7 @@ class UniformTest(tfds.testing.DatasetBuilderTestCase):
     DATASET_CLASS = not_so_clevr_builder.NotSoClevr
     BUILDER_CONFIG_NAMES_TO_TEST = ("uniform",)
     SPLITS = {"train": 2368, "test": 768}  # noqa: RUF012
-    # Nothing is downloaded: there are no fake examples.
+    # Nothing is downloaded, so there are no fake examples.
     EXAMPLE_DIR = "."
 
 

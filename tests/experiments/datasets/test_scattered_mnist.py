@@ -1,4 +1,4 @@
-"""Scattered MNIST against PIL, against rejection sampling, and by hand."""
+"""Scattered MNIST against Pillow, rejection sampling, and by hand."""
 
 import sys
 
@@ -13,14 +13,14 @@ pytestmark = pytest.mark.tensorflow_backend
 
 
 def fake_digits(count=12, size=28, seed=0):
-    """Blots of various sizes at various places."""
+    """Blots of various sizes at various positions."""
     random = np.random.default_rng(seed)
     digits = np.zeros((count, size, size), "uint8")
     for digit in digits:
         top, left = random.integers(0, size // 2, 2)
         bottom, right = random.integers(size // 2 + 1, size + 1, 2)
         blot = random.integers(0, 256, (bottom - top, right - left))
-        # Ink in the corners: the crop is the whole blot.
+        # With ink in its corners, the crop is the whole blot.
         blot[0, 0] = blot[-1, -1] = 255
         digit[top:bottom, left:right] = blot
     return digits
@@ -32,7 +32,7 @@ def crop_to_ink(digit):
 
 
 def paste_with_pil(digits, boxes):
-    """The whole canvas with each digit, summed, and its middle."""
+    """Draws each digit on the whole canvas; returns the center of the sum."""
     canvas = np.zeros((120, 120))
     for digit, box in zip(digits, boxes, strict=True):
         top, left, bottom, right = box + 28
@@ -47,7 +47,7 @@ def paste_with_pil(digits, boxes):
     return np.minimum(canvas, 1)[28:92, 28:92, None]
 
 
-def test_images_as_pil_draws_them():
+def test_images_equal_those_of_pillow():
     digits = fake_digits()
     examples = scattered_mnist.load_arrays(digits, "test", limit_examples=20)
     assert examples["image"].dtype == examples["boxes"].dtype == np.float32
@@ -61,14 +61,14 @@ def test_images_as_pil_draws_them():
         )
 
 
-def test_binary_images_are_white_where_there_is_ink():
+def test_ink_of_binary_images_is_white():
     digits = fake_digits()
     gray, binary = (
         scattered_mnist.load_arrays(digits, "test", 20, binary=binary)
         for binary in (False, True)
     )
     np.testing.assert_array_equal(binary["boxes"], gray["boxes"])
-    # Clipped to 1, in units of 1 of the 255.
+    # Not divided by 255, then clipped to 1.
     np.testing.assert_allclose(
         binary["image"], np.minimum(255 * gray["image"], 1), atol=1e-4
     )
@@ -82,24 +82,24 @@ def test_one_digit_by_hand():
         digit[None, None], np.array([[[10.0, 62.0, 12.0, 66.0]]])
     )
     expected = np.zeros((64, 64, 1))
-    # Twice as wide: each pixel of the image is at a quarter of the source's.
+    # Twice as wide: pixel centers lie at quarters of the source's pixels.
     expected[10, 62:, 0] = [1, 0.75]
     expected[11, 62:, 0] = [0, 0.25 * 51 / 255]
     np.testing.assert_allclose(image, expected, atol=1e-6)
 
 
 def draw_by_rejection(random, canvases):
-    """Boxes of canvases that have all centres in the middle."""
+    """Samples canvases; returns the boxes of those with all centers inside."""
     sides = random.uniform(15, 25, (canvases, 5, 2))
     centers = random.uniform(sides / 2, 120 - sides / 2) - 28
     inside = ((centers >= 0) & (centers < 64)).all(axis=(1, 2))
     return centers[inside], sides[inside]
 
 
-def test_boxes_as_by_rejection():
+def test_boxes_equal_those_of_rejection_sampling():
     random = np.random.default_rng(1)
     centers, sides = draw_by_rejection(random, 1_200_000)
-    # Only 1.2 % of the canvases are images.
+    # Only 1.2% of the canvases are accepted.
     assert len(centers) / 1_200_000 == pytest.approx(0.0122, abs=0.0005)
     boxes = scattered_mnist.random_boxes(*random.random((4, 15_000, 5)))
     ours = {
@@ -111,20 +111,20 @@ def test_boxes_as_by_rejection():
         found = np.quantile(ours[name], parts, axis=(0, 1))
         expected = np.quantile(theirs, parts, axis=(0, 1))
         scale = {"centers": 64, "sides": 10}[name]
-        # Four standard deviations of the difference of two quantiles.
+        # Four standard deviations of the difference between two quantiles.
         np.testing.assert_allclose(found, expected, atol=scale * 0.011)
-    # Uniform sides would have a mean of 20, a tenth of a pixel less.
+    # The mean of uniform sides would be 20, a tenth of a pixel less.
     assert ours["sides"].mean() == pytest.approx(sides.mean(), abs=0.03)
     assert sides.mean() > 20.05
     assert (ours["centers"] >= 0).all() and (ours["centers"] < 64).all()
     assert (ours["sides"] >= 15).all() and (ours["sides"] <= 25).all()
-    # Independent of each other, as digits that are pasted one by one are.
+    # Independent of each other, as for digits pasted one by one.
     numbers = np.concatenate(list(ours.values()), axis=-1).reshape(-1, 20)
     correlations = np.corrcoef(numbers.T) - np.eye(20)
     assert abs(correlations).max() < 0.04
 
 
-def test_sizes_of_the_paper():
+def test_sizes_match_the_paper():
     assert scattered_mnist.EXAMPLES == {"train": 9000, "test": 1000}
     examples = scattered_mnist.load_arrays(fake_digits(), "test")
     assert examples["image"].shape == (1000, 64, 64, 1)
@@ -146,7 +146,7 @@ def test_an_example_does_not_depend_on_the_others():
 
 
 def test_boxes_are_in_the_format_of_keras():
-    """The ink is in the boxes, as `keras.utils.bounding_boxes` reads them."""
+    """The ink is inside the boxes, as read by `keras.utils.bounding_boxes`."""
     examples = scattered_mnist.load_arrays(fake_digits(), "train", 5)
     boxes = keras.utils.bounding_boxes.convert_format(
         examples["boxes"], source="yxyx", target="xyxy"
@@ -165,7 +165,7 @@ def test_stand_in():
     train, test = map(scattered_mnist.load_stand_in, ("train", "test"))
     assert train.shape == (1438, 8, 8) and test.shape == (359, 8, 8)
     assert train.dtype == np.uint8 and train.max() == 255
-    # None of the test digits is in the training set.
+    # No test digit is in the training set.
     known = {digit.tobytes() for digit in train}
     assert sum(digit.tobytes() in known for digit in test) == 0
 
@@ -176,7 +176,7 @@ def test_stand_in_without_scikit_learn(monkeypatch):
         scattered_mnist.load_stand_in("train")
 
 
-def test_mnist_of_tensorflow_datasets(tmp_path, monkeypatch):
+def test_mnist_from_tensorflow_datasets(tmp_path, monkeypatch):
     import tensorflow_datasets as tfds
 
     digits = {"train": fake_digits(5), "test": fake_digits(3, seed=1)}

@@ -1,4 +1,4 @@
-"""The images against a drawing in plain loops, pixel by pixel."""
+"""The images against plain loops that draw them pixel by pixel."""
 
 import time
 
@@ -32,13 +32,13 @@ def test_images():
     for index in range(24):
         drawn = draw_pixel_by_pixel(*(a[index] for a in examples.values()))
         np.testing.assert_array_equal(image[index], drawn)
-    # Among them, a blue object in front of a red one.
+    # One of them has a blue object in front of a red one.
     red = (image == (255, 0, 0)).all(axis=-1).sum(axis=(1, 2))
     whole = np.where(examples["red_shape"], 317, 441)
     assert (red <= whole).all() and (red < whole).any()
 
 
-def test_which_scenes_there_are():
+def test_distribution_of_the_scenes():
     scenes = sort_of_clevr.scenes()
     red, blue = scenes["red_center"], scenes["blue_center"]
     assert len(red) == 50_000
@@ -51,7 +51,7 @@ def test_which_scenes_there_are():
         assert np.mean(scenes[f"{color}_shape"]) == pytest.approx(0.5, abs=0.01)
     shapes = scenes["red_shape"] * 2 + scenes["blue_shape"]
     np.testing.assert_allclose(np.bincount(shapes) / 50_000, 0.25, atol=0.01)
-    # The four quarters of the canvas, the columns apart from the rows.
+    # The four quarters of the canvas, separately for columns and rows.
     right, below = (red > 31).T
     np.testing.assert_allclose(
         np.bincount(2 * right + below) / 50_000, 0.25, atol=0.01
@@ -59,8 +59,8 @@ def test_which_scenes_there_are():
     assert np.corrcoef(red[:, 0], red[:, 1])[0, 1] == pytest.approx(0, abs=0.02)
 
 
-def test_blue_is_anywhere_that_is_not_too_near():
-    """The centres as drawn again and again until they are far enough apart."""
+def test_blue_is_uniform_where_it_is_allowed():
+    """Against rejection sampling of pairs that are far enough apart."""
     random = np.random.default_rng(0)
     red = random.integers(10, 54, (50_000, 2))
     blue = random.integers(10, 54, (50_000, 2))
@@ -70,8 +70,8 @@ def test_blue_is_anywhere_that_is_not_too_near():
     edges = np.arange(10, 65, 11)
 
     def histogram(*centers):
-        places = np.concatenate(centers, axis=-1)
-        counts, _ = np.histogramdd(places, [edges] * 4)
+        points = np.concatenate(centers, axis=-1)
+        counts, _ = np.histogramdd(points, [edges] * 4)
         return counts.ravel()
 
     expected = histogram(red, blue)
@@ -79,24 +79,24 @@ def test_blue_is_anywhere_that_is_not_too_near():
     both = expected + found
     chi_squared = np.sum((expected - found)[both > 0] ** 2 / both[both > 0])
     cells = np.sum(both > 0)
-    # Its mean is the number of cells, its variance twice that.
+    # The mean of the statistic is the number of cells, its variance twice that.
     assert chi_squared == pytest.approx(cells, abs=4 * np.sqrt(2 * cells))
 
 
-def test_each_example_has_random_numbers_of_its_own(monkeypatch):
+def test_each_example_has_its_own_random_numbers(monkeypatch):
     few, more = (sort_of_clevr.scenes("train", n) for n in (10, 1000))
     for name, array in few.items():
         np.testing.assert_array_equal(more[name][:10], array)
     test = sort_of_clevr.scenes("test")["red_center"]
     assert len(test) == 1000
     assert (test != more["red_center"]).any(axis=-1).mean() > 0.99
-    # They come after those of the training.
+    # They follow those of the training examples.
     monkeypatch.setitem(sort_of_clevr.EXAMPLES, "train", 50_005)
     longer = sort_of_clevr.scenes("train")["red_center"]
     np.testing.assert_array_equal(longer[50_000:], test[:5])
 
 
-def test_dataset_holds_the_features():
+def test_dataset_has_the_examples_of_load_arrays():
     expected = sort_of_clevr.load_arrays("test", 50)
     dataset = sort_of_clevr.dataset("test", 20, limit_examples=50)
     batches = list(dataset.as_numpy_iterator())

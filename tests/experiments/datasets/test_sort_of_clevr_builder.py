@@ -18,7 +18,7 @@ FEW = {"train": 30, "test": 10}
 class BuilderTest(tfds.testing.DatasetBuilderTestCase):
     DATASET_CLASS = sort_of_clevr_builder.SortOfClevr
     SPLITS = FEW
-    # Nothing is downloaded: there are no fake examples.
+    # Nothing is downloaded, so there are no fake examples.
     EXAMPLE_DIR = "."
 
 
