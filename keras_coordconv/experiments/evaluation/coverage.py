@@ -1,8 +1,9 @@
-"""How much of the data a generator of Sort-of-Clevr covers, Section 5.
+"""Measures how well a generator covers Sort-of-Clevr, Section 5.
 
-The red and the blue object are found in the images; what is compared is where
-they are. A generator of noise has a high entropy, too: precision and recall say
-how much of what is generated is like the data, and the other way round.
+The red and the blue object are located in the images, and their positions are
+compared. Entropy alone is not enough, since noise has a high entropy, too:
+precision measures how much of the generated data resembles the real data,
+recall how much of the real data is generated.
 """
 
 import numpy as np
@@ -10,10 +11,10 @@ import numpy as np
 from keras_coordconv.experiments.canvas import CANVAS_SIZE
 
 COLORS = {"red": (255, 0, 0), "blue": (0, 0, 255)}
-# Half of the way between any two of white, red and blue.
+# Half the distance between any two of white, red and blue.
 COLOR_DISTANCE = 255 / np.sqrt(2)
-# An object of the data has 317 pixels or more, apart from what another one
-# hides, and a root mean square distance of 9 pixels or less from its centre.
+# An object of the data has at least 317 pixels, unless the other one hides
+# some, and a root mean square distance of at most 9 pixels from its center.
 MIN_PIXELS = 50
 MAX_SPREAD = 12.0
 
@@ -22,20 +23,20 @@ _NEIGHBORS = 3
 
 
 def find_centers(images):
-    """Where the red and the blue object are in each image.
+    """Locates the red and the blue object in each image.
 
-    A pixel is red or blue if it is nearer to that colour than half of the way
-    to the other one or to white. The pixels of a colour are an object if they
-    are at least 50 and lie together: within a root mean square distance of 12
-    pixels from their mean, which is the object's centre.
+    A pixel is red or blue if its distance from that color is less than half the
+    distance between the colors. The pixels of a color are an object if there
+    are at least 50 and they lie close together: their root mean square distance
+    from their mean, the object's center, is at most 12 pixels.
 
     Args:
         images: uint8 array of shape `(images, height, width, 3)`.
 
     Returns:
         Dictionary with `red` and `blue`, float arrays of shape `(images, 2)`,
-        the (x, y) of the centres in pixels, x the column; NaN where there is no
-        such object.
+        the (x, y) of the centers in pixels, x being the column; NaN if the
+        image has no such object.
 
     Example:
 
@@ -49,14 +50,14 @@ def find_centers(images):
 
 
 def entropy(points, low, high):
-    """Entropy of a histogram of points, in nats.
+    """Computes the entropy of a histogram of points, in nats.
 
-    The paper does not say how its entropies were estimated. With 10 x 10 bins,
-    the data have those that it prints, 4.0, 4.0 and 3.5.
+    The paper does not say how it estimates entropies. With 10 x 10 bins, those
+    of the data are equal to the published ones, 4.0, 4.0 and 3.5.
 
     Args:
         points: Array of shape `(points, 2)`.
-        low, high: Numbers, the range of both axes, which has 10 bins.
+        low, high: Numbers, the range of both axes, split into 10 bins.
 
     Returns:
         Float, at most `log(100)`.
@@ -67,13 +68,13 @@ def entropy(points, low, high):
 
 
 def precision_and_recall(real, generated):
-    """How much is like the data, and how much of the data is reached.
+    """Computes the precision and recall of generated points.
 
     Kynkäänniemi et al., "Improved precision and recall metric for assessing
-    generative models" (https://arxiv.org/abs/1904.06991), with the third
-    nearest neighbour: the precision is the part of the generated points within
-    that distance of a real point, as it is around that point among the real
-    ones; the recall is the same with the two sets changed over.
+    generative models" (https://arxiv.org/abs/1904.06991), with third nearest
+    neighbors. Precision is the fraction of generated points that are at most as
+    far from some real point as that point's third nearest real neighbor. Recall
+    is the same with the two sets exchanged.
 
     Args:
         real, generated: Arrays of shape `(points, features)`, with at least 4
@@ -86,19 +87,19 @@ def precision_and_recall(real, generated):
 
 
 def coverage(images, real_images):
-    """The numbers of a generator, from its images and from the data's.
+    """Computes the coverage scores of a generator.
 
     Args:
-        images: uint8 array of shape `(images, 64, 64, 3)`, the generated ones,
+        images: uint8 array of shape `(images, 64, 64, 3)`, generated images,
             1000 in the paper.
-        real_images: As `images`, from the data.
+        real_images: uint8 array of the same shape, images of the data.
 
     Returns:
-        Dictionary of floats: `both_objects`, the part of the images in which
-        both objects are found, and, of those alone, `entropy_red`,
-        `entropy_blue` and `entropy_difference` (red minus blue) of the centres,
-        in nats, `precision` and `recall` of the four coordinates. The last two
-        are 0 where there are fewer than four such images.
+        Dictionary of floats: `both_objects`, the fraction of the images in
+        which both objects are found; and, for these images only, `entropy_red`,
+        `entropy_blue` and `entropy_difference` (red minus blue) of the centers,
+        in nats, and `precision` and `recall` of the four coordinates, which are
+        0 if there are fewer than four such images.
     """
     points, real = (_both_centers(array) for array in (images, real_images))
     enough = len(points) > _NEIGHBORS
@@ -115,18 +116,18 @@ def coverage(images, real_images):
 
 
 def count_jumps(lines, max_step=4.0):
-    """How often the objects jump, where images change little by little.
+    """Counts the jumps of the objects along interpolations.
 
     Args:
-        lines: uint8 array of shape `(lines, images, 64, 64, 3)`: each line
-            goes from one image to another one.
-        max_step: Float. An object jumps where its centre moves by more pixels
-            from one image to the next, or where it appears or vanishes. An
-            object that goes straight across the canvas in 32 images moves by
-            2 pixels each time.
+        lines: uint8 array of shape `(lines, images, 64, 64, 3)`. Each line
+            interpolates between two images.
+        max_step: Float, in pixels. An object jumps if its center moves by more
+            than this from one image to the next, or if it appears or
+            disappears. An object that crosses the canvas in 32 equal steps
+            moves by 2 pixels per step.
 
     Returns:
-        Float, the jumps of both objects in a line, averaged over the lines.
+        Float, average number of jumps per line, of both objects together.
     """
     count = 0
     for centers in map(find_centers, lines):

@@ -1,4 +1,4 @@
-"""How good the boxes of a detector are: the paper's IOUs, and COCO's AP.
+"""Metrics of a detector: the paper's IOUs, and COCO's average precision.
 
 Boxes are NumPy arrays of shape `(images, boxes, 4)` in the format `"yxyx"` of
 `keras.utils.bounding_boxes`. Images with fewer boxes than others are padded:
@@ -15,9 +15,10 @@ _RECALLS = np.linspace(0, 1, 101)
 
 
 def mean_ious(boxes, scores, true_boxes):
-    """The paper's two IOUs of boxes and true_boxes.
+    """Computes the paper's two mean IOUs of boxes and true boxes.
 
-    An image counts by its mean; one without boxes or without true_boxes, as 0.
+    Each is averaged within an image, then over the images. An image without
+    boxes or without true boxes counts as 0.
 
     Args:
         boxes: Array of shape `(images, boxes, 4)`.
@@ -26,9 +27,9 @@ def mean_ious(boxes, scores, true_boxes):
 
     Returns:
         Dictionary of two floats: `iou`, the mean over all pairs of a box and a
-        truth, which even a perfect detector has low, as a box is on one truth
-        and not on the others; and `best_iou`, the mean over the boxes of the
-        IOU with the truth that fits best.
+        true box, which is low even for a perfect detector, since a box matches
+        only one true box; and `best_iou`, the mean over the boxes of the IOU
+        with the true box that matches best.
     """
     iou, is_box, is_true_box = _overlaps(boxes, scores, true_boxes)
     box_count = np.maximum(is_box.sum(axis=1), 1)
@@ -39,17 +40,17 @@ def mean_ious(boxes, scores, true_boxes):
 
 
 def average_precision(boxes, scores, true_boxes):
-    """COCO's average precision of one class of objects, of all sizes.
+    """Computes COCO's average precision for a single class, all sizes.
 
     Args:
-        boxes, scores, true_boxes: As for `mean_ious`.
+        boxes, scores, true_boxes: See `mean_ious`.
 
     Returns:
-        Dictionary of two floats: `ap50`, for boxes that count as right from an
-        IOU of 0.5 on; and `ap`, the mean for 0.5, 0.55, ..., 0.95.
+        Dictionary of two floats: `ap50`, at an IOU threshold of 0.5; and `ap`,
+        the mean over the thresholds 0.5, 0.55, ..., 0.95.
 
     Raises:
-        ValueError: if there is no truth.
+        ValueError: if there is no true box.
     """
     best_first = np.argsort(-scores, axis=1, kind="stable")
     boxes = np.take_along_axis(boxes, best_first[..., None], axis=1)
@@ -64,7 +65,7 @@ def average_precision(boxes, scores, true_boxes):
     order = np.argsort(-scores[is_box], kind="stable")
     hits = np.cumsum(right[:, order], axis=1)
     precision = hits / np.arange(1, hits.shape[1] + 1)
-    # The best precision at this recall or a higher one.
+    # The best precision at this or a higher recall.
     precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
     precision = np.pad(precision, ((0, 0), (0, 1)))
     recall = hits / is_true_box.sum()
@@ -76,7 +77,7 @@ def average_precision(boxes, scores, true_boxes):
 
 
 def _overlaps(boxes, scores, true_boxes):
-    """IOUs, 0 for what only fills up, and what does not."""
+    """IOUs, 0 for padding, and boolean masks of what is not padding."""
     is_box = scores > 0
     is_true_box = (true_boxes[..., 2:] > true_boxes[..., :2]).all(axis=-1)
     iou = ops.convert_to_numpy(
@@ -86,14 +87,15 @@ def _overlaps(boxes, scores, true_boxes):
 
 
 def _match_in_turn(iou):
-    """Whether each box is right: each takes the truth that fits it best.
+    """Matches each box, in turn, to the best true box that is still free.
 
     Args:
         iou: Array of shape `(images, boxes, objects)`, the boxes with the
-            highest scores first. A truth that is taken is not there for others.
+            highest scores first.
 
     Returns:
-        Boolean array of shape `(ious, images, boxes)`, for each of `AP_IOUS`.
+        Boolean array of shape `(ious, images, boxes)`: whether each box has a
+        match, for each threshold of `AP_IOUS`.
     """
     images, boxes, objects = iou.shape
     right = np.zeros((len(AP_IOUS), images, boxes), bool)

@@ -1,17 +1,17 @@
-"""Scores of games with different units as one number, with its uncertainty.
+"""Aggregates the scores of several games into one number with an interval.
 
-As Agarwal et al. (2021, https://arxiv.org/abs/2108.13264) advise it for a few
-runs of several games: the interquartile mean of human-normalized scores, and
-intervals by the stratified bootstrap.
+As recommended by Agarwal et al. (2021, https://arxiv.org/abs/2108.13264) for a
+few runs per game: the interquartile mean of human-normalized scores, with an
+interval from the stratified bootstrap.
 """
 
 import numpy as np
 
-# The mean return in training is that of the last games.
+# The mean return in training is averaged over this number of last games.
 GAMES_IN_MEAN = 100
 
-# Of random play and of people, after up to 30 frames without an action, from
-# Wang et al. (2016), https://arxiv.org/abs/1511.06581.
+# Scores of random play and of humans, after up to 30 frames without an action,
+# from Wang et al. (2016), https://arxiv.org/abs/1511.06581.
 RANDOM_AND_HUMAN = {
     "Asterix": (210.0, 8503.3),
     "BeamRider": (363.9, 16926.5),
@@ -26,21 +26,27 @@ RANDOM_AND_HUMAN = {
 
 
 def human_normalized(game, scores):
-    """Scores on a scale on which random play has 0 and people have 1.
+    """Normalizes scores so that random play scores 0 and humans score 1.
 
     Args:
         game: String, one of `RANDOM_AND_HUMAN`.
         scores: Number or array.
+
+    Returns:
+        Number or array, as `scores`.
     """
     random, human = RANDOM_AND_HUMAN[game]
     return (np.asarray(scores) - random) / (human - random)
 
 
 def interquartile_mean(scores):
-    """Mean of the scores without the lowest and the highest quarter.
+    """Computes the mean without the lowest and the highest quarter of scores.
 
     Args:
-        scores: Array, of runs of all games together along the last axis.
+        scores: Array with the runs of all games along the last axis.
+
+    Returns:
+        Number, or array without the last axis.
 
     Example:
 
@@ -53,16 +59,16 @@ def interquartile_mean(scores):
 
 
 def bootstrap_interval(scores, samples=10_000, seed=0):
-    """Interval of the interquartile mean, at a confidence of 95 %.
+    """Computes the 95% bootstrap interval of the interquartile mean.
 
     Args:
-        scores: List of arrays, the scores of the runs of each game. Those of
-            each game are drawn anew, with replacement.
-        samples: Integer, how often.
-        seed: Integer, of the random numbers.
+        scores: List of arrays, the scores of the runs of each game. The runs
+            of each game are resampled separately, with replacement.
+        samples: Integer, number of resamplings.
+        seed: Integer, seed of the random numbers.
 
     Returns:
-        Pair of numbers.
+        Pair of numbers, the bounds of the interval.
     """
     random = np.random.default_rng(seed)
     drawn = [

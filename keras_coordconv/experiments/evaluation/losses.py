@@ -1,11 +1,11 @@
 """Losses of the region-proposal net.
 
-The net moves boxes, and each loss looks at where they are now: a box that has
-moved onto an object is a positive one, whatever its anchor was.
+Both losses match the predicted boxes, not their anchors, to the true boxes: a
+box that has been moved onto an object is positive, wherever its anchor is.
 
-True boxes are `(batch, objects, 4)` in the format `"yxyx"` of
-`keras.utils.bounding_boxes`. Images with fewer boxes than others are filled up
-with boxes without area, as all zeros.
+True boxes have the shape `(batch, objects, 4)` and the format `"yxyx"` of
+`keras.utils.bounding_boxes`. Images with fewer objects than others are padded
+with boxes of zero area, such as all zeros.
 """
 
 import keras
@@ -15,19 +15,20 @@ from keras.utils import bounding_boxes
 
 
 def match_boxes(true_boxes, boxes, positive_iou=0.5, negative_iou=0.1):
-    """Says which boxes are on an object, and which are on none.
+    """Matches boxes to the true boxes: positives, negatives, best match.
 
     Args:
         true_boxes: Tensor of shape `(batch, objects, 4)`.
         boxes: Tensor of shape `(batch, boxes, 4)`.
-        positive_iou: Float. Boxes whose IOU with a truth is above it are on an
-            object; so is, for each truth, the box with the highest IOU.
-        negative_iou: Float. Boxes that are below it for all true boxes are on
-            none.
+        positive_iou: Float. A box is positive if its IOU with a true box is
+            above it; so is, for each true box, the box with the highest IOU.
+        negative_iou: Float. A box is negative if its IOU with all true boxes is
+            below it.
 
     Returns:
-        Tuple of two boolean tensors of shape `(batch, boxes)`, on an object and
-        on none; and, of shape `(batch, boxes, 4)`, the truth that fits best.
+        Tuple of two boolean tensors of shape `(batch, boxes)`, the positive and
+        the negative boxes; and a tensor of shape `(batch, boxes, 4)`, the true
+        box that matches each box best.
     """
     has_area = ops.all(true_boxes[..., 2:] > true_boxes[..., :2], axis=-1)[
         :, None
@@ -37,7 +38,7 @@ def match_boxes(true_boxes, boxes, positive_iou=0.5, negative_iou=0.1):
     is_closest = ops.one_hot(
         ops.argmax(iou, axis=1), boxes.shape[1], axis=1, dtype=iou.dtype
     )
-    # The closest box of a truth counts as one that fits perfectly.
+    # The closest box of a true box counts as a perfect match.
     fit = iou + ops.where(has_area, is_closest, 0)
     matched = ops.take_along_axis(
         true_boxes, ops.argmax(fit, axis=-1)[..., None], axis=1
@@ -47,7 +48,7 @@ def match_boxes(true_boxes, boxes, positive_iou=0.5, negative_iou=0.1):
 
 
 class _SampledLoss(keras.losses.Loss):
-    """A loss of some boxes of each image, drawn at random; see `ScoreLoss`."""
+    """Base class of losses that sample boxes of each image; see `ScoreLoss`."""
 
     def __init__(
         self,
@@ -76,7 +77,7 @@ class _SampledLoss(keras.losses.Loss):
         )
 
     def _draw(self, candidates):
-        """At most `samples` of the candidates of each image."""
+        """Draws up to `samples` of the candidates of each image."""
         numbers = keras.random.uniform(
             ops.shape(candidates), seed=self.seed_generator
         )
@@ -96,19 +97,19 @@ class _SampledLoss(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable(package="keras_coordconv")
 class BoxLoss(_SampledLoss):
-    """How far boxes on an object are from it, in moves of the anchors.
+    """Smooth L1 loss between the deltas of positive boxes and their targets.
 
     Each of the four differences counts as its square up to 1, and as its
-    absolute value beyond: the smooth L1 of the paper's code. The loss of an
-    image is their sum, averaged over the boxes drawn.
+    absolute value beyond, as in the authors' code. The loss of an image is the
+    sum of the four, averaged over the sampled boxes.
 
     Args:
-        anchors: Array of shape `(anchors, 4)`, the boxes before the moves.
-        **kwargs: As for `ScoreLoss`.
+        anchors: Array of shape `(anchors, 4)`, the boxes that the deltas move.
+        **kwargs: See `ScoreLoss`.
 
     Call arguments:
-        y_true: Boxes of the objects, `(batch, objects, 4)`.
-        y_pred: Moves of the anchors, `(batch, anchors, 4)`, as from
+        y_true: True boxes, `(batch, objects, 4)`.
+        y_pred: Deltas of the anchors, `(batch, anchors, 4)`, as from
             `keras.utils.bounding_boxes.encode_box_to_deltas`.
 
     Example:
@@ -142,20 +143,20 @@ class BoxLoss(_SampledLoss):
 
 @keras.saving.register_keras_serializable(package="keras_coordconv")
 class ScoreLoss(_SampledLoss):
-    """Cross-entropy of object against background, of boxes on one and on none.
+    """Cross-entropy of object against background, for sampled boxes.
 
     Args:
-        samples: Integer, how many boxes on an object are drawn from each image,
-            and how many on none, at most. 6 in the paper.
-        positive_iou, negative_iou: As for `match_boxes`.
-        seed: Integer, or a `keras.random.SeedGenerator`. Make that one an
-            attribute of the model, and a run that is resumed goes on with it.
+        samples: Integer, maximum number of positive boxes, and of negative
+            boxes, that are sampled per image. 6 in the paper.
+        positive_iou, negative_iou: See `match_boxes`.
+        seed: Integer, or a `keras.random.SeedGenerator`. If the generator is an
+            attribute of the model, a resumed run continues with its state.
         name: String, the loss's name.
-        reduction, dtype: As for `keras.losses.Loss`.
+        reduction, dtype: See `keras.losses.Loss`.
 
     Call arguments:
-        y_true: Boxes of the objects, `(batch, objects, 4)`.
-        y_pred: Boxes, and their logits of object and background,
+        y_true: True boxes, `(batch, objects, 4)`.
+        y_pred: Boxes with their logits of object and background,
             `(batch, boxes, 6)`.
 
     Example:
@@ -178,7 +179,7 @@ class ScoreLoss(_SampledLoss):
 
 
 def _mean(values, drawn):
-    """Mean of each image over the boxes drawn; 0 where there are none."""
+    """Mean over the sampled boxes of each image; 0 if there are none."""
     drawn = ops.cast(drawn, values.dtype)
     count = ops.maximum(ops.sum(drawn, axis=-1), 1)
     return ops.sum(values * drawn, axis=-1) / count

@@ -9,7 +9,7 @@ class MeanPixelDistance(keras.metrics.Mean):
     """Mean Euclidean distance between predicted and true locations, in pixels.
 
     Args:
-        canvas_size: Number, pixels per unit of the locations: they are given
+        canvas_size: Number, pixels per unit of the locations, which are given
             as fractions of the canvas.
         name: String, the metric's name.
         dtype: The dtype of the result.
@@ -28,7 +28,7 @@ class MeanPixelDistance(keras.metrics.Mean):
         self._direction = "down"
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        """Adds a batch of locations, `(batch, 2)` each."""
+        """Accumulates a batch of locations, `(batch, 2)` each."""
         y_true = ops.cast(y_true, self.dtype)
         y_pred = ops.cast(y_pred, self.dtype)
         offsets = self.canvas_size * ops.subtract(y_pred, y_true)
@@ -47,13 +47,14 @@ class MeanPixelDistance(keras.metrics.Mean):
 class MeanImageIoU(keras.metrics.Mean):
     """Intersection over union of painted pixels, averaged over the images.
 
-    The rendering metric of the paper (Section 4). An image of which neither
-    side paints a pixel counts as 1. `keras.metrics.MeanIoU` is another number:
-    it counts the pixels of all images together, and the background as a class.
+    The rendering metric of the paper (Section 4). An image without painted
+    pixels in both the target and the prediction counts as 1. This differs from
+    `keras.metrics.MeanIoU`, which counts the pixels of all images together, and
+    the background as a class.
 
     Args:
-        threshold: Float. A pixel is painted where the prediction is above it:
-            0 for logits, 0.5 for probabilities.
+        threshold: Float. A pixel is painted if the prediction is above it: 0
+            for logits, 0.5 for probabilities.
         name: String, the metric's name.
         dtype: The dtype of the result.
 
@@ -71,7 +72,7 @@ class MeanImageIoU(keras.metrics.Mean):
         self._direction = "up"
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        """Adds a batch of images, `(batch, ...)` each, true ones 0 or 1."""
+        """Accumulates a batch of images, `(batch, ...)`; targets are 0 or 1."""
         axes = tuple(range(1, len(y_pred.shape)))
         true = ops.cast(ops.greater(y_true, 0.5), self.dtype)
         painted = ops.cast(ops.greater(y_pred, self.threshold), self.dtype)

@@ -1,8 +1,8 @@
-"""Actor-critics: the nets of the paper's experiment with Atari games.
+"""Actor-critics for the paper's experiment with Atari games.
 
-Models go from an `observation` to a dictionary: `policy`, the logits of the
-actions, of shape `(batch, actions)`, and `value`, the return that is expected,
-of shape `(batch, 1)`. Both are float32.
+The models map an `observation` to a dictionary: `policy`, the logits of the
+actions, of shape `(batch, actions)`, and `value`, the expected return, of shape
+`(batch, 1)`. Both are float32.
 """
 
 import math
@@ -23,32 +23,34 @@ def image_actor_critic(
     layer="coordconv",
     name="image_actor_critic",
 ):
-    """The Nature CNN with two heads, for images of bytes.
+    """Nature CNN with a policy and a value head, for uint8 images.
 
-    Policy and value share three convolutions and a dense layer, those of Mnih
-    et al. (2015); weights begin orthogonal. The paper says only that its agent
-    has a CoordConv layer; here it takes the place of the first convolution.
-    With 18 actions and four frames of 84x84 pixels, the net has 1,693,875
-    parameters, and 1,697,971 with coordinates.
+    The heads share three convolutions and a dense layer, those of Mnih et al.
+    (2015), with orthogonal initialization. The paper only states that its agent
+    has a CoordConv layer; here it replaces the first convolution. With 18
+    actions and four frames of 84x84 pixels, the model has 1,693,875 parameters,
+    and 1,697,971 with coordinates.
 
-    The weights of the coordinates begin at zero, so that the net begins as the
-    one without. Orthogonal ones are as large as those of the pixels, and the
-    coordinates are larger numbers: the agent learns more slowly.
+    The weights of the coordinates start at zero, so the initial outputs are
+    those of the plain convolution. With orthogonal initialization they would
+    be as large as those of the pixels; since coordinates are larger than
+    pixels, the agent then learns more slowly.
 
     Args:
-        action_count: Integer, how many actions there are.
-        observation_shape: Three integers, the shape of an observation of bytes,
-            0 to 255. The channels are its last axis, or the first one where
-            that is the shorter of the two, as in `(4, 84, 84)`.
-        layer: String, `"coordconv"` or `"conv"`: the first convolution.
+        action_count: Integer, number of actions.
+        observation_shape: Three integers, the shape of a uint8 observation.
+            The channels are the last axis, or the first one if it is shorter
+            than the last, as in `(4, 84, 84)`.
+        layer: String, type of the first convolution: `"coordconv"` or
+            `"conv"`.
         name: String, the model's name.
 
     Returns:
         A Functional `keras.Model`.
 
     Raises:
-        ValueError: if observations are no images or too small ones, or if there
-            is no such layer.
+        ValueError: if the observations are not images or too small, or if
+            `layer` is unknown.
 
     Example:
 
@@ -63,8 +65,9 @@ def image_actor_critic(
         )
     if len(observation_shape) != 3 or sorted(observation_shape)[1] < 36:
         raise ValueError(
-            "The observations of a convolution net must be images of at least "
-            f"36x36 pixels. Received: observation_shape={observation_shape}"
+            "The observations of a convolutional model must be images of at "
+            "least 36x36 pixels. "
+            f"Received: observation_shape={observation_shape}"
         )
     observation = keras.Input(
         observation_shape, dtype="uint8", name="observation"
@@ -100,24 +103,24 @@ def image_actor_critic(
 def vector_actor_critic(
     action_count, observation_shape, name="vector_actor_critic"
 ):
-    """Two small dense nets, for observations that are a few numbers.
+    """Dense actor-critic for vector observations.
 
-    Policy and value have two layers of 64 units with tanh each.
+    Policy and value have two hidden layers each, of 64 units with tanh.
 
     Args:
-        action_count: Integer, how many actions there are.
-        observation_shape: A tuple of one integer, how many numbers there are.
+        action_count: Integer, number of actions.
+        observation_shape: Tuple of one integer, the length of an observation.
         name: String, the model's name.
 
     Returns:
         A Functional `keras.Model`.
 
     Raises:
-        ValueError: if observations have another shape.
+        ValueError: if the observations are not vectors.
     """
     if len(observation_shape) != 1:
         raise ValueError(
-            "The observations of a dense net must be vectors. "
+            "The observations of a dense model must be vectors. "
             f"Received: observation_shape={observation_shape}"
         )
     observation = keras.Input(observation_shape, name="observation")
@@ -145,13 +148,14 @@ def _dense(x, units, gain, name, **arguments):
 
 
 def serving_outputs(outputs):
-    """What a server answers: probabilities of the actions, and the value.
+    """Converts the model's outputs to those of the served model.
 
     Args:
-        outputs: What the model returns.
+        outputs: Dictionary of `policy` and `value`, the model's outputs.
 
     Returns:
-        Dictionary of `probabilities`, the likeliest `action` and `value`.
+        Dictionary of the `probabilities` of the actions, the most likely
+        `action`, and `value`.
     """
     return {
         "probabilities": ops.softmax(outputs["policy"]),

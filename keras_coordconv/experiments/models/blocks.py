@@ -1,4 +1,4 @@
-"""What several models share: the nets from (x, y) to pixels, and penalties."""
+"""Building blocks of several models: (x, y) to pixels, and penalties."""
 
 from keras import initializers
 from keras import layers
@@ -7,27 +7,30 @@ from keras import regularizers
 from keras_coordconv.experiments.canvas import CANVAS_SIZE
 from keras_coordconv.layers import CoordConv2D
 
-# Of (x, y) and of the coordinates; "mixed" is the paper's code.
+# Units of (x, y) and of the coordinates; the authors' code uses "mixed".
 UNITS = ("pixels", "mixed", "normalized")
 
 
 def apply_coordconv_stack(
     location, l2=0.0, units="pixels", first_layer_scale=1.0
 ):
-    """(x, y) to one number per pixel with CoordConv, `(batch, 64, 64, 1)`.
+    """Maps (x, y) to one number per pixel with CoordConv.
 
     Args:
         location: Tensor of shape `(batch, 2)`, (x, y) in pixels.
         l2: Float, weight of the penalty on the sum of the squared kernels.
-        units: String, what (x, y) and the coordinates are measured in:
-            `"pixels"`, both 0 to 63, as in the paper's Figure 3; `"mixed"`,
-            (x, y) in pixels and coordinates in [-1, 1], as in the paper's
-            code; `"normalized"`, both in [-1, 1].
+        units: String, the units of (x, y) and of the coordinates: `"pixels"`,
+            both from 0 to 63, as in the paper's Figure 3; `"mixed"`, (x, y) in
+            pixels and coordinates in [-1, 1], as in the authors' code;
+            `"normalized"`, both in [-1, 1].
         first_layer_scale: Float, factor on the initial kernel of the first
             layer. 1 is He initialization, as in the paper.
 
+    Returns:
+        Tensor of shape `(batch, 64, 64, 1)`.
+
     Raises:
-        ValueError: if there are no such units.
+        ValueError: if the units are unknown.
     """
     if units not in UNITS:
         raise ValueError(
@@ -52,12 +55,15 @@ def apply_coordconv_stack(
 
 
 def apply_pixel_stack(x, kernel_size, l2=0.0):
-    """The CoordConv net after its first layer, `(batch, 64, 64, 1)`.
+    """Applies the layers of the CoordConv network after the first one.
 
     Args:
         x: Tensor of shape `(batch, 64, 64, channels)`.
-        kernel_size: Integer, 1 in the paper: each pixel on its own.
+        kernel_size: Integer. 1 in the paper: each pixel is processed alone.
         l2: Float, weight of the penalty on the sum of the squared kernels.
+
+    Returns:
+        Tensor of shape `(batch, 64, 64, 1)`.
     """
     for index, filters in enumerate((32, 64, 64, 1), start=2):
         x = layers.Conv2D(
@@ -73,7 +79,17 @@ def apply_pixel_stack(x, kernel_size, l2=0.0):
 
 
 def apply_deconv_stack(location, filter_size, width, l2=0.0):
-    """(x, y) to one number per pixel by deconvolution, `(batch, 64, 64, 1)`."""
+    """Maps (x, y) to one number per pixel by transposed convolutions.
+
+    Args:
+        location: Tensor of shape `(batch, 2)`, (x, y) in pixels.
+        filter_size: Integer, height and width of the kernels.
+        width: Integer, factor on the number of filters.
+        l2: Float, weight of the penalty on the sum of the squared kernels.
+
+    Returns:
+        Tensor of shape `(batch, 64, 64, 1)`.
+    """
     x = layers.Reshape((1, 1, 2), name="pixel")(location)
     for index, filters in enumerate((64, 64, 64, 32, 32, 1), start=1):
         last = filters == 1
@@ -95,19 +111,19 @@ def apply_deconv_stack(location, filter_size, width, l2=0.0):
 
 
 def flatten_to_logits(x, name="logits"):
-    """One number per pixel, `(batch, 64, 64, 1)`, to `(batch, 4096)`."""
+    """Reshapes `(batch, 64, 64, 1)` to float32 logits, `(batch, 4096)`."""
     return layers.Reshape(
         (CANVAS_SIZE * CANVAS_SIZE,), dtype="float32", name=name
     )(x)
 
 
 def scaled_he_normal(scale):
-    """He initialization with every weight `scale` times as large."""
+    """Returns a He initializer whose weights are multiplied by `scale`."""
     return initializers.VarianceScaling(
         2.0 * scale**2, mode="fan_in", distribution="truncated_normal"
     )
 
 
 def l2_penalty(l2):
-    """The paper's penalty, `l2` times the sum of squares; `None` for 0."""
+    """Returns the penalty `l2` times the sum of squares, or `None` for 0."""
     return regularizers.L2(l2) if l2 else None

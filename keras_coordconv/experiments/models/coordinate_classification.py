@@ -1,7 +1,7 @@
 """Coordinate classification: from (x, y) to the pixel at (x, y), Section 4.
 
-Two nets with the same input, `location` of shape `(batch, 2)`, the (x, y) of a
-pixel, x the column; and the same output, `logits` of shape `(batch, 4096)`, one
+Both models have the input `location` of shape `(batch, 2)`, the (x, y) of a
+pixel, x being the column, and the output `logits` of shape `(batch, 4096)`, one
 per pixel of the 64x64 canvas, row by row.
 """
 
@@ -20,21 +20,21 @@ def coordconv_classifier(
     first_layer_scale=1.0,
     name="coordconv_classifier",
 ):
-    """The CoordConv net: 1x1 convolutions only, 7,553 parameters.
+    """CoordConv classifier: 1x1 convolutions only, 7,553 parameters.
 
-    (x, y) is repeated at every pixel and joined by the pixel's own coordinates.
-    The convolutions then decide for each pixel alone whether it is the one.
+    (x, y) is repeated at every pixel, next to the pixel's own coordinates. The
+    convolutions then decide for each pixel alone whether it is at (x, y).
 
     Args:
         l2: Float, weight of the penalty on the sum of the squared kernels.
-        units, first_layer_scale: As in `blocks.apply_coordconv_stack`.
+        units, first_layer_scale: See `blocks.apply_coordconv_stack`.
         name: String, the model's name.
 
     Returns:
         A Functional `keras.Model` from `location` to `logits`.
 
     Raises:
-        ValueError: if there are no such units.
+        ValueError: if the units are unknown.
     """
     inputs = keras.Input((2,), name="location")
     x = apply_coordconv_stack(inputs, l2, units, first_layer_scale)
@@ -42,11 +42,11 @@ def coordconv_classifier(
 
 
 def conv_classifier(filter_size=3, width=2, l2=0.0, name="conv_classifier"):
-    """The deconvolution net: six transposed convolutions, from 1x1 to 64x64.
+    """Deconvolution classifier: six transposed convolutions, 1x1 to 64x64.
 
-    Its trainable parameters by filter size 2 / 3 / 4: 46,465 / 103,585 /
-    183,553 at width 1; 183,041 / 409,921 / 727,553 at width 2; 409,729 /
-    919,009 / 1,632,001 at width 3.
+    Trainable parameters for filter sizes 2 / 3 / 4: 46,465 / 103,585 / 183,553
+    at width 1; 183,041 / 409,921 / 727,553 at width 2; 409,729 / 919,009 /
+    1,632,001 at width 3.
 
     Args:
         filter_size: Integer, height and width of the kernels.
@@ -63,11 +63,14 @@ def conv_classifier(filter_size=3, width=2, l2=0.0, name="conv_classifier"):
 
 
 def serving_outputs(logits):
-    """Outputs of the served model, from the logits.
+    """Converts the logits to the outputs of the served model.
+
+    Args:
+        logits: Tensor of shape `(batch, 4096)`.
 
     Returns:
-        Dictionary of `probabilities`, `(batch, 4096)`, and of the most likely
-        pixel's `row` and `column`, int32 of shape `(batch,)`.
+        Dictionary of `probabilities`, `(batch, 4096)`, and of `row` and
+        `column` of the most likely pixel, int32 of shape `(batch,)`.
     """
     pixel = ops.cast(ops.argmax(logits, axis=-1), "int32")
     return {

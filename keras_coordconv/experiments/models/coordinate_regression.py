@@ -1,7 +1,8 @@
 """Coordinate regression: from an image of one pixel to its (x, y), Section 4.
 
-All nets have the input `image` of shape `(batch, 64, 64, 1)`, 1 at one pixel,
-and the output `location`, `(batch, 2)`, its (x, y) divided by 64.
+All models have the input `image` of shape `(batch, 64, 64, 1)`, 1 at one pixel
+and 0 elsewhere, and the output `location` of shape `(batch, 2)`, the (x, y) of
+that pixel divided by 64.
 """
 
 import keras
@@ -21,18 +22,18 @@ def coordconv_regressor(
     first_layer_scale=1.0,
     name="coordconv_regressor",
 ):
-    """The CoordConv net: linear, then a maximum over all pixels.
+    """CoordConv regressor: linear layers, then a maximum over all pixels.
 
-    906 parameters. There is no activation: the last layer's two maps must be
-    highest at the pixel, where they must have its coordinates as values.
+    906 parameters. There are no activations: the two maps of the last layer
+    must have their maximum at the white pixel, and its coordinates as value.
 
     Args:
         l2: Float, weight of the penalty on the sum of the squared kernels.
-        input_scale: Float, factor on the white pixel: 255 for the image
-            as bytes, 1 in the paper. The net takes a maximum over all pixels.
-            With 1 and He initialization it is often at a corner, whatever the
-            image. Then no gradient reaches the white pixel, and the net learns
-            the mean location.
+        input_scale: Float, factor on the image: 1 in the paper; 255 makes the
+            white pixel as large as in a uint8 image. With 1 and He
+            initialization, the maximum over all pixels is often in a corner,
+            whatever the image. The white pixel then gets no gradient, and the
+            model learns the mean location.
         first_layer_scale: Float, factor on the initial kernel of the first
             layer. 1 is He initialization, as in the paper.
         name: String, the model's name.
@@ -58,7 +59,7 @@ def coordconv_regressor(
 
 
 def conv_regressor_uniform(l2=0.0, name="conv_regressor_uniform"):
-    """The convolution net that the paper uses on the uniform split.
+    """Convolutional regressor that the paper uses on the uniform split.
 
     72,850 parameters: four 3x3 convolutions, two dense layers.
 
@@ -82,7 +83,7 @@ def conv_regressor_uniform(l2=0.0, name="conv_regressor_uniform"):
 
 
 def conv_regressor_quadrant(l2=0.0, name="conv_regressor_quadrant"):
-    """The convolution net that the paper uses on the quadrant split.
+    """Convolutional regressor that the paper uses on the quadrant split.
 
     12,914 parameters: convolutions, then an average over all positions.
 
@@ -141,5 +142,5 @@ def _location(x):
 
 
 def preprocess_for_serving(image):
-    """From a uint8 image of the canvas, 0 to 255, to 0 to 1."""
+    """Scales a uint8 image of the canvas to values from 0 to 1."""
     return ops.cast(image, "float32") / 255

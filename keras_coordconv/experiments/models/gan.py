@@ -1,8 +1,8 @@
-"""Generative adversarial networks of 64x64 images, Section 5.
+"""Generative adversarial networks for 64x64 images, Section 5.
 
-Generators go from `latent`, of shape `(batch, latent_size)`, to an `image` in
-[-1, 1], of shape `(batch, 64, 64, 3)`; discriminators from such an image to the
-logit of its being real. Two models train them, each one of the two:
+Generators map `latent`, of shape `(batch, latent_size)`, to an `image` in
+[-1, 1], of shape `(batch, 64, 64, 3)`; discriminators map an image to the logit
+of the image being real. Two compiled models train them, one each:
 
     generator = gan.coordconv_generator()
     discriminator = gan.discriminator(coordinates="first")
@@ -27,14 +27,14 @@ CHANNELS = 3
 
 
 def coordconv_generator(latent_size=256, width=1.0, name="generator"):
-    """The paper's CoordConv generator: each pixel from `latent` and its place.
+    """CoordConv generator of the paper: a pixel from `latent` and its position.
 
-    444,931 parameters at width 1. As in the paper's code, it has no tanh at
-    its end: with one, training soon makes images of -1 and 1 alone, where a
-    tanh has no slope, and the discriminator wins.
+    444,931 parameters at width 1. As in the authors' code, there is no final
+    tanh: with one, the generator soon outputs only -1 and 1, where tanh has no
+    gradient, and the discriminator wins.
 
     Args:
-        latent_size: Integer, how many numbers an image is made from.
+        latent_size: Integer, length of the latent vector.
         width: Float, factor on the number of filters.
         name: String, the model's name.
 
@@ -64,15 +64,15 @@ def coordconv_generator(latent_size=256, width=1.0, name="generator"):
 def conv_generator(
     latent_size=256, width=1.0, coordinates="none", name="generator"
 ):
-    """The deconvolution generator of the paper, as in DCGAN.
+    """Deconvolution generator of the paper, as in DCGAN.
 
-    6,413,315 parameters at width 1 without coordinates. As in DCGAN, weights
-    begin small: the last deconvolution must not begin where its tanh is flat.
+    6,413,315 parameters at width 1 without coordinates. As in DCGAN, the
+    initial weights are small, so that the final tanh does not start saturated.
 
     Args:
-        latent_size: Integer, how many numbers an image is made from.
+        latent_size: Integer, length of the latent vector.
         width: Float, factor on the number of filters.
-        coordinates: String, which of the deconvolutions are CoordConvs:
+        coordinates: String, which transposed convolutions are CoordConvs:
             `"none"`, `"first"` or `"all"`.
         name: String, the model's name.
 
@@ -80,7 +80,7 @@ def conv_generator(
         A Functional `keras.Model`.
 
     Raises:
-        ValueError: if `coordinates` is none of these.
+        ValueError: if `coordinates` is unknown.
     """
     latent = keras.Input((latent_size,), name="latent")
     first = (4, 4, round(512 * width))
@@ -110,20 +110,22 @@ def conv_generator(
 
 
 def discriminator(width=1.0, coordinates="none", name="discriminator"):
-    """The discriminator of the paper, as in DCGAN.
+    """Discriminator of the paper, as in DCGAN.
 
     4,316,545 parameters at width 1 without coordinates; 4,319,745 with
-    coordinates at the first convolution.
+    coordinates in the first convolution.
 
     Args:
-        width, coordinates: As for `conv_generator`, of the convolutions.
+        width: Float, factor on the number of filters.
+        coordinates: String, which convolutions are CoordConvs: `"none"`,
+            `"first"` or `"all"`.
         name: String, the model's name.
 
     Returns:
         A Functional `keras.Model`.
 
     Raises:
-        ValueError: if `coordinates` is none of `"none"`, `"first"`, `"all"`.
+        ValueError: if `coordinates` is unknown.
     """
     image = keras.Input((CANVAS_SIZE, CANVAS_SIZE, CHANNELS), name="image")
     x = apply_convolutions(image, width, coordinates)
@@ -132,11 +134,11 @@ def discriminator(width=1.0, coordinates="none", name="discriminator"):
 
 
 def apply_convolutions(x, width=1.0, coordinates="none"):
-    """The convolutions of the discriminator, from an image to features.
+    """Applies the convolutions of the discriminator.
 
     Args:
         x: Tensor of shape `(batch, 64, 64, channels)`.
-        width, coordinates: As for `discriminator`.
+        width, coordinates: See `discriminator`.
 
     Returns:
         Tensor of shape `(batch, features)`.
@@ -162,16 +164,16 @@ def apply_convolutions(x, width=1.0, coordinates="none"):
 
 
 def discriminator_step(generator, discriminator, optimizer):
-    """Model that trains the discriminator, and leaves the generator as it is.
+    """Model that trains the discriminator and keeps the generator fixed.
 
     Args:
         generator, discriminator: Models of this module.
-        optimizer: Keras optimizer, of this model alone.
+        optimizer: Keras optimizer, used for this model only.
 
     Returns:
-        Compiled `keras.Model` from `image`, real ones, and `latent`, to the
-        logits `real` of these images and `generated` of those made from
-        `latent`. Its losses are sigmoid cross-entropies.
+        Compiled `keras.Model` from `image`, real images, and `latent`, to the
+        logits `real` of these images and `generated` of the images generated
+        from `latent`. Its losses are sigmoid cross-entropies.
     """
     inputs = {"image": discriminator.input, "latent": generator.input}
     outputs = {
@@ -184,14 +186,14 @@ def discriminator_step(generator, discriminator, optimizer):
 
 
 def generator_step(generator, discriminator, optimizer):
-    """Model that trains the generator, and leaves the discriminator as it is.
+    """Model that trains the generator and keeps the discriminator fixed.
 
     Args:
-        generator, discriminator, optimizer: As for `discriminator_step`.
+        generator, discriminator, optimizer: See `discriminator_step`.
 
     Returns:
-        Compiled `keras.Model` from `latent` to the logit of the image made from
-        it.
+        Compiled `keras.Model` from `latent` to the logit of the image generated
+        from it.
     """
     logit = discriminator(generator(generator.input)["image"])
     model = PartiallyTrainableModel(generator.input, logit, part=generator)
@@ -200,10 +202,10 @@ def generator_step(generator, discriminator, optimizer):
 
 
 def draw(generator, latent):
-    """Images that a generator makes.
+    """Generates images.
 
     Args:
-        generator: Model of this module.
+        generator: Generator of this module.
         latent: Float array of shape `(images, latent_size)`.
 
     Returns:
@@ -214,19 +216,19 @@ def draw(generator, latent):
 
 
 def serving_outputs(outputs):
-    """Outputs of the served generator: `image`, in [0, 1]."""
+    """Converts a generator's outputs to those served: `image` in [0, 1]."""
     return {"image": ops.clip((outputs["image"] + 1.0) / 2.0, 0.0, 1.0)}
 
 
 class PartiallyTrainableModel(keras.Model):
-    """Functional model of which training changes one part only.
+    """Functional model that trains only one of its parts.
 
-    `trainable = False` is no way to say so: it is a property of the variables,
-    and the part that is left as it is here is trained by another model.
+    `trainable = False` cannot express this: it is set on the variables, which
+    another model trains.
 
     Args:
-        inputs, outputs: As for `keras.Model`.
-        part: `keras.Model`, a layer of this one.
+        inputs, outputs: See `keras.Model`.
+        part: `keras.Model`, the layer of this model to train.
     """
 
     def __init__(self, inputs, outputs, part):

@@ -1,10 +1,10 @@
-"""The network of coordinate classification with other codes of position.
+"""Coordinate classification with other position codes than coordinates.
 
-Each network has the paper's input, `location` of shape `(batch, 2)`, the (x, y)
-of a pixel, x the column, and its output, `logits` of shape `(batch, 4096)`.
-Only the first layer differs: it sees the code of the query and that of each
-pixel. Where query and pixels have the same code, to find the pixel is to find
-the one whose code is the query's.
+All models have the paper's input, `location` of shape `(batch, 2)`, the (x, y)
+of a pixel, x being the column, and its output, `logits` of shape `(batch,
+4096)`. Only the first layer differs: its input is the code of the query and the
+code of each pixel. If both are encoded alike, the task is to find the pixel
+whose code equals that of the query.
 """
 
 import math
@@ -29,28 +29,28 @@ CODES = (
     "unshared",
     "relative",
 )
-# Numbers per position, of all codes but coordinates, which have two.
+# Length of a code; coordinates have length two.
 CODE_SIZE = 24
 FILTERS = 32
 
 
 def position_classifier(code, l2=0.0, first_layer_scale=1.0, name=None):
-    """From (x, y) to the pixel at (x, y), with one code of position.
+    """Classifier from (x, y) to the pixel at (x, y), with a position code.
 
     Args:
         code: String.
 
             - `"none"`: the pixels have no code. Every pixel gets the same
               logit.
-            - `"padding"`: no code, but 3x3 convolutions with zero padding in
-              the place of the 1x1 ones.
+            - `"padding"`: no code, but 3x3 convolutions with zero padding
+              instead of 1x1 convolutions.
             - `"coordinates"`: the column and the row, in pixels. This is the
               paper's network of 7,553 parameters.
             - `"fourier"`: sines and cosines of the column and of the row, in
               six octaves, the longest period twice the canvas.
             - `"axis"`: a learned vector per column and one per row.
             - `"pixel"`: a learned vector per pixel.
-            - `"unshared"`: the same, but the query has no such vector.
+            - `"unshared"`: a learned vector per pixel, but not for the query.
             - `"relative"`: a learned vector per difference of columns between
               the pixel and the query, and one per difference of rows.
 
@@ -59,7 +59,7 @@ def position_classifier(code, l2=0.0, first_layer_scale=1.0, name=None):
         l2: Float, weight of the penalty on the sum of the squared kernels.
         first_layer_scale: Float, factor on the initial kernel of the first
             layer. 1 is He initialization.
-        name: String, the model's name. Defaults to that of the code.
+        name: String, the model's name. Defaults to `code`.
 
     Returns:
         A Functional `keras.Model` from `location` to `logits`.
@@ -73,8 +73,8 @@ def position_classifier(code, l2=0.0, first_layer_scale=1.0, name=None):
         )
 
     def convolve(x, scale=first_layer_scale, name="conv1", **arguments):
-        # In float32 in any case: half precision cannot tell all coordinates in
-        # pixels apart.
+        # Always float32: half precision cannot distinguish all coordinates in
+        # pixels.
         return layers.Conv2D(
             FILTERS,
             kernel_size,
@@ -104,9 +104,10 @@ def position_classifier(code, l2=0.0, first_layer_scale=1.0, name=None):
         encode = code_layer(code)
         if code != "unshared":
             query = encode(query)
-        # The convolution of both codes side by side is the sum of two: this way
-        # each of them is convolved once, not at each pixel of each example.
-        # The scale is that of He initialization for both together.
+        # A convolution of both codes side by side is the sum of two
+        # convolutions. Computed separately, the query is convolved once per
+        # example and the pixels once per batch. The scale is that of He
+        # initialization for both inputs together.
         scale = first_layer_scale / math.sqrt(2)
         x = convolve(query, scale) + convolve(
             encode(pixels), scale, "positions1", use_bias=False
@@ -117,7 +118,7 @@ def position_classifier(code, l2=0.0, first_layer_scale=1.0, name=None):
 
 
 def code_layer(code):
-    """Layer from positions in pixels, `(..., 2)`, to their codes."""
+    """Returns a layer that maps positions in pixels, `(..., 2)`, to codes."""
     if code == "coordinates":
         return layers.Identity(dtype="float32", name="coordinates")
     if code == "fourier":
@@ -131,7 +132,7 @@ def code_layer(code):
 
 @keras.saving.register_keras_serializable(package="keras_coordconv")
 class PixelGrid(layers.Layer):
-    """The (x, y) of each pixel of the canvas, `(1, 64, 64, 2)`."""
+    """Layer that returns the (x, y) of each pixel, `(1, 64, 64, 2)`."""
 
     def call(self, inputs):
         index = ops.arange(CANVAS_SIZE, dtype=self.compute_dtype)
@@ -144,11 +145,11 @@ class PixelGrid(layers.Layer):
 
 @keras.saving.register_keras_serializable(package="keras_coordconv")
 class FourierFeatures(layers.Layer):
-    """Sines and cosines of positions in pixels, in octaves.
+    """Sines and cosines of positions in pixels, with periods in octaves.
 
     Args:
-        octaves: Integer, the number of periods: twice the canvas, the canvas,
-            half of it, and so on.
+        octaves: Integer, number of periods: twice the canvas, the canvas, half
+            the canvas, and so on.
     """
 
     def __init__(self, octaves=CODE_SIZE // 4, **kwargs):
@@ -172,10 +173,10 @@ class FourierFeatures(layers.Layer):
 
 @keras.saving.register_keras_serializable(package="keras_coordconv")
 class AxisEmbedding(layers.Layer):
-    """A learned vector for each column, joined by one for each row.
+    """Learned vectors of the columns and of the rows, concatenated.
 
     Args:
-        positions: Integer, the number of columns, and of rows.
+        positions: Integer, number of columns, and number of rows.
         size: Integer, length of both vectors together.
     """
 
@@ -215,7 +216,7 @@ class AxisEmbedding(layers.Layer):
 
 @keras.saving.register_keras_serializable(package="keras_coordconv")
 class PixelEmbedding(layers.Layer):
-    """A learned vector for each pixel of the canvas.
+    """Learned vectors of the pixels of the canvas.
 
     Args:
         size: Integer, length of the vectors.

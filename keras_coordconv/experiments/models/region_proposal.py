@@ -1,4 +1,4 @@
-"""Object detection: the region-proposal net of Faster R-CNN, Section 5.
+"""Object detection: the region-proposal network of Faster R-CNN, Section 5.
 
 The model proposes 9 boxes at each of 13x13 positions of a 64x64 image. For each
 fixed box, the anchor, it predicts 4 `deltas`, which move it, and 2 logits, of
@@ -23,7 +23,7 @@ COORDCONV_SITES = ("image", "features", "boxes", "scores")
 PAPER_SITES = ("image", "features", "boxes")
 ANCHOR_LAYOUTS = ("grid", "scrambled")
 
-# Heights and widths in pixels; middles of the anchors along each axis.
+# Sides of the anchors (height, width) and their centers per axis, in pixels.
 _SIDES = (
     *((15, 15), (20, 20), (25, 25), (15, 20), (20, 25)),
     *((20, 15), (25, 20), (15, 25), (25, 15)),
@@ -32,20 +32,20 @@ _CENTERS = range(8, 57, 4)
 
 
 def anchor_boxes(layout="grid"):
-    """The boxes that the net moves.
+    """Returns the anchors: the boxes that the model moves.
 
     Args:
-        layout: String, `"grid"`: at each place, 9 boxes of different sides
-            around it; or `"scrambled"`: the same numbers in the order of the
-            paper's code. There the 9 anchors of a place are written as 9 rows,
-            9 columns, 9 heights and 9 widths, and read as 9 times a row, a
+        layout: String. `"grid"`: 9 boxes with different sides, centered at each
+            position. `"scrambled"`: the same numbers in the order of the
+            authors' code, which writes the 9 anchors of a position as 9 rows, 9
+            columns, 9 heights and 9 widths, but reads them as 9 times a row, a
             column, a height and a width.
 
     Returns:
         Float32 array of shape `(1521, 4)`, top, left, bottom and right.
 
     Raises:
-        ValueError: if there is no such layout.
+        ValueError: if the layout is unknown.
     """
     if layout not in ANCHOR_LAYOUTS:
         raise ValueError(
@@ -73,19 +73,18 @@ def region_proposal_model(
     l2=0.0,
     name="region_proposal_model",
 ):
-    """The net with CoordConvs at chosen places, or plain convolutions.
+    """Region-proposal model with CoordConvs in the chosen layers.
 
-    81,590 parameters without coordinates, 83,838 with them where the paper has
-    them.
+    81,590 parameters without coordinates, 83,838 with coordinates in the
+    layers that have them in the paper.
 
     Args:
-        coordinates: Sequence of strings, where coordinates come in: `"image"`,
-            the first layer; `"features"`, the first one of the 13x13 places;
-            `"boxes"`, the last one that moves the boxes; `"scores"`, the one
-            that scores them (not in the paper). None of them is the
-            convolution net.
-        anchors: Array of shape `(1521, 4)`, as from `anchor_boxes`, the
-            default.
+        coordinates: Sequence of strings, the layers that are CoordConvs:
+            `"image"`, the first layer; `"features"`, the first layer on the
+            13x13 map; `"boxes"`, the layer that predicts the deltas;
+            `"scores"`, the layer that predicts the logits (not in the paper).
+            An empty sequence gives plain convolutions.
+        anchors: Array of shape `(1521, 4)`. Defaults to `anchor_boxes()`.
         width: Integer, factor on the number of filters.
         l2: Float, weight of the penalty on the sum of the squared kernels.
         name: String, the model's name.
@@ -98,7 +97,7 @@ def region_proposal_model(
         and background.
 
     Raises:
-        ValueError: if there is no such place.
+        ValueError: if `coordinates` has an unknown layer.
     """
     unknown = set(coordinates) - set(COORDCONV_SITES)
     if unknown:
@@ -143,20 +142,20 @@ def region_proposal_model(
 
 
 def detector(model, iou_threshold=0.8, max_boxes=10, name="detector"):
-    """The net for inference: the best of its boxes, with their scores.
+    """Model for inference: keeps the best boxes, with their scores.
 
     Args:
-        model: A model as from `region_proposal_model`.
-        iou_threshold: Float. Of two boxes whose IOU is above it, the one with
-            the higher score is kept. 0.8 in the paper.
-        max_boxes: Integer, how many boxes are kept. 10 in the paper.
+        model: Model from `region_proposal_model`.
+        iou_threshold: Float. Of two boxes whose IOU is above it, only the one
+            with the higher score is kept. 0.8 in the paper.
+        max_boxes: Integer, maximum number of boxes to keep. 10 in the paper.
         name: String, the model's name.
 
     Returns:
         A Functional `keras.Model` from `image` to a dictionary: `boxes`,
-        `(batch, max_boxes, 4)`, inside the image, the best first, and `scores`,
-        `(batch, max_boxes)`, in `[0, 1]`. Where there are fewer boxes, both
-        are 0.
+        `(batch, max_boxes, 4)`, clipped to the image, the best first, and
+        `scores`, `(batch, max_boxes)`, in `[0, 1]`. If fewer boxes are left,
+        both are padded with 0.
     """
     keep = KeepBestBoxes(
         iou_threshold, max_boxes, dtype="float32", name="keep_best"
@@ -166,7 +165,7 @@ def detector(model, iou_threshold=0.8, max_boxes=10, name="detector"):
 
 @keras.saving.register_keras_serializable(package="keras_coordconv")
 class MoveAnchors(layers.Layer):
-    """Moves anchors: from `(batch, anchors, 4)` to boxes of the same shape.
+    """Layer that moves anchors by deltas of shape `(batch, anchors, 4)`.
 
     Args:
         anchors: Array of shape `(anchors, 4)`, top, left, bottom and right.
@@ -193,13 +192,14 @@ class MoveAnchors(layers.Layer):
 
 @keras.saving.register_keras_serializable(package="keras_coordconv")
 class KeepBestBoxes(layers.Layer):
-    """Clips boxes to the image, and keeps the best that overlap little.
+    """Non-maximum suppression of boxes, clipped to the image.
 
-    From `(batch, boxes, 6)`, boxes and the logits of object and background, to
-    `boxes` and `scores`, as `detector` has them.
+    The input, of shape `(batch, boxes, 6)`, holds boxes and the logits of
+    object and background. The outputs are `boxes` and `scores`, as those of
+    `detector`.
 
     Args:
-        iou_threshold, max_boxes: As for `detector`.
+        iou_threshold, max_boxes: See `detector`.
     """
 
     def __init__(self, iou_threshold=0.8, max_boxes=10, **kwargs):

@@ -1,9 +1,10 @@
 """Rendering: from (x, y) to the image of a square around it, Section 4.
 
-Both nets have the input `location` of shape `(batch, 2)`, the (x, y) of a
-pixel, x the column, and return a dictionary with the logits of the `image`,
-`(batch, 64, 64, 1)`. The CoordConv net finds the centre first and returns its
-logits too, `center` of shape `(batch, 4096)`, for the paper's optional loss.
+Both models have the input `location` of shape `(batch, 2)`, the (x, y) of a
+pixel, x being the column, and return a dictionary with the logits of the
+`image`, `(batch, 64, 64, 1)`. The CoordConv model first finds the center, and
+also returns its logits, `center` of shape `(batch, 4096)`, for the paper's
+optional loss.
 """
 
 import keras
@@ -27,7 +28,7 @@ def coordconv_renderer(
     center_scale=1.0,
     name="coordconv_renderer",
 ):
-    """The CoordConv net: find the centre, then paint the square around it.
+    """CoordConv renderer: finds the center, then paints the square around it.
 
     8,074 parameters at width 1 and 9,490 at width 2 with a filter size of 1.
 
@@ -35,11 +36,11 @@ def coordconv_renderer(
         filter_size: Integer, height and width of the painting kernels.
         width: Integer, factor on the number of painting filters.
         l2: Float, weight of the penalty on the sum of the squared kernels.
-        units, first_layer_scale: As in `blocks.apply_coordconv_stack`.
+        units, first_layer_scale: See `blocks.apply_coordconv_stack`.
         center_scale: Float, factor on the initial kernel of the first painting
-            layer. Its input is a softmax over 4096 pixels, 1/4096 at the start,
-            while He initialization, as in the paper (1), expects inputs of
-            about 1.
+            layer. 1, as in the paper, is He initialization, which assumes
+            inputs of about 1; but the input is a softmax over 4096 pixels,
+            which starts at 1/4096.
         name: String, the model's name.
 
     Returns:
@@ -71,7 +72,7 @@ def coordconv_renderer(
 
 
 def conv_renderer(filter_size=3, width=2, l2=0.0, name="conv_renderer"):
-    """The deconvolution net, that of coordinate classification.
+    """Deconvolution renderer, with the layers of coordinate classification.
 
     Args:
         filter_size: Integer, height and width of the kernels.
@@ -88,7 +89,7 @@ def conv_renderer(filter_size=3, width=2, l2=0.0, name="conv_renderer"):
 
 
 def serving_outputs(outputs):
-    """Outputs of the served model: `image`, in [0, 1]."""
+    """Converts the model's outputs to those served: `image` in [0, 1]."""
     return {"image": ops.sigmoid(outputs["image"])}
 
 

@@ -1,8 +1,8 @@
-"""ImageNet classification: ResNet-50, plain or behind a CoordConv, Section 5.
+"""ImageNet classification: ResNet-50, plain or after a CoordConv, Section 5.
 
 The input is `image`, `(batch, height, width, 3)`, normalized as in
 `datasets.imagenet`; the output is `logits`, `(batch, classes)`, in float32. The
-layers between have the names of `keras.applications.ResNet50`.
+layers in between are named as in `keras.applications.ResNet50`.
 """
 
 import keras
@@ -16,7 +16,7 @@ from keras_coordconv.layers import CoordConv2D
 LAYERS = ("coordconv", "conv", "conv_stem")
 VERSIONS = ("v1.5", "v1")
 STEM_FILTERS = 8
-# Filters and blocks of the four stages, as `conv2` to `conv5`.
+# Number of filters and blocks of the four stages, `conv2` to `conv5`.
 STAGES = ((64, 3), (128, 4), (256, 6), (512, 3))
 
 
@@ -30,39 +30,39 @@ def resnet50(
     synchronized=False,
     name=None,
 ):
-    """ResNet-50: behind a CoordConv, behind a convolution, or alone.
+    """ResNet-50: after a CoordConv, after a convolution, or alone.
 
     25,557,032 trainable parameters with `layer="conv"` and 1000 classes. The
-    CoordConv stem adds 15,736: its own 6 x 8 + 8, and the 7 x 7 x 64 of each of
-    5 more channels into the first convolution.
+    CoordConv stem adds 15,736: its own 6 x 8 + 8, and 7 x 7 x 64 for each of
+    the 5 additional input channels of the first convolution.
 
     Args:
-        layer: String. `"coordconv"` is the paper's: a 1x1 CoordConv with radius
-            from RGB to 8 channels, then the ResNet as it is. `"conv"` is the
-            ResNet alone. `"conv_stem"` has a plain 1x1 convolution to 8
-            channels in the CoordConv's place: the effect of one more layer
-            without the coordinates.
+        layer: String. `"coordconv"`, the paper's model: a 1x1 CoordConv with
+            radius from RGB to 8 channels, then the unchanged ResNet. `"conv"`:
+            the ResNet alone. `"conv_stem"`: a plain 1x1 convolution to 8
+            channels instead of the CoordConv, which shows the effect of one
+            more layer without coordinates.
         classes: Integer, number of classes.
         image_size: Integer, or pair of integers or `None`s: height and width.
-        version: String. `"v1.5"`, the one to train, has the stride of a stage
-            in its first 3x3 convolution, no biases before batch normalization,
-            and initial scales of zero in the last normalization of each block,
-            so that a block starts as the identity. `"v1"` is there to compare
-            with `keras.applications.ResNet50`, whose weights it takes: the
+        version: String. `"v1.5"`, for training: the stride of a stage is in its
+            first 3x3 convolution, convolutions have no biases, and the scales
+            of the last normalization in each block start at zero, so that a
+            block starts as the identity. `"v1"`, for comparison with
+            `keras.applications.ResNet50`, whose weights it can load: the
             stride is in the first 1x1 convolution, convolutions have biases,
-            and scales start at one.
+            and all scales start at one.
         l2: Float, weight of the penalty on the sum of the squared kernels.
         data_format: String, `"channels_last"` or `"channels_first"`. Defaults
             to `keras.config.image_data_format()`.
         synchronized: Boolean, whether batch normalization averages over all
-            devices of a `tf.distribute` strategy. For the TensorFlow backend.
+            devices of a `tf.distribute` strategy. TensorFlow backend only.
         name: String, the model's name.
 
     Returns:
         A Functional `keras.Model` from `image` to `logits`.
 
     Raises:
-        ValueError: if there is no such layer or version.
+        ValueError: if `layer` or `version` is unknown.
 
     Example:
 
@@ -114,7 +114,7 @@ def resnet50(
 
 
 def apply_stem(x, layer, data_format, l2=0.0):
-    """The layer before the ResNet: a CoordConv, a convolution or none."""
+    """Applies the layer before the ResNet: CoordConv, convolution or none."""
     if layer == "conv":
         return x
     arguments = {
@@ -128,16 +128,19 @@ def apply_stem(x, layer, data_format, l2=0.0):
 
 
 def apply_block(x, filters, stride, project, build, name):
-    """A bottleneck block: 1x1, 3x3 and 1x1 convolutions beside a shortcut.
+    """Applies a bottleneck block: 1x1, 3x3, 1x1 convolutions and a shortcut.
 
     Args:
         x: Tensor.
-        filters: Integer, of the first two convolutions; the last has four
-            times as many.
-        stride: Integer, of the block.
-        project: Boolean, whether the shortcut is a convolution too.
+        filters: Integer, number of filters of the first two convolutions; the
+            last one has four times as many.
+        stride: Integer, stride of the block.
+        project: Boolean, whether the shortcut has a convolution.
         build: The model's `_Layers`.
-        name: String, the beginning of the names of all layers.
+        name: String, prefix of the names of all layers.
+
+    Returns:
+        Tensor.
     """
     strides = (stride, 1) if build.version == "v1" else (1, stride)
     shortcut = x
@@ -168,12 +171,12 @@ def apply_block(x, filters, stride, project, build, name):
 
 
 def serving_outputs(logits):
-    """Outputs of the served model: `probabilities`, of all classes."""
+    """Converts logits to the outputs of the served model: `probabilities`."""
     return {"probabilities": ops.softmax(logits)}
 
 
 class _Layers:
-    """Makes the layers of one model, with what they have in common."""
+    """Builds the layers of one model with its common settings."""
 
     def __init__(self, version, l2, data_format, synchronized):
         self.version = version

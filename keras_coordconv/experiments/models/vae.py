@@ -1,8 +1,9 @@
 """Variational autoencoder of 64x64 images, Section 5.
 
-The paper does not say what its net was. Here, the encoder is the discriminator
-of its GAN, with coordinates or without; the decoder without is the GAN's
-generator, and the one with coordinates is this project's.
+The paper does not describe its network. Here, the encoder is the discriminator
+of the paper's GAN, with or without coordinates. The decoder without coordinates
+is the GAN's generator; the decoder with coordinates was designed for this
+project.
 """
 
 import keras
@@ -19,12 +20,12 @@ LAYERS = ("coordconv", "conv")
 
 
 def encoder(layer="coordconv", latent_size=16, width=1.0, name="encoder"):
-    """From images to where they are in the latent space.
+    """Encoder: maps images to distributions in the latent space.
 
     Args:
-        layer: String, `"coordconv"`, with coordinates at the first convolution,
+        layer: String, `"coordconv"`, with coordinates in the first convolution,
             or `"conv"`.
-        latent_size: Integer, how many numbers describe an image.
+        latent_size: Integer, dimension of the latent space.
         width: Float, factor on the number of filters.
         name: String, the model's name.
 
@@ -33,7 +34,7 @@ def encoder(layer="coordconv", latent_size=16, width=1.0, name="encoder"):
         `log_variance`, both of shape `(batch, latent_size)`.
 
     Raises:
-        ValueError: if there is no such layer.
+        ValueError: if `layer` is unknown.
     """
     _check_layer(layer)
     image = keras.Input((CANVAS_SIZE, CANVAS_SIZE, gan.CHANNELS), name="image")
@@ -48,22 +49,23 @@ def encoder(layer="coordconv", latent_size=16, width=1.0, name="encoder"):
 
 
 def decoder(layer="coordconv", latent_size=16, width=1.0, name="decoder"):
-    """From the latent space to images.
+    """Decoder: maps points of the latent space to images.
 
-    With coordinates, each point of a 32x32 grid is computed from the latent
-    numbers and its own place, by four 1x1 convolutions, and a deconvolution
-    makes the image of them. The CoordConv generator of the GAN learns the same
-    more slowly: for long, it paints both objects in the mean of their colors.
+    With coordinates, four 1x1 convolutions compute each point of a 32x32 grid
+    from the latent vector and its own position, and a transposed convolution
+    turns the grid into the image. The CoordConv generator of the GAN learns the
+    task more slowly: for a long time, it paints both objects in the mean of
+    their colors.
 
     Args:
         layer: String, `"coordconv"`, or `"conv"`, the generator of the GAN.
-        latent_size, width, name: As for `encoder`.
+        latent_size, width, name: See `encoder`.
 
     Returns:
         A Functional `keras.Model` from `latent` to `image`, in [-1, 1].
 
     Raises:
-        ValueError: if there is no such layer.
+        ValueError: if `layer` is unknown.
     """
     _check_layer(layer)
     if layer == "conv":
@@ -89,10 +91,10 @@ def decoder(layer="coordconv", latent_size=16, width=1.0, name="decoder"):
 
 
 def autoencoder(encoder, decoder, kl_weight=1.0, name="autoencoder"):
-    """The model that trains both.
+    """Autoencoder that trains an encoder and a decoder.
 
     Args:
-        encoder, decoder: Models as from the functions of these names.
+        encoder, decoder: Models from the functions of these names.
         kl_weight: Float, weight of the divergence, see `Sampling`.
         name: String, the model's name.
 
@@ -107,13 +109,13 @@ def autoencoder(encoder, decoder, kl_weight=1.0, name="autoencoder"):
 
 
 def interpolate(encoder, decoder, images, steps):
-    """Images on straight lines between the codes of images.
+    """Interpolates linearly between the codes of images.
 
     Args:
-        encoder, decoder: Models as from the functions of these names.
-        images: uint8 array of shape `(2 * lines, 64, 64, 3)`: the first and the
-            last one of each line.
-        steps: Integer, how many images of a line to draw, with both ends.
+        encoder, decoder: Models from the functions of these names.
+        images: uint8 array of shape `(2 * lines, 64, 64, 3)`, the first and the
+            last image of each line.
+        steps: Integer, number of images to draw per line, including both ends.
 
     Returns:
         uint8 array of shape `(lines, steps, 64, 64, 3)`.
@@ -128,15 +130,15 @@ def interpolate(encoder, decoder, images, steps):
 
 @keras.saving.register_keras_serializable(package="keras_coordconv")
 class Sampling(keras.layers.Layer):
-    """Draws from normal distributions in training; else gives their means.
+    """Layer that samples normal distributions; outside training, their means.
 
     It adds a loss: the Kullback-Leibler divergence of these distributions from
-    the standard normal one, summed over the numbers that describe an image and
-    averaged over the images.
+    the standard normal distribution, summed over the latent axis and averaged
+    over the images.
 
     Args:
-        kl_weight: Float, factor on that loss.
-        seed: Integer, of the random numbers.
+        kl_weight: Float, weight of this loss.
+        seed: Integer, seed of the random numbers.
 
     Input: dictionary of `mean` and `log_variance`, of shape `(batch, size)`.
     """

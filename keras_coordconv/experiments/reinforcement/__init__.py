@@ -1,1 +1,1 @@
-"""A2C and the environments it plays in."""
+"""A2C and its environments."""

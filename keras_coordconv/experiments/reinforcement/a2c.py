@@ -6,8 +6,8 @@
     for _ in range(1000):
         model.train_on_batch(*rollouts.collect(model))
 
-Models have the outputs `policy` and `value` of `models/actor_critic.py`.
-Environments are those of `environments.py`.
+The models have the outputs `policy` and `value`, as in
+`models/actor_critic.py`; the environments are those of `environments.py`.
 """
 
 import keras
@@ -16,16 +16,22 @@ from keras import ops
 
 from keras_coordconv.experiments.training.optimizers import RMSpropTFStyle
 
-# What `play_games` keeps of the first game, over two minutes on Atari.
+# Steps of the first game that `play_games` records, over two minutes on Atari.
 RECORDED_STEPS = 2000
 
 
 @keras.saving.register_keras_serializable(package="keras_coordconv")
 def entropy(targets, logits):
-    """Entropy of the policy in nats, of shape `(batch,)`; `targets` are unused.
+    """Computes the entropy of the policy in nats, as a metric.
 
-    It is a metric: `log(actions)` at first, less as the policy makes up its
-    mind.
+    It starts near `log(actions)` and decreases as the policy becomes decisive.
+
+    Args:
+        targets: Unused.
+        logits: Tensor of shape `(batch, actions)`.
+
+    Returns:
+        Tensor of shape `(batch,)`.
     """
     log_probabilities = ops.log_softmax(logits)
     return -ops.sum(ops.exp(log_probabilities) * log_probabilities, axis=-1)
@@ -33,13 +39,15 @@ def entropy(targets, logits):
 
 @keras.saving.register_keras_serializable(package="keras_coordconv")
 class PolicyLoss(keras.losses.Loss):
-    """Loss whose gradient is the policy gradient, with a bonus on the entropy.
+    """Loss whose gradient is the policy gradient, with an entropy bonus.
 
     Args:
-        entropy_weight: Float, weight of the entropy.
+        entropy_weight: Float, weight of the entropy bonus.
 
-    Called with `targets`, the advantage in the place of the action that was
-    taken and else 0, and the `logits`, both of shape `(batch, actions)`.
+    Call arguments:
+        targets: Tensor of shape `(batch, actions)`: the advantage at the
+            action that was taken, 0 elsewhere.
+        logits: Tensor of shape `(batch, actions)`.
     """
 
     def __init__(self, entropy_weight=0.01, name="policy_loss", **kwargs):
@@ -55,15 +63,15 @@ class PolicyLoss(keras.losses.Loss):
 
 
 def compile_model(model, learning_rate, entropy_weight=0.01):
-    """Compiles an actor-critic as A2C is usually trained.
+    """Compiles an actor-critic with the usual settings of A2C.
 
-    RMSprop whose squares begin at one, gradients cut at a norm of 0.5, and half
-    of the value's squared error.
+    RMSprop with its accumulator initialized to 1, gradient clipping at a global
+    norm of 0.5, and weight 0.5 for the value's squared error.
 
     Args:
         model: Actor-critic.
         learning_rate: Float, or a schedule of `keras.optimizers.schedules`.
-        entropy_weight: Float, weight of the policy's entropy.
+        entropy_weight: Float, weight of the entropy bonus.
     """
     model.compile(
         RMSpropTFStyle(
@@ -76,15 +84,15 @@ def compile_model(model, learning_rate, entropy_weight=0.01):
 
 
 def n_step_returns(rewards, ends, next_values, discount):
-    """What each step has earned, up to the end of the episode or the rollout.
+    """Computes n-step returns, up to the end of the episode or the rollout.
 
     Args:
         rewards: Array of shape `(steps, environments)`.
-        ends: Boolean array of this shape: no step after it belongs to the same
-            episode.
+        ends: Boolean array of the same shape: whether the step is the last one
+            of its episode.
         next_values: Array of shape `(environments,)`, the values of the
-            observations that follow the last step.
-        discount: Float, what a reward one step later is worth.
+            observations after the last step.
+        discount: Float, discount factor per step.
 
     Returns:
         Array of shape `(steps, environments)`.
@@ -104,16 +112,16 @@ def n_step_returns(rewards, ends, next_values, discount):
 
 
 class Rollouts:
-    """Plays with an actor-critic, and makes batches of what happens.
+    """Plays with an actor-critic and collects batches for training.
 
     Args:
         environments: `environments.Environments`.
-        steps: Integer, steps of each environment in a batch.
-        discount: Float, what a reward one step later is worth.
+        steps: Integer, number of steps per environment and batch.
+        discount: Float, discount factor per step.
 
     Attributes:
-        scores: List of pairs: the number of steps, of all environments
-            together, after which a game was over, and its score.
+        scores: List of pairs, one per finished game: the number of steps done
+            by then, of all environments together, and the game's score.
     """
 
     def __init__(self, environments, steps=5, discount=0.99):
@@ -130,11 +138,11 @@ class Rollouts:
         self._ends = np.empty(shape, "bool")
 
     def reset(self, seed):
-        """Begins new games.
+        """Starts new games.
 
         Args:
             seed: Integer or list of integers. The games and the actions depend
-                on it and on the model alone.
+                only on the seed and the model.
         """
         seeds = np.random.SeedSequence(seed)
         self._random = np.random.default_rng(seeds)
@@ -143,25 +151,25 @@ class Rollouts:
         self.scores = []
 
     def collect(self, model):
-        """Plays for a batch.
+        """Plays the steps of one batch.
 
-        An episode that runs out of time is not over for the one who plays it:
-        the value of the last observation stands for what would have followed.
+        An episode that is cut off by a time limit has not really ended: the
+        value of its last observation is added to its last reward.
 
         Args:
             model: Actor-critic.
 
         Returns:
             Tuple of the observations and a dictionary of the targets of
-            `policy` and `value`, for `model.train_on_batch`. The observations
-            are overwritten by the next call.
+            `policy` and `value`, for `model.train_on_batch`. The next call
+            overwrites the observations.
         """
         for step in range(len(self._rewards)):
-            answers = model.predict_on_batch(self._next)
-            actions = sample_actions(answers["policy"], self._random)
+            outputs = model.predict_on_batch(self._next)
+            actions = sample_actions(outputs["policy"], self._random)
             self._observations[step] = self._next
             self._actions[step] = actions
-            self._values[step] = answers["value"][:, 0]
+            self._values[step] = outputs["value"][:, 0]
             played = self.environments.step(actions)
             self._rewards[step] = played.rewards
             self._ends[step] = played.terminated | played.truncated
@@ -192,16 +200,16 @@ class Rollouts:
 
 
 def play_games(model, environments, seed):
-    """Plays one whole game in each environment, with actions at random.
+    """Plays one whole game in each environment, with sampled actions.
 
     Args:
-        model: Actor-critic, whose policy says how likely each action is.
+        model: Actor-critic, whose policy the actions are sampled from.
         environments: `environments.Environments`.
         seed: Integer or list of integers.
 
     Returns:
         Tuple of the scores of the games, of shape `(environments,)`, and a list
-        of the observations of the first one, the first 2000 at most.
+        of up to 2000 observations of the first game.
     """
     seeds = np.random.SeedSequence(seed)
     random = np.random.default_rng(seeds)
@@ -220,7 +228,7 @@ def play_games(model, environments, seed):
 
 
 def sample_actions(logits, random):
-    """Draws an action for each row of logits.
+    """Samples an action for each row of logits.
 
     Args:
         logits: Array of shape `(batch, actions)`.
@@ -229,15 +237,15 @@ def sample_actions(logits, random):
     Returns:
         Integer array of shape `(batch,)`.
     """
-    # The maximum after adding Gumbel noise is distributed as the softmax.
+    # The argmax after adding Gumbel noise is distributed as the softmax.
     return np.argmax(logits + random.gumbel(size=logits.shape), axis=-1)
 
 
 def _environment_seed(seeds):
-    # Each environment adds its number, and some know only 31 bits.
+    # Each environment adds its index, and some accept only 31 bits.
     return int(seeds.generate_state(1)[0] >> 2)
 
 
 def _joined(array):
-    """From `(steps, environments, ...)` to `(batch, ...)`."""
+    """Reshapes `(steps, environments, ...)` to `(batch, ...)`."""
     return array.reshape(-1, *array.shape[2:])

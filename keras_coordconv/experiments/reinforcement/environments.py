@@ -1,6 +1,6 @@
-"""Games to learn from: Atari's, or any other of Gymnasium.
+"""Environments of Atari games, or of any other game of Gymnasium.
 
-Needs the packages of the extra `atari`.
+Requires the packages of the extra `atari`.
 """
 
 from typing import NamedTuple
@@ -10,17 +10,21 @@ from PIL import Image
 
 
 class Step(NamedTuple):
-    """What follows an action in each environment.
+    """Result of one step of all environments.
+
+    All arrays but `observations` and `last_observations` have the shape
+    `(environments,)`.
 
     Attributes:
-        observations: Array, what is seen next: the start of the next game where
-            one is over.
-        rewards: Array of shape `(environments,)`, to learn from.
-        terminated: Boolean array: nothing can follow in this episode.
-        truncated: Boolean array: the episode ran out of time.
-        last_observations: Array, what the truncated ones saw last.
-        over: Boolean array: the game is over.
-        scores: Array: what the game has given so far, as it counts itself.
+        observations: Array, the next observations; if a game is over, the
+            first observation of the next game.
+        rewards: Array, the rewards to learn from.
+        terminated: Boolean array, whether the episode has ended by itself.
+        truncated: Boolean array, whether a time limit cut off the episode.
+        last_observations: Array, the last observations of the truncated
+            episodes only.
+        over: Boolean array, whether the game is over.
+        scores: Array, the unclipped score of the game so far.
     """
 
     observations: np.ndarray
@@ -33,16 +37,16 @@ class Step(NamedTuple):
 
 
 class Environments:
-    """Environments of a game that are stepped together.
+    """Environments of one game that are stepped together.
 
     Args:
-        game: String, its name.
-        vector: `gymnasium.vector.VectorEnv` that begins the next game in the
-            step in which one is over.
+        game: String, name of the game.
+        vector: `gymnasium.vector.VectorEnv` that resets an environment in the
+            same step in which its game ends.
 
     Raises:
-        ValueError: if observations are not numbers or images of bytes, or if
-            there is no finite number of actions.
+        ValueError: if the observations are neither vectors nor uint8 images,
+            or if the actions are not discrete.
     """
 
     frames_per_step = 1
@@ -59,12 +63,12 @@ class Environments:
             len(observations.shape) > 1 and observations.dtype != np.uint8
         ):
             raise ValueError(
-                "Observations must be vectors or images of bytes. "
+                "The observations must be vectors or uint8 images. "
                 f"Received: {game} with {observations}"
             )
         if not isinstance(actions, gymnasium.spaces.Discrete):
             raise ValueError(
-                "There must be a number of actions to choose from. "
+                "The action space must be `Discrete`. "
                 f"Received: {game} with {actions}"
             )
         self.observation_shape = observations.shape
@@ -72,17 +76,18 @@ class Environments:
         self.action_count = int(actions.n)
 
     def reset(self, seed):
-        """Begins new games; returns the first observations.
+        """Starts new games and returns their first observations.
 
         Args:
-            seed: Integer. Those of the environments are counted up from it.
+            seed: Integer, seed of the first environment. Each of the others
+                has the next integer as its seed.
         """
         observations, self._info = self._vector.reset(seed=seed)
         self._scores = np.zeros(self.count)
         return observations
 
     def step(self, actions):
-        """Takes an action in each environment.
+        """Takes one action in each environment.
 
         Args:
             actions: Integer array of shape `(environments,)`.
@@ -100,16 +105,16 @@ class Environments:
             )
         except Exception as error:
             raise RuntimeError(
-                "Environments must play on until they are told to stop. "
-                f"Received: from {self.game}, {error!r}. What was saved before "
-                "is whole: continue the run with --resume."
+                f"The environment {self.game} failed while stepping: "
+                f"{error!r}. The last checkpoint is intact: continue the run "
+                "with --resume."
             ) from error
         scores = self._scores + rewards
         over = self._over(terminated, truncated, previous_info)
         self._scores = np.where(over, 0, scores)
         last_observations = observations[:0]
         if truncated.any():
-            # Where a game goes on, there may be `None`.
+            # Environments that are not reset may have `None`.
             last_observations = np.stack(
                 list(self._info["final_obs"][truncated])
             )
@@ -124,15 +129,15 @@ class Environments:
         )
 
     def newest_image(self, observation):
-        """The latest image in an observation, to look at."""
+        """Returns the latest image of an observation, for display."""
         return observation.squeeze()
 
     def save_animation(self, observations, path):
-        """Writes a game as a GIF that is as fast as it was played.
+        """Writes a game as a GIF at its original speed.
 
         Args:
-            observations: List of what was seen, each with an image.
-            path: String or path of the file, with `.gif` at its end.
+            observations: List of observations.
+            path: String or path of the file, ending in `.gif`.
         """
         images = [
             Image.fromarray(self.newest_image(observation))
@@ -158,17 +163,18 @@ class Environments:
 
 
 class AtariEnvironments(Environments):
-    """Environments of an Atari game, prepared as is usual for learning.
+    """Environments of an Atari game with the usual preprocessing.
 
-    Each action is repeated for four frames. An observation is the last four
-    images, grey, 84x84, of shape `(4, 84, 84)`; each is the brighter of two
-    frames. A game begins with up to 30 frames without an action. To learn from,
-    an episode ends with each life, and a reward is only its sign.
+    Each action is repeated for four frames. An observation consists of the last
+    four grayscale images of 84x84 pixels, shape `(4, 84, 84)`; each image is
+    the maximum of two frames. A game starts with up to 30 frames without an
+    action. For learning, an episode ends with each lost life, and rewards are
+    clipped to their sign.
 
     Args:
-        game: String, its name.
-        rom: String, the name that `ale_py` has for it.
-        count: Integer, how many environments.
+        game: String, name of the game.
+        rom: String, name of the game in `ale_py`.
+        count: Integer, number of environments.
     """
 
     frames_per_step = 4
@@ -191,7 +197,7 @@ class AtariEnvironments(Environments):
         return observation[-1]
 
     def _over(self, terminated, truncated, previous_info):
-        # Only when a life is lost, there are fewer than before.
+        # The number decreases only with a lost life: a new game resets it.
         lost = self._info["lives"] < previous_info["lives"]
         return truncated | (terminated & ~lost)
 
@@ -200,19 +206,19 @@ class AtariEnvironments(Environments):
 
 
 def make_environments(game, count):
-    """Environments of a game by its name.
+    """Creates the environments of a game from its name.
 
     Args:
-        game: String, an Atari game as `"SpaceInvaders"`, or an environment of
-            Gymnasium as `"CartPole-v1"`.
-        count: Integer, how many environments.
+        game: String, an Atari game such as `"SpaceInvaders"`, or an environment
+            of Gymnasium such as `"CartPole-v1"`.
+        count: Integer, number of environments.
 
     Returns:
         `Environments`.
 
     Raises:
         ImportError: if the packages of the extra `atari` are missing.
-        ValueError: if there is no such game, or an actor-critic cannot play it.
+        ValueError: if the game is unknown, or an actor-critic cannot play it.
 
     Example:
 
@@ -225,7 +231,7 @@ def make_environments(game, count):
         import gymnasium
     except ImportError as error:
         raise ImportError(
-            "Games need the packages of the extra atari. "
+            "Playing games requires the packages of the extra atari. "
             f"Received: {error}. Run: pip install 'coordconv-keras[atari]'"
         ) from error
     roms = {rom.replace("_", ""): rom for rom in ale_py.roms.get_all_rom_ids()}
@@ -242,7 +248,8 @@ def make_environments(game, count):
         )
     except gymnasium.error.Error as error:
         raise ValueError(
-            "A game must be one of Atari, as SpaceInvaders, or an environment "
-            f"of Gymnasium, as CartPole-v1. Received: {game} ({error})"
+            "Unknown game: pass an Atari game, such as SpaceInvaders, or an "
+            "environment of Gymnasium, such as CartPole-v1. "
+            f"Received: {game} ({error})"
         ) from error
     return Environments(game, vector)

@@ -1,4 +1,4 @@
-"""The metrics by hand, against loops in NumPy, and against pycocotools."""
+"""The metrics by hand, against NumPy loops, and against pycocotools."""
 
 import contextlib
 import io
@@ -44,7 +44,7 @@ def test_mean_ious_in_numpy():
 
 
 def test_perfect_boxes_by_hand():
-    # Two true boxes, of which a third of the union is common.
+    # Two true boxes with an IOU of one third.
     true = np.array([[[0, 0, 10, 10], [0, 5, 10, 15]]], "float32")
     result = detection.mean_ious(true, np.ones((1, 2)), true)
     assert result["iou"] == pytest.approx((1 + 1 + 2 / 3) / 4)
@@ -54,7 +54,7 @@ def test_perfect_boxes_by_hand():
 
 
 def test_average_precision_by_hand():
-    """Right, wrong, right: precisions 1 up to recall 1/2, then 2/3."""
+    """Right, wrong, right: precision 1 up to recall 1/2, then 2/3."""
     true = np.array([[[0, 0, 10, 10], [0, 40, 10, 50]]], "float32")
     found = true[:, [0, 0, 1]]
     scores = np.array([[0.9, 0.8, 0.7]])

@@ -18,9 +18,9 @@ def test_interquartile_mean(runs):
     assert found == pytest.approx(expected)
 
 
-def test_interval_has_the_truth_as_often_as_it_says():
+def test_interval_contains_the_truth_at_its_confidence():
     random = np.random.default_rng(0)
-    # The middle of the scores is at 2 in all games.
+    # The scores of all games are distributed around 2.
     intervals = [
         game_scores.bootstrap_interval(
             list(random.normal(2, 1, size=(4, 20))), samples=300
@@ -31,8 +31,8 @@ def test_interval_has_the_truth_as_often_as_it_says():
     assert 88 <= hits <= 99
 
 
-def test_games_are_drawn_by_themselves():
-    # All runs of a game agree: there is nothing that could come out otherwise.
+def test_games_are_resampled_separately():
+    # All runs of a game agree, so that all resamplings are the same.
     scores = [[1.0, 1.0], [5.0, 5.0], [2.0, 2.0]]
     low, high = game_scores.bootstrap_interval(scores, samples=50)
     assert low == high == (1 + 2 + 2 + 5) / 4

@@ -1,4 +1,4 @@
-"""The losses against loops over images, boxes and true_boxes in NumPy."""
+"""The losses against NumPy loops over images, boxes and true boxes."""
 
 import keras
 import numpy as np
@@ -12,7 +12,7 @@ from keras_coordconv.experiments.models import region_proposal
 
 
 def match_one_image(true_boxes, boxes):
-    """For each box: on an object, on none, and the truth that fits best."""
+    """For each box: positive, negative, and the true box that matches best."""
     iou = np.array([[numpy_boxes.iou(b, t) for t in true_boxes] for b in boxes])
     closest = {}
     for truth in range(len(true_boxes)):
@@ -54,7 +54,7 @@ def test_matches():
         np.testing.assert_array_equal(
             matched[image][right[0]], true[image][right[2]][right[0]]
         )
-        # All three kinds of boxes are there.
+        # There are boxes of all three kinds.
         assert (
             right[0].any() and right[1].any() and (~right[0] & ~right[1]).any()
         )
@@ -101,7 +101,7 @@ def test_score_loss():
 
 
 def test_draws_some_of_the_candidates():
-    """At most 6 of each image, each as often as any other."""
+    """Up to 6 per image, all with the same probability."""
     candidates = np.zeros((3, 40), bool)
     candidates[0, 10:30] = candidates[1, 5:9] = True
     loss = ScoreLoss(seed=3)
@@ -110,7 +110,7 @@ def test_draws_some_of_the_candidates():
     )
     assert not drawn[:, ~candidates].any()
     assert (drawn[:, 0].sum(axis=-1) == 6).all()
-    # 6 of 20: 0.3, and four standard deviations of 500 draws.
+    # 6 of 20 are 0.3; four standard deviations for 500 draws.
     np.testing.assert_allclose(drawn[:, 0, 10:30].mean(axis=0), 0.3, atol=0.083)
     np.testing.assert_array_equal(drawn[:, 1], [candidates[1]] * 500)
 
@@ -132,7 +132,7 @@ def test_any_number_of_objects(objects):
 
 
 def test_images_without_boxes():
-    """All boxes are background; a truth without area is none."""
+    """All boxes are background; true boxes of zero area do not count."""
     true = np.zeros((2, 3, 4), "float32")
     true[1] = [10, 10, 10, 30]
     _, _, anchors, deltas, logits = make_batch(images=2)
@@ -175,7 +175,7 @@ def test_fit():
     history = model.fit(
         images,
         {"deltas": boxes, "proposals": boxes},
-        batch_size=4,  # Then one of 2.
+        batch_size=4,  # The second batch has 2 images.
         epochs=25,
         verbose=0,
     ).history
@@ -183,5 +183,5 @@ def test_fit():
         np.mean(history["proposals_loss"][-3:])
         < 0.5 * history["proposals_loss"][0]
     )
-    # 25 epochs of 2 batches, 3 draws a batch.
+    # 25 epochs of 2 batches, with 3 draws per batch.
     assert int(model.sampler.state[1]) == 150

@@ -16,7 +16,7 @@ def random_images(*shape):
     [
         # Kernels of 8x8, 4x4 and 3x3; 7x7 positions of 64 to 512; two heads.
         ("conv", 18, 8224 + 32_832 + 36_928 + 1_606_144 + 18 * 513 + 513),
-        # And 32 filters of 8x8 on each of two coordinates.
+        # Plus 32 filters of 8x8 for each of two coordinates.
         ("coordconv", 18, 1_693_875 + 2 * 8 * 8 * 32),
         ("coordconv", 6, 1_697_971 - 12 * 513),
     ],
@@ -41,8 +41,8 @@ def test_channels_first_observations(layer):
         np.testing.assert_allclose(found[name], values, atol=1e-5)
 
 
-def test_only_coordconv_sees_where_it_is():
-    """A pattern moved by the strides of all convolutions, 8 pixels."""
+def test_only_coordconv_depends_on_position():
+    """For a pattern shifted by 8 pixels, the product of all strides."""
     image = np.zeros((1, 84, 84, 4), "uint8")
     moved = image.copy()
     pattern = random_images(4, 4, 4)
@@ -55,7 +55,7 @@ def test_only_coordconv_sees_where_it_is():
         assert (abs(here[:-1] - there[1:]).max() > 1e-4) == differ
 
 
-def test_coordconv_begins_as_the_convolution():
+def test_coordconv_starts_as_the_convolution():
     images = random_images(3, 84, 84, 4)
     answers = {}
     for layer in actor_critic.LAYERS:
@@ -70,7 +70,7 @@ def test_coordconv_begins_as_the_convolution():
 
 
 @pytest.mark.parametrize("layer", actor_critic.LAYERS)
-def test_weights_begin_orthogonal(layer):
+def test_initial_weights_are_orthogonal(layer):
     model = actor_critic.image_actor_critic(6, layer=layer)
     for name, gain in (("conv1", 2), ("conv2", 2), ("dense", 2), ("value", 1)):
         kernel, bias = model.get_layer(name).get_weights()
@@ -80,12 +80,12 @@ def test_weights_begin_orthogonal(layer):
             product, gain * np.eye(len(product)), atol=1e-4
         )
         assert not bias.any()
-    # A policy that has learned nothing takes all actions alike.
+    # An untrained policy takes all actions with about the same probability.
     logits = model.predict_on_batch(random_images(4, 84, 84, 4))["policy"]
     assert abs(logits).max() < 0.1
 
 
-def test_half_precision_inside():
+def test_outputs_are_float32_in_half_precision():
     keras.config.set_dtype_policy("mixed_bfloat16")
     model = actor_critic.image_actor_critic(6)
     assert model.get_layer("conv1").compute_dtype == "bfloat16"

@@ -53,7 +53,7 @@ def test_names_and_shapes(build):
 
 
 @pytest.mark.parametrize("build", [conv_classifier, coordconv_classifier])
-def test_l2_is_lambda_times_sum_of_squares_of_kernels_only(build):
+def test_l2_is_lambda_times_the_sum_of_squared_kernels(build):
     model = build(l2=0.01)
     squares = sum(
         np.sum(np.square(ops.convert_to_numpy(w)))
@@ -67,8 +67,8 @@ def test_l2_is_lambda_times_sum_of_squares_of_kernels_only(build):
     )
 
 
-def test_coordconv_net_is_the_paper_s_in_numpy():
-    # Every pixel on its own: (x, y, i, j) through five dense layers.
+def test_coordconv_model_in_numpy():
+    # Each pixel on its own: (x, y, i, j) through five dense layers.
     model = coordconv_classifier()
     random = np.random.default_rng(0)
     model.set_weights(
@@ -127,14 +127,14 @@ def test_first_layer_scale():
         keras.utils.set_random_seed(0)
         model = coordconv_classifier(first_layer_scale=scale)
         kernels.append([w for w in model.get_weights() if w.ndim == 4])
-    # He's standard deviation for four inputs; the other layers are the same.
+    # He's standard deviation for four inputs; the other layers do not change.
     assert 0.8 < np.std(kernels[0][0]) / np.sqrt(2 / 4) < 1.2
     np.testing.assert_allclose(kernels[1][0], 0.1 * kernels[0][0], rtol=1e-5)
     for own, other in zip(kernels[0][1:], kernels[1][1:], strict=True):
         np.testing.assert_array_equal(own, other)
 
 
-def test_weights_written_by_hand_solve_the_task():
+def test_handwritten_weights_solve_the_task():
     # "The task is trivial arithmetic": relu(x - j), relu(j - x) and so on; the
     # last layer adds them up. No training.
     model = coordconv_classifier()

@@ -23,13 +23,13 @@ def test_parameters_names_and_shapes(name, parameters):
     assert model.output_shape == (None, 2)
 
 
-def test_coordconv_net_can_read_off_the_location():
-    # Weights by hand: 2 at the white pixel, plus its own coordinates.
+def test_coordconv_model_can_read_off_the_location():
+    # Handwritten weights: 2 at the white pixel, plus its coordinates.
     model = coordinate_regression.coordconv_regressor()
     weights = [np.zeros(w.shape) for w in model.weights]
-    weights[0][0, 0, 0, :2] = 2.0  # The pixel raises both channels,
-    weights[0][0, 0, 2, 0] = 1.0  # j goes into the first,
-    weights[0][0, 0, 1, 1] = 1.0  # i into the second.
+    weights[0][0, 0, 0, :2] = 2.0  # The pixel raises both channels;
+    weights[0][0, 0, 2, 0] = 1.0  # j goes into the first
+    weights[0][0, 0, 1, 1] = 1.0  # and i into the second one.
     for kernel in weights[2::2]:
         middle = kernel.shape[0] // 2
         kernel[middle, middle, :2, :2] = np.eye(2)
@@ -42,7 +42,7 @@ def test_coordconv_net_can_read_off_the_location():
     )
 
 
-def test_input_scale_and_scale_of_the_first_layer():
+def test_input_scale_and_first_layer_scale():
     kernels = []
     for scale in (1.0, 1 / 64):
         keras.utils.set_random_seed(0)

@@ -29,7 +29,7 @@ def test_parameters_of_the_paper():
 
 
 def test_coordinates_in_all_layers():
-    """Two more input channels for each 5x5 kernel, of 3 to 512 filters."""
+    """Two more input channels for each 5x5 kernel, with 3 to 512 filters."""
     kernels = {
         gan.conv_generator: (256 + 128 + 64 + 3),
         gan.discriminator: (64 + 128 + 256 + 512),
@@ -50,7 +50,7 @@ def test_width():
     narrow = gan.discriminator(width=0.25, coordinates="first")
     filters = [narrow.get_layer(f"conv{i}").filters for i in (1, 2, 3, 4)]
     assert filters == [16, 32, 64, 128]
-    # 5x5 kernels and biases, BN and the logit.
+    # 5x5 kernels and biases, batch normalization, and the logit.
     assert count_trainable(narrow) == sum(
         (
             *(25 * (3 + 2) * 16 + 16, 25 * 16 * 32 + 32),
@@ -83,7 +83,7 @@ def test_images(build):
     image = ops.convert_to_numpy(model(latent)["image"])
     assert image.shape == (4, 64, 64, 3)
     assert np.abs(image).max() <= 1 or build is gan.coordconv_generator
-    # -1 is black and 1 is white; what is beyond them is, too.
+    # -1 is black and 1 is white; values beyond are clipped.
     expected = np.round(255 * np.clip((image + 1) / 2, 0, 1))
     assert np.abs(gan.draw(model, latent) - expected).max() <= 1
     served = gan.serving_outputs(model(latent))["image"]
@@ -93,7 +93,7 @@ def test_images(build):
 
 
 def cross_entropy(logits, target):
-    """Of sigmoids, in NumPy, averaged."""
+    """Mean sigmoid cross-entropy, in NumPy."""
     signed = np.asarray(logits, float) * (1 if target else -1)
     return np.mean(np.log1p(np.exp(-signed)))
 
@@ -110,7 +110,7 @@ def moved(before, model):
 
 
 @pytest.mark.parametrize("coordinates", ["none", "all"])
-def test_deconvolutions_begin_where_the_tanh_has_a_slope(coordinates):
+def test_deconvolutions_do_not_start_saturated(coordinates):
     latent = RANDOM.uniform(-1, 1, (4, 100)).astype("float32")
     model = gan.conv_generator(100, coordinates=coordinates)
     image = ops.convert_to_numpy(model(latent, training=True)["image"])
@@ -126,7 +126,7 @@ def test_each_step_trains_its_own_part():
     ones, zeros = np.ones((4, 1)), np.zeros((4, 1))
     for _ in range(2):
         before = values(generator), values(discriminator)
-        # With the statistics of the batch, of real and generated ones apart.
+        # With batch statistics, separate for real and generated images.
         image = generator(LATENT, training=True)["image"]
         expected = [
             cross_entropy(ops.convert_to_numpy(logits), target)

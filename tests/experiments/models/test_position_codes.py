@@ -24,7 +24,7 @@ def random_model(code):
 
 
 def first_features(model):
-    """What the first layer gives for `LOCATIONS`, on the whole canvas."""
+    """Outputs of the first layer for `LOCATIONS`, on the whole canvas."""
     first = keras.Model(model.inputs, model.get_layer("relu1").output)
     return ops.convert_to_numpy(first(LOCATIONS))
 
@@ -46,10 +46,10 @@ def test_parameters(code, parameters):
     assert position_classifier(code).count_params() == parameters
 
 
-def test_coordinates_are_the_net_of_the_paper():
+def test_coordinates_equal_the_model_of_the_paper():
     model, paper = random_model("coordinates"), coordconv_classifier()
     weights = {weight.path: weight for weight in model.weights}
-    # The paper's net has x, y, row, column; this one has the column first.
+    # The paper's model has x, y, row, column; this one x, y, column, row.
     positions = np.array(weights.pop("positions1/kernel"))[:, :, ::-1]
     kernel, *others = weights.values()
     paper.set_weights(
@@ -120,7 +120,7 @@ def test_relative_offsets_in_numpy():
             )
 
 
-def test_without_a_code_all_pixels_are_alike():
+def test_without_a_code_all_pixels_get_the_same_logit():
     logits = ops.convert_to_numpy(random_model("none")(LOCATIONS))
     assert np.ptp(logits, axis=-1).max() == 0
     assert logits[0, 0] != logits[1, 0]

@@ -34,14 +34,14 @@ def test_anchors_by_hand():
         anchors[(2 * 13 + 5) * 9 + 3],
         [16 - 7.5, 28 - 10, 16 + 7.5, 28 + 10],
     )
-    middles = (anchors[:, :2] + anchors[:, 2:]) / 2
-    np.testing.assert_array_equal(np.unique(middles), CENTERS)
+    centers = (anchors[:, :2] + anchors[:, 2:]) / 2
+    np.testing.assert_array_equal(np.unique(centers), CENTERS)
     sides = (anchors[:, 2:] - anchors[:, :2]).reshape(169, 9, 2)
     np.testing.assert_array_equal(sides, np.tile(SIDES, (169, 1, 1)))
 
 
-def test_anchors_as_the_code_of_the_paper_has_them():
-    """Rows, columns, heights and widths, 9 of each, read four at a time."""
+def test_anchors_of_the_authors_code():
+    """9 rows, columns, heights and widths each, read four at a time."""
     anchors = region_proposal.anchor_boxes("scrambled")
     numbers = (
         [16] * 9 + [28] * 9 + [h for h, _ in SIDES] + [w for _, w in SIDES]
@@ -70,7 +70,7 @@ def test_parameters(coordinates, parameters):
     assert model.count_params() == parameters
 
 
-def test_a_new_model_proposes_the_anchors():
+def test_an_untrained_model_proposes_the_anchors():
     model = region_proposal.region_proposal_model()
     images = np.random.default_rng(0).random((2, 64, 64, 1), "float32")
     found = predict(model, images)
@@ -82,21 +82,21 @@ def test_a_new_model_proposes_the_anchors():
         np.testing.assert_allclose(boxes, anchors, atol=1e-4)
 
 
-def test_moves_belong_to_their_places():
-    """What the convolution says at a place moves the anchors of that place."""
+def test_deltas_belong_to_their_positions():
+    """The outputs at a position move the anchors of that position."""
     model = region_proposal.region_proposal_model(("boxes",))
     layer = model.get_layer("boxes")
     kernel = np.zeros(layer.kernel.shape, "float32")
-    # All outputs are the coordinates: -1 in the first, 1 in the last place.
+    # All outputs are coordinates: -1 at the first, 1 at the last position.
     kernel[..., -2, 0::4] = kernel[..., -1, 1::4] = 1
     layer.kernel.assign(kernel)
     layer.bias.assign(np.tile([0, 0, 0.5, -0.5], 9))
     found = predict(model, np.zeros((1, 64, 64, 1), "float32"))
-    places = np.linspace(-1, 1, 13)
+    positions = np.linspace(-1, 1, 13)
     deltas = [
         (row, column, 0.5, -0.5)
-        for row in places
-        for column in places
+        for row in positions
+        for column in positions
         for _ in range(9)
     ]
     np.testing.assert_allclose(found["deltas"][0], deltas, atol=1e-5)
@@ -106,8 +106,8 @@ def test_moves_belong_to_their_places():
     )
 
 
-def test_coordinates_only_where_they_are_asked_for():
-    """Without coordinates a pattern is scored alike wherever it is."""
+def test_coordinates_only_in_the_chosen_layers():
+    """Without coordinates a pattern gets the same outputs at any position."""
     images = np.zeros((2, 64, 64, 1), "float32")
     blot = np.random.default_rng(0).random((8, 8, 1))
     images[0, 24:32, 24:32] = images[1, 28:36, 32:40] = blot
@@ -126,7 +126,7 @@ def test_coordinates_only_where_they_are_asked_for():
             [found["deltas"], found["proposals"][..., 4:]], -1
         )
         maps = numbers.reshape(2, 13, 13, -1)
-        # One place down and two to the right: 4 and 8 pixels.
+        # One position down and two to the right: 4 and 8 pixels.
         same = np.abs(maps[0, 3:9, 3:8] - maps[1, 4:10, 5:10]).max() < 1e-4
         assert same == (coordinates == ())
 

@@ -27,7 +27,7 @@ def test_names_and_shapes():
 
 
 def test_painting_in_numpy():
-    # From the softmax over all pixels on, every pixel on its own.
+    # After the softmax over all pixels, each pixel on its own.
     model = coordconv_renderer(1, 1, first_layer_scale=0.03)
     random = np.random.default_rng(0)
     for layer in model.layers:

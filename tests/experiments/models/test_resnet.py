@@ -1,4 +1,4 @@
-"""ResNet-50: against Keras's own, and its parameters by hand."""
+"""ResNet-50 against the one in Keras, and its parameters by hand."""
 
 import keras
 import numpy as np
@@ -13,7 +13,7 @@ def random_images(shape, seed=0):
 
 
 def randomize(model, seed=0):
-    """Every weight takes part: scales are not zero, statistics not trivial."""
+    """Sets all weights, so that no scale is zero and no statistic trivial."""
     random = np.random.default_rng(seed)
     for weight in model.weights:
         if weight.path.endswith("moving_variance"):
@@ -28,9 +28,9 @@ def randomize(model, seed=0):
         weight.assign(value)
 
 
-# By hand for v1.5: kernels 23,454,912, scales and offsets 53,120, classes
-# 2,049,000; the stem's 56 (32 without coordinates) and 5 more channels in the
-# first 7x7. Version v1 has a bias for each of its 26,560 filters.
+# By hand for v1.5: 23,454,912 in kernels, 53,120 in scales and offsets,
+# 2,049,000 in the last layer; 56 in the stem (32 without coordinates), and 5
+# more channels in the first 7x7. Version v1 has a bias per filter, 26,560.
 @pytest.mark.parametrize(
     ("arguments", "trainable"),
     [
@@ -64,7 +64,7 @@ def test_version_1_equals_keras_applications():
     assert names == {layer.name for layer in keras_model.layers[1:-1]}
 
 
-def test_version_1_5_moves_the_stride_only():
+def test_version_1_5_only_moves_the_stride():
     """Strides in the 3x3 convolutions give the same sizes and shapes."""
     model = resnet.resnet50("conv", image_size=224)
     strides = {
@@ -87,7 +87,7 @@ def test_version_1_5_moves_the_stride_only():
     assert sizes == [(56, 56), (28, 28), (14, 14), (7, 7)]
 
 
-def test_every_block_begins_as_the_identity():
+def test_every_block_starts_as_the_identity():
     model = resnet.resnet50("conv", classes=3, image_size=32)
     probe = keras.Model(
         model.input,
@@ -101,7 +101,7 @@ def test_every_block_begins_as_the_identity():
 
 
 def test_coordconv_stem():
-    """RGB, i, j and r: six inputs of the stem; see it place the coordinates."""
+    """The stem has six inputs, RGB, i, j and r, in this order."""
     model = resnet.resnet50("coordconv", classes=5, image_size=(32, 48))
     stem = model.get_layer("stem")
     assert isinstance(stem, CoordConv2D)
@@ -151,7 +151,7 @@ def test_channels_first(layer):
     )
 
 
-def test_penalty_is_on_kernels_only():
+def test_penalty_applies_to_kernels_only():
     model = resnet.resnet50("coordconv", classes=3, image_size=32, l2=0.5)
     squares = sum(
         np.square(keras.ops.convert_to_numpy(weight)).sum(dtype="float64")

@@ -21,7 +21,7 @@ def test_names_and_shapes(layer):
         "mean": (2, 3),
         "log_variance": (2, 3),
     }
-    # 5x5 kernels with one more input channel for each coordinate.
+    # 5x5 kernels with one more input channel per coordinate.
     kernel, _ = encoder.get_layer("conv1").get_weights()
     assert kernel.shape == (5, 5, 5 if layer == "coordconv" else 3, 2)
     model = vae.autoencoder(encoder, decoder)
@@ -76,7 +76,7 @@ def test_fit_and_save(tmp_path):
     )
 
 
-def test_a_point_of_the_decoder_has_its_latent_numbers_and_its_place():
+def test_points_of_the_decoder_depend_on_latent_and_position():
     decoder = vae.decoder("coordconv", latent_size=3, width=1 / 32)
     latent = RANDOM.normal(size=(1, 3)).astype("float32")
     outputs = decoder.get_layer("conv4").output
@@ -97,8 +97,7 @@ def test_lines_between_images():
     lines = vae.interpolate(encoder, decoder, images, steps=32)
     assert lines.shape == (2, 32, 64, 64, 3)
     codes = encoder.predict(images / 127.5 - 1, verbose=0)["mean"]
-    # Each line has the images of its ends; 16 of 31 steps are a bit more than
-    # half of the way.
+    # Each line ends in the given images; 16 of 31 steps are just over half.
     for number, (first, last) in enumerate(codes.reshape(2, 2, 3)):
         latent = [first, first + 16 / 31 * (last - first), last]
         np.testing.assert_allclose(

@@ -1,4 +1,4 @@
-"""A2C against NumPy, on environments of three places."""
+"""A2C against NumPy, on environments with three positions."""
 
 import keras
 import numpy as np
@@ -9,34 +9,37 @@ from keras import ops
 from keras_coordconv.experiments.reinforcement import a2c
 from keras_coordconv.experiments.reinforcement.environments import Step
 
-PLACES = 3
+POSITIONS = 3
 ACTIONS = 2
 
 
 class Walks:
-    """Two walks on three places, with ends at steps that are known before."""
+    """Two walks on three positions, with ends at known steps."""
 
     count = 2
     action_count = ACTIONS
-    observation_shape = (PLACES,)
+    observation_shape = (POSITIONS,)
     observation_dtype = np.dtype("float32")
-    # Of the first step on, again and again.
+    # From the first step on, repeated every four steps.
     terminated = ([0, 0], [1, 0], [1, 0], [0, 0])
     truncated = ([0, 0], [0, 0], [0, 1], [0, 0])
 
     def reset(self, seed):
         self.seed = seed
-        self.places, self.totals = np.array([0, seed % PLACES]), np.zeros(2)
+        self.positions, self.totals = (
+            np.array([0, seed % POSITIONS]),
+            np.zeros(2),
+        )
         self.actions, self.steps = [], 0
         return self.observe()
 
     def observe(self):
-        return np.eye(PLACES, dtype="float32")[self.places]
+        return np.eye(POSITIONS, dtype="float32")[self.positions]
 
     def step(self, actions):
         self.actions.append(actions)
-        self.places = (self.places + actions + 1) % PLACES
-        rewards = self.places - 0.5 * actions
+        self.positions = (self.positions + actions + 1) % POSITIONS
+        rewards = self.positions - 0.5 * actions
         self.totals = self.totals + rewards
         terminated, truncated = (
             np.array(ends[self.steps % 4], "bool")
@@ -45,7 +48,7 @@ class Walks:
         self.steps += 1
         over, scores = terminated | truncated, self.totals
         last_observations = self.observe()[truncated]
-        self.places = np.where(over, 0, self.places)
+        self.positions = np.where(over, 0, self.positions)
         self.totals = np.where(over, 0, scores)
         return Step(
             self.observe(),
@@ -59,13 +62,15 @@ class Walks:
 
 
 def linear_model(policy, value):
-    """Actor-critic that reads its answers from tables, a row for each place."""
-    place = keras.Input((PLACES,))
+    """Actor-critic that looks up its outputs in tables, a row per position."""
+    position = keras.Input((POSITIONS,))
     outputs = {
-        "policy": layers.Dense(ACTIONS, use_bias=False, name="policy")(place),
-        "value": layers.Dense(1, use_bias=False, name="value")(place),
+        "policy": layers.Dense(ACTIONS, use_bias=False, name="policy")(
+            position
+        ),
+        "value": layers.Dense(1, use_bias=False, name="value")(position),
     }
-    model = keras.Model(place, outputs)
+    model = keras.Model(position, outputs)
     model.get_layer("policy").set_weights([policy])
     model.get_layer("value").set_weights([value])
     return model
@@ -76,10 +81,10 @@ def softmax(logits):
     return exponentials / exponentials.sum(axis=-1, keepdims=True)
 
 
-def test_one_step_of_learning_by_hand():
+def test_one_training_step_by_hand():
     random = np.random.default_rng(1)
-    policy = random.normal(size=(PLACES, ACTIONS))
-    value = random.normal(size=(PLACES, 1))
+    policy = random.normal(size=(POSITIONS, ACTIONS))
+    value = random.normal(size=(POSITIONS, 1))
     discount, entropy_weight, rate = 0.9, 0.05, 0.3
     model = linear_model(policy, value)
     a2c.compile_model(model, rate, entropy_weight)
@@ -89,23 +94,23 @@ def test_one_step_of_learning_by_hand():
     observations, targets = rollouts.collect(model)
     logs = model.train_on_batch(observations, targets, return_dict=True)
 
-    # The same walks once more, one after the other.
+    # The same two walks again, one after the other.
     gradients = np.zeros_like(policy), np.zeros_like(value)
     losses = np.zeros(3)
     for walk in range(2):
-        place = [0, environments.seed % PLACES][walk]
+        position = [0, environments.seed % POSITIONS][walk]
         rewards, visited, ends = [], [], []
         for step in range(4):
             action = environments.actions[step][walk]
-            visited.append((place, action))
-            place = (place + action + 1) % PLACES
-            rewards.append(place - 0.5 * action)
+            visited.append((position, action))
+            position = (position + action + 1) % POSITIONS
+            rewards.append(position - 0.5 * action)
             if Walks.truncated[step][walk]:
-                rewards[-1] += discount * value[place, 0]
+                rewards[-1] += discount * value[position, 0]
             ends.append(
                 Walks.truncated[step][walk] or Walks.terminated[step][walk]
             )
-            place = 0 if ends[-1] else place
+            position = 0 if ends[-1] else position
         for step, (at, action) in enumerate(visited):
             earned, factor = 0.0, 1.0
             for later in range(step, 4):
@@ -114,7 +119,7 @@ def test_one_step_of_learning_by_hand():
                 if ends[later]:
                     break
             else:
-                earned += factor * value[place, 0]
+                earned += factor * value[position, 0]
             probabilities = softmax(policy[at])
             logarithms = np.log(probabilities)
             advantage = earned - value[at, 0]
@@ -146,8 +151,10 @@ def test_one_step_of_learning_by_hand():
         np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
-def test_rollouts_follow_each_other():
-    model = linear_model(np.zeros((PLACES, ACTIONS)), np.zeros((PLACES, 1)))
+def test_rollouts_are_consecutive():
+    model = linear_model(
+        np.zeros((POSITIONS, ACTIONS)), np.zeros((POSITIONS, 1))
+    )
     environments = Walks()
     whole = a2c.Rollouts(environments, steps=8, discount=0.0)
     whole.reset(seed=[2, 3])
@@ -163,7 +170,7 @@ def test_rollouts_follow_each_other():
     for whole_array, *half_arrays in zip(expected, *parts, strict=True):
         np.testing.assert_array_equal(whole_array, np.concatenate(half_arrays))
     assert halves.scores == scores
-    # After 2 and 3 steps of both walks, and again after 6 and 7.
+    # After 2 and 3 steps of each walk, and again after 6 and 7.
     assert [steps for steps, _ in scores] == [4, 6, 6, 12, 14, 14]
     halves.reset(seed=[2, 4])
     observations, _ = halves.collect(model)
@@ -171,30 +178,32 @@ def test_rollouts_follow_each_other():
 
 
 def test_scores_of_whole_games():
-    model = linear_model(np.zeros((PLACES, ACTIONS)), np.zeros((PLACES, 1)))
+    model = linear_model(
+        np.zeros((POSITIONS, ACTIONS)), np.zeros((POSITIONS, 1))
+    )
     environments = Walks()
     scores, first_game = a2c.play_games(model, environments, seed=0)
-    # The first game ends after two steps, the second one after three; so does
-    # another one in the place of the first.
+    # The first game ends after two steps, the second one after three. So does
+    # the game that follows the first one.
     assert len(first_game) == 2
     assert environments.steps == 3
     for walk, length in ((0, 2), (1, 3)):
-        place, expected = [0, environments.seed % PLACES][walk], 0
+        position, expected = [0, environments.seed % POSITIONS][walk], 0
         for step in range(length):
             action = environments.actions[step][walk]
-            place = (place + action + 1) % PLACES
-            expected += place - 0.5 * action
+            position = (position + action + 1) % POSITIONS
+            expected += position - 0.5 * action
         assert scores[walk] == expected
 
 
-def test_actions_are_as_likely_as_the_policy_says():
+def test_actions_have_the_probabilities_of_the_policy():
     probabilities = np.array([[0.7, 0.2, 0.1], [0.05, 0.05, 0.9]])
     actions = a2c.sample_actions(
         np.repeat(np.log(probabilities), 20_000, axis=0),
         np.random.default_rng(0),
     ).reshape(2, -1)
     shares = np.eye(3)[actions].mean(axis=1)
-    # More than four standard deviations.
+    # The tolerance is more than four standard deviations.
     np.testing.assert_allclose(shares, probabilities, atol=0.015)
 
 
@@ -227,18 +236,18 @@ def test_policy_loss_is_saved():
 
 
 class Guesses(Walks):
-    """The right action is the number of the place, of which there are two."""
+    """The right action is the index of the position, of which there are two."""
 
     def reset(self, seed):
         self.random = np.random.default_rng(seed)
         return super().reset(seed)
 
     def step(self, actions):
-        rewards = (actions == self.places).astype("float32")
-        self.places = self.random.integers(2, size=2)
+        rewards = (actions == self.positions).astype("float32")
+        self.positions = self.random.integers(2, size=2)
         none = np.zeros(2, "bool")
         played = super().step(actions)
-        self.places = self.random.integers(2, size=2)
+        self.positions = self.random.integers(2, size=2)
         return played._replace(
             observations=self.observe(),
             rewards=rewards,
@@ -248,13 +257,15 @@ class Guesses(Walks):
 
 
 def test_learns():
-    model = linear_model(np.zeros((PLACES, ACTIONS)), np.zeros((PLACES, 1)))
+    model = linear_model(
+        np.zeros((POSITIONS, ACTIONS)), np.zeros((POSITIONS, 1))
+    )
     a2c.compile_model(model, learning_rate=0.3)
     rollouts = a2c.Rollouts(Guesses(), steps=5)
     rollouts.reset(seed=0)
     for _ in range(150):
         model.train_on_batch(*rollouts.collect(model))
-    answers = model.predict_on_batch(np.eye(PLACES, dtype="float32")[:2])
-    right = softmax(answers["policy"])[[0, 1], [0, 1]]
+    outputs = model.predict_on_batch(np.eye(POSITIONS, dtype="float32")[:2])
+    right = softmax(outputs["policy"])[[0, 1], [0, 1]]
     assert right.min() > 0.9
-    np.testing.assert_allclose(answers["value"], 1, atol=0.2)
+    np.testing.assert_allclose(outputs["value"], 1, atol=0.2)

@@ -1,4 +1,4 @@
-"""Environments of Gymnasium and of Atari, seen by a learner."""
+"""Environments of Gymnasium and of Atari, as the agent sees them."""
 
 import sys
 
@@ -13,7 +13,7 @@ from keras_coordconv.experiments.reinforcement.environments import (
 
 
 class Countdown(gymnasium.Env):
-    """Ends after as many steps as the seed says, or when its time is up."""
+    """Ends after `seed` steps, or at its time limit."""
 
     observation_space = gymnasium.spaces.Box(0, 99, (1,), np.float32)
     action_space = gymnasium.spaces.Discrete(2)
@@ -49,7 +49,7 @@ def test_ends_and_scores():
     assert environments.observation_shape == (1,)
     assert environments.action_count == 2
     assert environments.reset(seed=2)[:, 0].tolist() == [2, 3, 4]
-    # Environment, of 2, 3 and 4 steps; the next games have 3.
+    # Environments of 2, 3 and 4 steps; the next games have 3.
     steps = [environments.step(np.zeros(3, "int64")) for _ in range(5)]
     assert [step.observations[:, 0].tolist() for step in steps] == [
         [1, 2, 3],
@@ -70,7 +70,7 @@ def test_ends_and_scores():
     assert all((step.rewards == 2).all() for step in steps)
 
 
-def test_last_observation_where_time_is_up():
+def test_last_observation_at_the_time_limit():
     environments = make_environments("Countdown-v0", count=2)
     environments.reset(seed=5)
     for _ in range(4):
@@ -82,7 +82,7 @@ def test_last_observation_where_time_is_up():
 
 
 def test_atari_lives_and_games():
-    """Against the vector environment that knows no lives."""
+    """Against a vector environment without lives."""
     environments = make_environments("Breakout", count=3)
     assert environments.observation_shape == (4, 84, 84)
     games = AtariVectorEnv(
@@ -104,21 +104,21 @@ def test_atari_lives_and_games():
         totals[terminated] = 0
         lives_lost += step.terminated.sum()
         finished += terminated.sum()
-    # A game has five lives; some games are not over yet.
+    # A game has five lives; some games are still running.
     assert finished >= 2
     assert 5 * finished <= lives_lost < 5 * (finished + 3)
     newest = environments.newest_image(step.observations[0])
     np.testing.assert_array_equal(newest, seen[0, 3])
 
 
-def test_the_same_seed_is_the_same_game():
+def test_same_seed_same_game():
     environments = make_environments("SpaceInvaders", count=2)
     games = []
     for seed in (1, 2, 1):
         first = environments.reset(seed=seed)
         steps = [environments.step(np.array([1, 4])) for _ in range(100)]
         games.append([first, *(step.observations for step in steps)])
-        # Invaders are worth 5 points and more.
+        # An invader is worth at least 5 points.
         assert max(step.rewards.max() for step in steps) == 1
         assert steps[-1].scores.max() >= 5
     np.testing.assert_array_equal(games[0], games[2])
@@ -129,25 +129,27 @@ def test_the_same_seed_is_the_same_game():
     ("game", "message"),
     [
         ("Seaquset", r"Received: Seaquset \(.*doesn't exist"),
-        ("Pendulum-v1", "number of actions.*Received: Pendulum-v1"),
-        ("FloatImages-v0", "images of bytes. Received: FloatImages-v0"),
+        ("Pendulum-v1", "must be `Discrete`.*Received: Pendulum-v1"),
+        ("FloatImages-v0", "uint8 images. Received: FloatImages-v0"),
         ("Blackjack-v1", "must be vectors.* Received: Blackjack-v1"),
     ],
 )
-def test_what_cannot_be_played(game, message):
+def test_unplayable_games(game, message):
     with pytest.raises(ValueError, match=message):
         make_environments(game, count=2)
 
 
-def test_an_environment_that_fails():
+def test_failing_environment():
     environments = make_environments("Countdown-v0", count=2)
     environments.reset(seed=5)
-    with pytest.raises(RuntimeError, match=r"Countdown-v0, OSError.*emulator"):
+    with pytest.raises(
+        RuntimeError, match=r"Countdown-v0 failed .*OSError.*emulator"
+    ):
         environments.step(np.array([0, 1]))
 
 
 @pytest.mark.parametrize("package", ["gymnasium", "ale_py.roms"])
-def test_packages_that_are_missing(monkeypatch, package):
+def test_missing_packages(monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ImportError, match=r"coordconv-keras\[atari\]"):
         make_environments("Seaquest", count=1)
