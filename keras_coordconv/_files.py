@@ -31,7 +31,7 @@ the folder above removes this folder.
 """
 
 # Open file descriptors of locked folders.
-_locked = {}
+_locked: dict[pathlib.Path, int] = {}
 
 
 @contextlib.contextmanager

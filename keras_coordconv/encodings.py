@@ -146,7 +146,7 @@ class Periodic:
 
     def __call__(self, coordinates: Tensor) -> Tensor:
         count = coordinates.shape[-1]
-        repeating = range(count)
+        repeating = tuple(range(count))
         if self.coordinates is not None:
             repeating = self.coordinates
             if not {*repeating} <= {*range(count)}:

@@ -244,18 +244,18 @@ def conv_affine(
     >>> deeper = frames.conv_affine(affine, (64, 64), 3, strides=2)
     >>> x = keras_coordconv.CoordConv2D(64, 3)(x, affine=deeper)
     """
-    arguments = [
-        (value,) * len(size) if isinstance(value, numbers.Integral) else value
+    kernels, steps, dilations = (
+        np.broadcast_to(value, len(size)).tolist()
         for value in (kernel_size, strides, dilation_rate)
-    ]
+    )
     begin = [
         (kernel - 1) * dilation / 2
-        - padding_before(n, kernel, stride, dilation, padding)
-        for n, kernel, stride, dilation in zip(size, *arguments, strict=True)
+        - padding_before(n, kernel, step, dilation, padding)
+        for n, kernel, step, dilation in zip(
+            size, kernels, steps, dilations, strict=True
+        )
     ]
-    return reindex_affine(
-        affine, stack_numbers(arguments[1]), stack_numbers(begin)
-    )
+    return reindex_affine(affine, stack_numbers(steps), stack_numbers(begin))
 
 
 def padding_before(size, kernel_size, stride, dilation, padding):

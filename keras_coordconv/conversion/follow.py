@@ -52,7 +52,8 @@ def follow_affine(tensor: Tensor, affine: Tensor) -> Tensor:
     >>> outputs = head(x, affine=keras_coordconv.follow_affine(x, affine))
     >>> model = keras.Model([image, affine], outputs)
     """
-    steps, maps = [], []
+    steps: list[dict] = []
+    maps = []
     for layer, source, result in layers_before(tensor):
         step = _step(layer, source, result)
         if step is None:
