@@ -20,20 +20,22 @@ import startup  # noqa: F401, before the rest
 
 import keras
 import numpy as np
+from keras import layers
 
 from keras_coordconv.experiments import plots
 from keras_coordconv.experiments.datasets import epochs
-from keras_coordconv.experiments.datasets import placed_rectangles
-from keras_coordconv.experiments.datasets.placed_rectangles import CELL_SIZE
 from keras_coordconv.experiments.evaluation.metrics import MeanImageIoU
-from keras_coordconv.experiments.models import instances
 from keras_coordconv.experiments.training import arguments
 from keras_coordconv.experiments.training import optimizers
 from keras_coordconv.experiments.training.run import Run
+from keras_coordconv.layers import CoordConv2D
 
 NAME = "instances"
 RECIPE = {"epochs": 5, "batch_size": 16, "learning_rate": 0.01}
 RECIPES = {"--frame center": RECIPE, "--frame image": RECIPE}
+# Each rectangle lies in a cell of its own, a pixel or more from its border.
+CELL_SIZE = 12
+SMALLEST, LARGEST = 3, 9
 
 
 def build_parser():
@@ -47,6 +49,89 @@ def build_parser():
     )
     arguments.add_length(group, "canvases a step")
     return parser
+
+
+def draw_canvases(count, cells=3, seed=0):
+    """Canvases of square cells with a rectangle of a random size in each.
+
+    Args:
+        count: Integer, how many canvases.
+        cells: Integer, how many cells are side by side on each axis.
+        seed: Integer.
+
+    Returns:
+        Dictionary of `image`, float32 of shape `(count, 12 * cells, 12 * cells,
+        1)`, 1 in the rectangles; `label`, int32 of that shape without channels,
+        the number of the rectangle, from 1 on; and `center`, float32 of shape
+        `(count, cells ** 2, 2)`, the middle of each in pixels.
+    """
+    random = np.random.default_rng(seed)
+    shape = (count, cells**2, 2)
+    lengths = random.integers(SMALLEST, LARGEST + 1, shape)
+    places = random.integers(1, CELL_SIZE - lengths)
+    cell = np.stack(np.divmod(np.arange(cells**2), cells), axis=-1)
+    begin = CELL_SIZE * cell + places
+    offsets = np.arange(CELL_SIZE * cells) - begin[..., None]
+    rows, columns = np.moveaxis(
+        (offsets >= 0) & (offsets < lengths[..., None]), 2, 0
+    )
+    label = np.einsum("nri,nrj,r->nij", rows, columns, 1 + np.arange(cells**2))
+    return {
+        "image": (label > 0)[..., None].astype("float32"),
+        "label": label.astype("int32"),
+        "center": (begin + (lengths - 1) / 2).astype("float32"),
+    }
+
+
+def make_queries(count, seed=0):
+    """Canvases of 3 x 3 cells, and which of the rectangles is asked for.
+
+    Args:
+        count: Integer, how many canvases.
+        seed: Integer.
+
+    Returns:
+        Dictionary of `image`, `(count, 36, 36, 1)`; `center`, `(count, 2)`, the
+        middle of one rectangle; and `mask`, float32 of shape `(count, 36, 36,
+        1)`, 1 in that rectangle.
+    """
+    examples = draw_canvases(count, seed=seed)
+    number = np.random.default_rng([seed, 1]).integers(9, size=count)
+    mask = examples["label"] == 1 + number[:, None, None]
+    return {
+        "image": examples["image"],
+        "center": examples["center"][np.arange(count), number],
+        "mask": mask[..., None].astype("float32"),
+    }
+
+
+def mask_net(channels=1, filters=16, name="mask_net"):
+    """Mask of one object, from an image of any size and its coordinates.
+
+    One net for all objects, as the mask head of
+    [CondInst](https://arxiv.org/abs/2003.05664): which object is meant can be
+    said by the coordinates, if they are measured from its middle.
+
+    Args:
+        channels: Integer, channels of the image.
+        filters: Integer, filters of each layer but the last.
+        name: String, the model's name.
+
+    Returns:
+        A Functional `keras.Model` from `image`, `(batch, height, width,
+        channels)`, and `affine`, `(batch, 2, 3)`, to logits of shape `(batch,
+        height, width, 1)`. What a pixel gets depends on the 15 x 15 pixels
+        around it.
+    """
+    image = keras.Input((None, None, channels), name="image")
+    affine = keras.Input((2, 3), name="affine")
+    same = {"padding": "same", "activation": "relu"}
+    x = CoordConv2D(filters, 3, name="coordconv1", **same)(image, affine=affine)
+    x = layers.Conv2D(filters, 3, dilation_rate=2, name="conv2", **same)(x)
+    x = layers.Conv2D(filters, 3, dilation_rate=4, name="conv3", **same)(x)
+    x = layers.Conv2D(filters, 1, name="conv4", **same)(x)
+    x = layers.Conv2D(1, 1, dtype="float32", name="logits")(x)
+    return keras.Model({"image": image, "affine": affine}, x, name=name)
 
 
 def inputs_of(args, image, center):
@@ -67,7 +152,7 @@ def inputs_of(args, image, center):
 def build_dataset(args, subset, **order):
     seed = {"train": 0, "test": 1}[subset]
     count = args.limit_examples or {"train": 2000, "test": 500}[subset]
-    queries = placed_rectangles.make_queries(count, seed)
+    queries = make_queries(count, seed)
     inputs = inputs_of(args, queries["image"], queries["center"])
     examples = {**inputs, "mask": queries["mask"]}
     return epochs.batches(examples, args.batch_size, **order).map(
@@ -109,7 +194,7 @@ def main(argv=None):
     ).take(args.steps_per_epoch or -1)
     test = build_dataset(args, "test")
 
-    model = instances.mask_net(channels=1 if args.frame == "center" else 3)
+    model = mask_net(channels=1 if args.frame == "center" else 3)
     model.summary()
     model.compile(
         optimizers.cosine_adam(args, len(shuffled)),
@@ -120,8 +205,8 @@ def main(argv=None):
 
     best = run.best_model()
     metrics = run.evaluate(best, test=test)
-    canvases = placed_rectangles.canvases(10, seed=2)
-    larger = placed_rectangles.canvases(10, cells=6, seed=2)
+    canvases = draw_canvases(10, seed=2)
+    larger = draw_canvases(10, cells=6, seed=2)
     drawn = draw_all(args, best, canvases)
     metrics["all_iou"] = mean_iou(canvases["label"], drawn)
     metrics["larger_iou"] = mean_iou(

@@ -26,22 +26,29 @@ import itertools
 
 import keras
 import numpy as np
+from keras import layers
 
 from keras_coordconv.experiments import plots
 from keras_coordconv.experiments.datasets import epochs
-from keras_coordconv.experiments.datasets import placed_squares
-from keras_coordconv.experiments.datasets.placed_squares import CANVAS_SIZE
-from keras_coordconv.experiments.models import tiles
-from keras_coordconv.experiments.models.tiles import MARGIN
 from keras_coordconv.experiments.training import arguments
 from keras_coordconv.experiments.training import optimizers
 from keras_coordconv.experiments.training.run import Run
 from keras_coordconv.frames import affine_from_range
 from keras_coordconv.frames import crop_affine
+from keras_coordconv.layers import CoordConv2D
+from keras_coordconv.layers import CoordConv3D
 
 NAME = "tiles"
 # By the number of axes.
+CANVAS_SIZE = {2: 96, 3: 48}
 TILE_SIZE = {2: 32, 3: 16}
+SQUARE_SIZE = 5
+SQUARES = 24
+# Of a pixel: of no square, of one in the first half of the last axis, of one in
+# the second half.
+CLASSES = ("background", "left", "right")
+# How many pixels the outputs end before the border: two 3x3 convolutions.
+MARGIN = 2
 RECIPES = {
     "--axes 2": {"epochs": 10, "batch_size": 16, "learning_rate": 0.01},
     "--axes 3": {"epochs": 4, "batch_size": 16, "learning_rate": 0.01},
@@ -69,6 +76,104 @@ def build_parser():
     return parser
 
 
+def draw_canvases(count, seed=0, axes=2):
+    """Canvases with squares at random places, and the class of each pixel.
+
+    Args:
+        count: Integer, how many canvases.
+        seed: Integer.
+        axes: Integer, 2 or 3.
+
+    Returns:
+        Dictionary of `image`, float32 of shape `(count, 96, 96, 1)` or `(count,
+        48, 48, 48, 1)`, 1 in the squares, and `label`, int32 of that shape
+        without channels.
+    """
+    begin = np.zeros((count, axes), int)
+    squares, half = draw_windows(count, begin, CANVAS_SIZE[axes], seed)
+    return {
+        "image": squares[..., None].astype("float32"),
+        "label": (squares * half).astype("int32"),
+    }
+
+
+def draw_crops(count, size, margin=0, seed=0, axes=2):
+    """Random crops of canvases, and where they are.
+
+    Args:
+        count: Integer, how many crops, each of a canvas of its own: those of
+            `draw_canvases` with this seed.
+        size: Integer, the size of each axis of the crops.
+        margin: Integer, how many pixels the labels end before the border.
+        seed: Integer.
+        axes: Integer, 2 or 3.
+
+    Returns:
+        Dictionary of `image`, `(count, size, size, 1)` with two axes; `label`,
+        `(count, size - 2 * margin, size - 2 * margin)`; and `begin`, int32 of
+        shape `(count, axes)`, the crop's first pixel.
+    """
+    random = np.random.default_rng([seed, 1])
+    begin = random.integers(CANVAS_SIZE[axes] - size + 1, size=(count, axes))
+    squares, half = draw_windows(count, begin, size, seed)
+    inside = (slice(None), *[slice(margin, size - margin)] * axes)
+    return {
+        "image": squares[..., None].astype("float32"),
+        "label": (squares * half)[inside].astype("int32"),
+        "begin": begin.astype("int32"),
+    }
+
+
+def draw_windows(count, begin, size, seed):
+    """Windows of canvases: where squares are, and the half of each pixel."""
+    axes = begin.shape[1]
+    random = np.random.default_rng(seed)
+    corners = random.integers(
+        CANVAS_SIZE[axes] - SQUARE_SIZE + 1, size=(count, SQUARES, axes)
+    )
+    # Of shape (count, axes, size), then (count, squares, axes, size).
+    pixels = begin[..., None] + np.arange(size)
+    offsets = pixels[:, None] - corners[..., None]
+    covered = (offsets >= 0) & (offsets < SQUARE_SIZE)
+    of_axis = np.moveaxis(covered, 2, 0).astype("float32")
+    terms = "nsi,nsj->nij" if axes == 2 else "nsi,nsj,nsk->nijk"
+    squares = np.einsum(terms, *of_axis, optimize=True) > 0
+    half = 1 + (pixels[:, -1] >= CANVAS_SIZE[axes] // 2)
+    return squares, half.reshape(count, *[1] * (axes - 1), size)
+
+
+def place_segmenter(classes=3, filters=16, axes=2, name="place_segmenter"):
+    """Classes of pixels from an image of any size and its coordinates.
+
+    With "valid" padding, what a pixel gets depends on the pixels around it and
+    on its coordinates alone.
+
+    Args:
+        classes: Integer, the number of classes.
+        filters: Integer, filters of each layer but the last.
+        axes: Integer, 2 for images, 3 for volumes.
+        name: String, the model's name.
+
+    Returns:
+        A Functional `keras.Model` from `image`, `(batch, height, width, 1)`
+        with two axes, and `affine`, `(batch, axes, axes + 1)`, to logits of
+        shape `(batch, height - 4, width - 4, classes)`.
+    """
+    coord_conv, conv = {
+        2: (CoordConv2D, layers.Conv2D),
+        3: (CoordConv3D, layers.Conv3D),
+    }[axes]
+    image = keras.Input((*[None] * axes, 1), name="image")
+    affine = keras.Input((axes, axes + 1), name="affine")
+    x = coord_conv(filters, 3, activation="relu", name="coordconv1")(
+        image, affine=affine
+    )
+    x = conv(filters, 3, activation="relu", name="conv2")(x)
+    x = conv(filters, 1, activation="relu", name="conv3")(x)
+    x = conv(classes, 1, dtype="float32", name="logits")(x)
+    return keras.Model({"image": image, "affine": affine}, x, name=name)
+
+
 def frames_of(args, begin, size):
     """The frames of windows that begin at these pixels of the canvas."""
     if args.frame == "tensor":
@@ -83,7 +188,7 @@ def build_dataset(args, subset, **order):
     seed = {"train": 0, "test": 1}[subset]
     count = args.limit_examples or {"train": 2000, "test": 400}[subset]
     size = TILE_SIZE[args.axes]
-    examples = placed_squares.crops(count, size, MARGIN, seed, args.axes)
+    examples = draw_crops(count, size, MARGIN, seed, args.axes)
     begin = examples.pop("begin")
     examples["affine"] = frames_of(args, begin, size)
     return epochs.batches(examples, args.batch_size, **order).map(
@@ -130,7 +235,7 @@ def main(argv=None):
     ).take(args.steps_per_epoch or -1)
     test = build_dataset(args, "test")
 
-    model = tiles.place_segmenter(len(placed_squares.CLASSES), axes=args.axes)
+    model = place_segmenter(len(CLASSES), axes=args.axes)
     model.summary()
     model.compile(
         optimizers.cosine_adam(args, len(shuffled)),
@@ -140,7 +245,7 @@ def main(argv=None):
     run.fit(model, shuffled, args.epochs, validation_data=test)
 
     best = run.best_model()
-    canvases = placed_squares.canvases(20, seed=2, axes=args.axes)
+    canvases = draw_canvases(20, seed=2, axes=args.axes)
     inside = [slice(MARGIN, -MARGIN)] * args.axes
     labels = canvases["label"][:, *inside]
     whole = predict(args, best, canvases["image"], [0] * args.axes)
@@ -162,7 +267,7 @@ def main(argv=None):
         "read as a whole": whole[shown].argmax(-1),
         "read in tiles": in_tiles[shown].argmax(-1),
     }
-    run.save_figure("classes", plots.plot_classes(maps, placed_squares.CLASSES))
+    run.save_figure("classes", plots.plot_classes(maps, CLASSES))
     return run.finish(metrics)
 
 
