@@ -39,7 +39,7 @@ def numbers_of(images):
 
 
 def write_numbered_folder(folder):
-    """23 training and 7 validation images; image n has the grey value 10 n."""
+    """23 training and 7 validation images; image n has the gray value 10 n."""
     contents = {}
     for subset, count in (("train", 23), ("val", 7)):
         for number in range(count):

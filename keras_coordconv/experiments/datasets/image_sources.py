@@ -1,8 +1,8 @@
 """Sources of labeled images: class folders, or TensorFlow Datasets.
 
-source = open_source("imagenet2012", data_dir)
-source.examples("train", shuffle_seed=0)   # pairs of an item and a label
-source.read(item)                          # the encoded image, in a graph
+>>> source = open_source("imagenet2012", data_dir)
+>>> examples = source.examples("train", shuffle_seed=0)  # items and labels
+>>> files = examples.map(lambda item, label: (source.read(item), label))
 """
 
 import os
@@ -155,8 +155,8 @@ class TfdsSource:
             self.builder = tfds.builder(name, data_dir=data_dir)
         except (tfds.core.registered.DatasetNotFoundError, OSError) as error:
             raise ValueError(
-                "Unknown data set: TensorFlow Datasets has none of this name. "
-                f"Received: {name!r}, data_dir={data_dir!r}"
+                f"TensorFlow Datasets has no data set {name!r}. "
+                f"Received: data_dir={data_dir!r}"
             ) from error
         _prepare(self.builder, prepare)
         features = self.builder.info.features
@@ -214,7 +214,7 @@ class TfdsSource:
         return encoded
 
     def _records(self, split, seed=None, epoch=None):
-        """Serialized examples of a split, shuffled for an epoch or in order."""
+        """Reads a split's serialized examples, shuffled if a seed is given."""
         files = self.builder.info.splits[split].file_instructions
         names, skips, takes = (
             tf.constant([getattr(file, name) for file in files])
@@ -367,9 +367,9 @@ def _prepare(builder, allowed):
     if manual.is_dir() and any(manual.iterdir()):
         if not allowed:
             raise ValueError(
-                f"{builder.name} is not prepared yet, and several processes "
-                f"cannot prepare it. Received: raw files in {manual}. Run the "
-                "script once with one process"
+                f"{builder.name} must be prepared by a single process. Run the "
+                "script once with one process. "
+                f"Received: raw files in {manual}"
             )
         builder.download_and_prepare()
         return

@@ -103,7 +103,7 @@ def evaluation_dataset(
         skipped: See `train_dataset`.
 
     Returns:
-        `tf.data.Dataset` of images and one-hot labels as from `train_dataset`,
+        `tf.data.Dataset` of images and one-hot labels, as in `train_dataset`,
         and weights, float32 of shape `(batch_size,)`.
     """
     total = source.count(subset)

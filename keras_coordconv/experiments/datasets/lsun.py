@@ -124,7 +124,7 @@ def dataset(
     Images that cannot be decoded are skipped.
 
     Args:
-        images: Sequence of encoded images, as from `open_images`.
+        images: Sequence of encoded images, see `open_images`.
         batch_size: Integer. The last batch may be smaller.
         limit_examples: Integer, to use the first images only, or `None` for
             all.

@@ -59,7 +59,7 @@ def subset_locations(split, subset):
             test set: drawn at random, or the strip next to it.
 
     Returns:
-        Integer array of shape `(examples, 2)`, as from `locations()`.
+        Integer array of shape `(examples, 2)`, the (x, y) in pixels.
 
     Raises:
         ValueError: if the split or the subset is unknown.
@@ -106,7 +106,7 @@ def draw_pixels(pixels):
     """Draws one-hot images of pixels given by their index.
 
     Args:
-        pixels: Integer array of shape `(examples,)`, as from `pixel_index`.
+        pixels: Integer array of shape `(examples,)`, see `pixel_index`.
 
     Returns:
         Float32 array of shape `(examples, 64, 64, 1)`.
@@ -115,7 +115,14 @@ def draw_pixels(pixels):
 
 
 def pixel_index(centers):
-    """Computes the index of each center among the 4096 pixels, row by row."""
+    """Computes the index of each center among the 4096 pixels, row by row.
+
+    Args:
+        centers: Integer array of shape `(examples, 2)`, (x, y) in pixels.
+
+    Returns:
+        Integer array of shape `(examples,)`.
+    """
     return centers[:, 1] * CANVAS_SIZE + centers[:, 0]
 
 
@@ -176,7 +183,7 @@ def dataset(
             it continues with the order of the next one.
 
     Returns:
-        A `tf.data.Dataset` of dictionaries as from `load_arrays`.
+        A `tf.data.Dataset` of dictionaries, with the keys of `load_arrays`.
 
     Example:
 

@@ -72,8 +72,8 @@ def draw(red_center, blue_center, red_shape, blue_shape):
     """Draws scenes. Where the objects overlap, the blue one is in front.
 
     Args:
-        red_center, blue_center, red_shape, blue_shape: Integer arrays as from
-            `scenes`.
+        red_center, blue_center, red_shape, blue_shape: Integer arrays, as
+            returned by `scenes`.
 
     Returns:
         uint8 array of shape `(examples, 64, 64, 3)`.
@@ -125,7 +125,7 @@ def dataset(
             it continues with the order of the next one.
 
     Returns:
-        A `tf.data.Dataset` of dictionaries as from `load_arrays`.
+        A `tf.data.Dataset` of dictionaries, with the keys of `load_arrays`.
 
     Example:
 

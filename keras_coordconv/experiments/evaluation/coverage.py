@@ -52,8 +52,8 @@ def find_centers(images):
 def entropy(points, low, high):
     """Computes the entropy of a histogram of points, in nats.
 
-    The paper does not say how it estimates entropies. With 10 x 10 bins, those
-    of the data are equal to the published ones, 4.0, 4.0 and 3.5.
+    The paper does not say how it estimates entropies. With 10 x 10 bins, the
+    data have the published entropies, 4.0, 4.0 and 3.5.
 
     Args:
         points: Array of shape `(points, 2)`.
@@ -92,7 +92,7 @@ def coverage(images, real_images):
     Args:
         images: uint8 array of shape `(images, 64, 64, 3)`, generated images,
             1000 in the paper.
-        real_images: uint8 array of the same shape, images of the data.
+        real_images: uint8 array of images of the data, in the same format.
 
     Returns:
         Dictionary of floats: `both_objects`, the fraction of the images in

@@ -40,7 +40,7 @@ def human_normalized(game, scores):
 
 
 def interquartile_mean(scores):
-    """Computes the mean without the lowest and the highest quarter of scores.
+    """Computes the mean without the lowest and highest quarters of the scores.
 
     Args:
         scores: Array with the runs of all games along the last axis.

@@ -1,10 +1,10 @@
-"""95 % confidence intervals of means."""
+"""95% confidence intervals of means."""
 
 import numpy as np
 
 
 def mean_interval(values):
-    """Mean, and half the width of its 95 % interval (Student's)."""
+    """Computes the mean and half the width of its 95% interval (Student's)."""
     from scipy import stats
 
     error = np.std(values, ddof=1) / np.sqrt(len(values))
@@ -12,7 +12,7 @@ def mean_interval(values):
 
 
 def difference_interval(values, others):
-    """Difference of the means, and half its 95 % interval (Welch's)."""
+    """Computes the difference of means and half its 95% interval (Welch's)."""
     from scipy import stats
 
     error, degrees = 0.0, 0.0

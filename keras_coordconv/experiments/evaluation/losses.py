@@ -1,4 +1,4 @@
-"""Losses of the region-proposal net.
+"""Losses of the region-proposal network.
 
 Both losses match the predicted boxes, not their anchors, to the true boxes: a
 box that has been moved onto an object is positive, wherever its anchor is.
@@ -109,7 +109,7 @@ class BoxLoss(_SampledLoss):
 
     Call arguments:
         y_true: True boxes, `(batch, objects, 4)`.
-        y_pred: Deltas of the anchors, `(batch, anchors, 4)`, as from
+        y_pred: Deltas of the anchors, `(batch, anchors, 4)`, in the format of
             `keras.utils.bounding_boxes.encode_box_to_deltas`.
 
     Example:

@@ -1,1 +1,1 @@
-"""The paper's models, one task a file, `conv` and `coordconv` side by side."""
+"""Models of the paper, one task per file: `conv` next to `coordconv`."""

@@ -24,8 +24,9 @@ def coordconv_regressor(
 ):
     """CoordConv regressor: linear layers, then a maximum over all pixels.
 
-    906 parameters. There are no activations: the two maps of the last layer
-    must have their maximum at the white pixel, and its coordinates as value.
+    906 parameters. There are no activations: each of the two maps of the last
+    layer must have its maximum at the white pixel, and this maximum must be the
+    pixel's coordinate.
 
     Args:
         l2: Float, weight of the penalty on the sum of the squared kernels.

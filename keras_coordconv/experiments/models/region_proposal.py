@@ -91,8 +91,8 @@ def region_proposal_model(
 
     Returns:
         A Functional `keras.Model` from `image`, `(batch, 64, 64, 1)` in
-        `[0, 1]`, to a dictionary: `deltas`, `(batch, 1521, 4)`, as from
-        `keras.utils.bounding_boxes.encode_box_to_deltas`; and `proposals`,
+        `[0, 1]`, to a dictionary: `deltas`, `(batch, 1521, 4)`, in the format
+        of `keras.utils.bounding_boxes.encode_box_to_deltas`; and `proposals`,
         `(batch, 1521, 6)`, the moved anchors followed by the logits of object
         and background.
 
@@ -195,7 +195,7 @@ class KeepBestBoxes(layers.Layer):
     """Non-maximum suppression of boxes, clipped to the image.
 
     The input, of shape `(batch, boxes, 6)`, holds boxes and the logits of
-    object and background. The outputs are `boxes` and `scores`, as those of
+    object and background. The outputs are the `boxes` and `scores` of
     `detector`.
 
     Args:

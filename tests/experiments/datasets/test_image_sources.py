@@ -330,7 +330,7 @@ def test_tar_files_of_imagenet(tmp_path):
             name = f"ILSVRC2012_val_{number:08d}.JPEG"
             add_to_tar(validation, name, encode(smooth_photo(seed=number)))
 
-    with pytest.raises(ValueError, match="several processes cannot prepare it"):
+    with pytest.raises(ValueError, match="by a single process"):
         image_sources.open_source(data_dir=str(tmp_path), prepare=False)
     source = image_sources.open_source(data_dir=str(tmp_path))
     assert isinstance(source, image_sources.TfdsSource)
@@ -366,5 +366,5 @@ def test_another_data_set_of_tfds():
 
 def test_unknown_data_set(tmp_path):
     (tmp_path / "downloads/manual").mkdir(parents=True)
-    with pytest.raises(ValueError, match="Unknown data set"):
+    with pytest.raises(ValueError, match="has no data set 'no_such"):
         image_sources.open_source("no_such_data_set", str(tmp_path))

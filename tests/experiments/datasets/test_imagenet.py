@@ -141,9 +141,9 @@ def test_training_crops_and_mirrors_half_of_the_images():
         found = unnormalized(found.numpy()) / 2
         window = image_decoding.random_window((100, 120, 3), seed).numpy()
         top, left, height, width = window
-        middle = found[16, 16, :2]
+        center = found[16, 16, :2]
         np.testing.assert_allclose(
-            middle,
+            center,
             [top + height * 16.5 / 32 - 0.5, left + width * 0.5 - 0.5],
             atol=float(width) / 32 + 0.1,
         )
@@ -164,7 +164,7 @@ def mixed_files():
     rgb = encode(photo)
     return {
         "rgb": rgb,
-        "grey": encode(photo, mode="L"),
+        "gray": encode(photo, mode="L"),
         "cmyk": encode(photo, mode="CMYK"),
         "png": encode(photo, "PNG"),
         "gif": encode(photo, "GIF"),
@@ -174,7 +174,7 @@ def mixed_files():
     }
 
 
-@pytest.mark.parametrize("name", ["rgb", "grey", "cmyk", "png", "zeros_behind"])
+@pytest.mark.parametrize("name", ["rgb", "gray", "cmyk", "png", "zeros_behind"])
 def test_colors(mixed_files, name):
     """As decoded by Pillow: two decoders differ by a few of 256 values."""
     content = mixed_files[name]
@@ -190,9 +190,9 @@ def test_colors(mixed_files, name):
 @pytest.mark.parametrize(
     "order",
     [
-        "junk rgb grey truncated cmyk png gif zeros_behind",
-        "rgb grey cmyk png gif zeros_behind junk truncated",
-        "truncated junk rgb grey cmyk png gif zeros_behind",
+        "junk rgb gray truncated cmyk png gif zeros_behind",
+        "rgb gray cmyk png gif zeros_behind junk truncated",
+        "truncated junk rgb gray cmyk png gif zeros_behind",
     ],
 )
 def test_damaged_images_are_skipped_and_counted(tmp_path, mixed_files, order):

@@ -93,9 +93,9 @@ def test_center_of_an_image():
     image = RANDOM.integers(0, 256, (192, 128, 3), "uint8")
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "png")
-    middle = image[32:160].reshape(64, 2, 64, 2, 3).mean(axis=(1, 3))
+    center = image[32:160].reshape(64, 2, 64, 2, 3).mean(axis=(1, 3))
     found = lsun.decode_square(buffer.getvalue())
-    np.testing.assert_allclose(found, middle, atol=1)
+    np.testing.assert_allclose(found, center, atol=1)
 
 
 def test_no_images(tmp_path):

@@ -6,14 +6,14 @@ from reference import numpy_coordinates
 
 from keras_coordconv.experiments.models import coordinate_regression
 
-NETS = {
+MODELS = {
     "coordconv_regressor": 906,
     "conv_regressor_uniform": 72_850,
     "conv_regressor_quadrant": 12_914,
 }
 
 
-@pytest.mark.parametrize(("name", "parameters"), NETS.items())
+@pytest.mark.parametrize(("name", "parameters"), MODELS.items())
 def test_parameters_names_and_shapes(name, parameters):
     model = getattr(coordinate_regression, name)()
     trainable = sum(int(np.prod(w.shape)) for w in model.trainable_weights)

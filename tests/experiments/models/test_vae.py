@@ -82,8 +82,8 @@ def test_points_of_the_decoder_depend_on_latent_and_position():
     outputs = decoder.get_layer("conv4").output
     found = keras.Model(decoder.input, outputs).predict(latent, verbose=0)
     row, column = 5, 30
-    place = [2 * row / 31 - 1, 2 * column / 31 - 1]
-    x = np.concatenate([latent[0], place])
+    position = [2 * row / 31 - 1, 2 * column / 31 - 1]
+    x = np.concatenate([latent[0], position])
     for index in range(1, 5):
         kernel, bias = decoder.get_layer(f"conv{index}").get_weights()
         x = np.maximum(x @ kernel[0, 0] + bias, 0)
