@@ -167,19 +167,7 @@ class CoordConv1D(BaseCoordConv, keras.layers.Conv1D):
 
     Call arguments: as of `CoordConv2D`.
 
-    Input shape:
-
-    - If `data_format="channels_last"`:
-        A 3D tensor with shape: `(batch_size, steps, channels)`
-    - If `data_format="channels_first"`:
-        A 3D tensor with shape: `(batch_size, channels, steps)`
-
-    Output shape:
-
-    - If `data_format="channels_last"`:
-        A 3D tensor with shape: `(batch_size, new_steps, filters)`
-    - If `data_format="channels_first"`:
-        A 3D tensor with shape: `(batch_size, filters, new_steps)`
+    Input and output shape: those of `keras.layers.Conv1D`.
 
     The kernel has the shape `(kernel_size, channels / groups + d, filters)`,
     with `d` = 1, or 2 with the radius. With `groups > 1` every group sees the
@@ -296,21 +284,7 @@ class CoordConv3D(BaseCoordConv, keras.layers.Conv3D):
 
     Call arguments: as of `CoordConv2D`.
 
-    Input shape:
-
-    - If `data_format="channels_last"`:
-        A 5D tensor with shape: `(batch_size, dim1, dim2, dim3, channels)`
-    - If `data_format="channels_first"`:
-        A 5D tensor with shape: `(batch_size, channels, dim1, dim2, dim3)`
-
-    Output shape:
-
-    - If `data_format="channels_last"`:
-        A 5D tensor with shape:
-        `(batch_size, new_dim1, new_dim2, new_dim3, filters)`
-    - If `data_format="channels_first"`:
-        A 5D tensor with shape:
-        `(batch_size, filters, new_dim1, new_dim2, new_dim3)`
+    Input and output shape: those of `keras.layers.Conv3D`.
 
     The kernel has the shape `(*kernel_size, channels / groups + d, filters)`,
     with `d` = 3, or 4 with the radius; the slice of the coordinates is the last

@@ -41,19 +41,7 @@ class CoordConv1DTranspose(
 
     Call arguments: as of `CoordConv2D`.
 
-    Input shape:
-
-    - If `data_format="channels_last"`:
-        A 3D tensor with shape: `(batch_size, steps, channels)`
-    - If `data_format="channels_first"`:
-        A 3D tensor with shape: `(batch_size, channels, steps)`
-
-    Output shape:
-
-    - If `data_format="channels_last"`:
-        A 3D tensor with shape: `(batch_size, new_steps, filters)`
-    - If `data_format="channels_first"`:
-        A 3D tensor with shape: `(batch_size, filters, new_steps)`
+    Input and output shape: those of `keras.layers.Conv1DTranspose`.
 
     The kernel has the shape `(*kernel_size, filters, channels + d)`, with `d` =
     1, or 2 with the radius; the slice of the coordinates is the last one.
@@ -90,19 +78,7 @@ class CoordConv2DTranspose(
 
     Call arguments: as of `CoordConv2D`.
 
-    Input shape:
-
-    - If `data_format="channels_last"`:
-        A 4D tensor with shape: `(batch_size, height, width, channels)`
-    - If `data_format="channels_first"`:
-        A 4D tensor with shape: `(batch_size, channels, height, width)`
-
-    Output shape:
-
-    - If `data_format="channels_last"`:
-        A 4D tensor with shape: `(batch_size, new_height, new_width, filters)`
-    - If `data_format="channels_first"`:
-        A 4D tensor with shape: `(batch_size, filters, new_height, new_width)`
+    Input and output shape: those of `keras.layers.Conv2DTranspose`.
 
     The kernel has the shape `(*kernel_size, filters, channels + d)`, with `d` =
     2, or 3 with the radius; the slice of the coordinates is the last one.
@@ -139,21 +115,7 @@ class CoordConv3DTranspose(
 
     Call arguments: as of `CoordConv2D`.
 
-    Input shape:
-
-    - If `data_format="channels_last"`:
-        A 5D tensor with shape: `(batch_size, dim1, dim2, dim3, channels)`
-    - If `data_format="channels_first"`:
-        A 5D tensor with shape: `(batch_size, channels, dim1, dim2, dim3)`
-
-    Output shape:
-
-    - If `data_format="channels_last"`:
-        A 5D tensor with shape:
-        `(batch_size, new_dim1, new_dim2, new_dim3, filters)`
-    - If `data_format="channels_first"`:
-        A 5D tensor with shape:
-        `(batch_size, filters, new_dim1, new_dim2, new_dim3)`
+    Input and output shape: those of `keras.layers.Conv3DTranspose`.
 
     The kernel has the shape `(*kernel_size, filters, channels + d)`, with `d` =
     3, or 4 with the radius; the slice of the coordinates is the last one.

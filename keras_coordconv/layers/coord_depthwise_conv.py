@@ -58,19 +58,7 @@ class CoordDepthwiseConv1D(
 
     Call arguments: as of `CoordConv2D`.
 
-    Input shape:
-
-    - If `data_format="channels_last"`:
-        A 3D tensor with shape: `(batch_size, steps, channels)`
-    - If `data_format="channels_first"`:
-        A 3D tensor with shape: `(batch_size, channels, steps)`
-
-    Output shape:
-
-    - If `data_format="channels_last"`:
-        A 3D tensor with shape: `(batch_size, new_steps, new_channels)`
-    - If `data_format="channels_first"`:
-        A 3D tensor with shape: `(batch_size, new_channels, new_steps)`
+    Input and output shape: those of `keras.layers.DepthwiseConv1D`.
 
     `new_channels` is `(channels + d) * depth_multiplier`, with `d` = 1, or 2
     with the radius.
@@ -106,21 +94,7 @@ class CoordDepthwiseConv2D(
 
     Call arguments: as of `CoordConv2D`.
 
-    Input shape:
-
-    - If `data_format="channels_last"`:
-        A 4D tensor with shape: `(batch_size, height, width, channels)`
-    - If `data_format="channels_first"`:
-        A 4D tensor with shape: `(batch_size, channels, height, width)`
-
-    Output shape:
-
-    - If `data_format="channels_last"`:
-        A 4D tensor with shape:
-        `(batch_size, new_height, new_width, new_channels)`
-    - If `data_format="channels_first"`:
-        A 4D tensor with shape:
-        `(batch_size, new_channels, new_height, new_width)`
+    Input and output shape: those of `keras.layers.DepthwiseConv2D`.
 
     `new_channels` is `(channels + d) * depth_multiplier`, with `d` = 2, or 3
     with the radius.

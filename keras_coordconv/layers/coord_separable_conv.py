@@ -44,19 +44,7 @@ class CoordSeparableConv1D(
 
     Call arguments: as of `CoordConv2D`.
 
-    Input shape:
-
-    - If `data_format="channels_last"`:
-        A 3D tensor with shape: `(batch_size, steps, channels)`
-    - If `data_format="channels_first"`:
-        A 3D tensor with shape: `(batch_size, channels, steps)`
-
-    Output shape:
-
-    - If `data_format="channels_last"`:
-        A 3D tensor with shape: `(batch_size, new_steps, filters)`
-    - If `data_format="channels_first"`:
-        A 3D tensor with shape: `(batch_size, filters, new_steps)`
+    Input and output shape: those of `keras.layers.SeparableConv1D`.
 
     The depthwise kernel has `channels + d` input channels, with `d` = 1, or
     2 with the radius; the slice of the coordinates is the last one, in the
@@ -93,19 +81,7 @@ class CoordSeparableConv2D(
 
     Call arguments: as of `CoordConv2D`.
 
-    Input shape:
-
-    - If `data_format="channels_last"`:
-        A 4D tensor with shape: `(batch_size, height, width, channels)`
-    - If `data_format="channels_first"`:
-        A 4D tensor with shape: `(batch_size, channels, height, width)`
-
-    Output shape:
-
-    - If `data_format="channels_last"`:
-        A 4D tensor with shape: `(batch_size, new_height, new_width, filters)`
-    - If `data_format="channels_first"`:
-        A 4D tensor with shape: `(batch_size, filters, new_height, new_width)`
+    Input and output shape: those of `keras.layers.SeparableConv2D`.
 
     The depthwise kernel has `channels + d` input channels, with `d` = 2, or
     3 with the radius; the slice of the coordinates is the last one, in the

@@ -86,17 +86,8 @@ class CoordinateChannel1D(BaseCoordinateChannel):
 
     Call arguments: as of `CoordConv2D`.
 
-    Input shape:
-
-    - If `data_format="channels_last"`:
-        A 3D tensor with shape: `(batch_size, steps, channels)`
-    - If `data_format="channels_first"`:
-        A 3D tensor with shape: `(batch_size, channels, steps)`
-
-    Output shape:
-
-    As the input's, with `channels + 1` channels (`+ 2` with the radius), in
-    the layer's compute dtype.
+    Input and output shape: as of `CoordinateChannel2D`, with another number
+    of axes.
 
     Raises:
         ValueError: if an argument is malformed, or if the input has the wrong
@@ -176,17 +167,8 @@ class CoordinateChannel3D(BaseCoordinateChannel):
 
     Call arguments: as of `CoordConv2D`.
 
-    Input shape:
-
-    - If `data_format="channels_last"`:
-        A 5D tensor with shape: `(batch_size, dim1, dim2, dim3, channels)`
-    - If `data_format="channels_first"`:
-        A 5D tensor with shape: `(batch_size, channels, dim1, dim2, dim3)`
-
-    Output shape:
-
-    As the input's, with `channels + 3` channels (`+ 4` with the radius), in
-    the layer's compute dtype.
+    Input and output shape: as of `CoordinateChannel2D`, with another number
+    of axes.
 
     Raises:
         ValueError: if an argument is malformed, or if the input has the wrong
