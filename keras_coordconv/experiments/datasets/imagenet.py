@@ -136,7 +136,7 @@ def evaluation_dataset(
 def preprocess_for_training(encoded, image_size, seed):
     """Randomly crops an encoded image, resizes, mirrors and normalizes it.
 
-    Half of the crops are mirrored.
+    On average, half of the crops are mirrored.
 
     Args:
         encoded: String tensor, the content of the file.

@@ -47,10 +47,10 @@ class MeanPixelDistance(keras.metrics.Mean):
 class MeanImageIoU(keras.metrics.Mean):
     """Intersection over union of painted pixels, averaged over the images.
 
-    The rendering metric of the paper (Section 4). An image without painted
-    pixels in both the target and the prediction counts as 1. This differs from
-    `keras.metrics.MeanIoU`, which counts the pixels of all images together, and
-    the background as a class.
+    The rendering metric of the paper (Section 4). An image without
+    painted pixels, in the target and in the prediction, counts as 1. This
+    differs from `keras.metrics.MeanIoU`, which counts the pixels of all images
+    together, and the background as a class.
 
     Args:
         threshold: Float. A pixel is painted if the prediction is above it: 0

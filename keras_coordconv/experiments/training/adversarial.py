@@ -1,4 +1,4 @@
-"""An epoch of training a generator against a discriminator, in turn."""
+"""Trains a generator and a discriminator in turn."""
 
 import keras
 import numpy as np
@@ -7,17 +7,21 @@ import numpy as np
 def train_epoch(
     discriminator_step, generator_step, images, random, generator_updates=2
 ):
-    """Trains both models on each batch: one step, then a number of steps.
+    """Trains both models for one epoch.
 
-    It ends early where a loss is not finite any more.
+    Each batch takes one step of the discriminator, then the steps of the
+    generator.
+
+    It stops early if a loss is no longer finite.
 
     Args:
         discriminator_step: Compiled `keras.Model` from `image` and `latent`
             to the logits `real` and `generated`.
         generator_step: Compiled `keras.Model` from `latent` to a logit.
         images: `tf.data.Dataset` of batches of images in [-1, 1].
-        random: `numpy` random generator, of the latents: uniform in [-1, 1].
-        generator_updates: Integer, steps of the generator a batch.
+        random: `np.random.Generator` for the latent vectors, which are uniform
+            in [-1, 1].
+        generator_updates: Integer, number of generator steps per batch.
 
     Returns:
         Dictionary of `discriminator_loss` and `generator_loss`, the means over

@@ -39,13 +39,13 @@ class Throughput(keras.callbacks.Callback):
 
 
 class ReportSkippedImages(keras.callbacks.Callback):
-    """Says after each epoch how many images could not be decoded in it.
+    """Callback that reports the images skipped in each epoch.
 
-    The number is in the logs, too, as `undecodable_images`. It is that of this
-    process.
+    Images are skipped if they cannot be decoded. Their number is printed, and
+    added to the logs as `undecodable_images`. It counts this process only.
 
     Args:
-        skipped: Integer `tf.Variable` that counts them.
+        skipped: Integer `tf.Variable` that counts the skipped images.
     """
 
     def __init__(self, skipped):
@@ -60,6 +60,6 @@ class ReportSkippedImages(keras.callbacks.Callback):
         logs["undecodable_images"] = new
         if new:
             print(
-                f"\n{new} training images of epoch {epoch + 1} could not be "
-                "decoded and were left out."
+                f"\nSkipped {new} training images in epoch {epoch + 1}: they "
+                "could not be decoded."
             )

@@ -139,11 +139,11 @@ class WarmupSteps(keras.optimizers.schedules.LearningRateSchedule):
 
 @keras.saving.register_keras_serializable(package="keras_coordconv")
 class RMSpropTFStyle(keras.optimizers.RMSprop):
-    """RMSprop whose mean of squared gradients begins at one, not at zero.
+    """RMSprop with its accumulator initialized to one, as in TensorFlow 1.
 
-    With zeros, the first steps are as long as the learning rate allows,
-    whatever the gradients. A2C is known to be sensitive to that, and its
-    published results are with ones.
+    With zeros, the first steps are as large as the learning rate allows,
+    whatever the gradients. A2C is known to be sensitive to this, and its
+    published results were obtained with ones.
     """
 
     def add_optimizer_variables(

@@ -47,7 +47,7 @@ def test_throughput_of_one_batch_is_unknown():
     assert logs == {}
 
 
-def test_undecodable_images_are_reported_once(capsys):
+def test_skipped_images_are_reported_once(capsys):
     skipped = keras.Variable(0, dtype="int32")
     callback = callbacks.ReportSkippedImages(skipped)
     printed, added = [], []
@@ -59,5 +59,5 @@ def test_undecodable_images_are_reported_once(capsys):
         printed.append(capsys.readouterr().out.strip())
     assert [logs["undecodable_images"] for logs in added] == [0, 3, 0, 2]
     assert printed[0] == printed[2] == ""
-    assert printed[1].startswith("3 training images of epoch 2 could not")
-    assert printed[3].startswith("2 training images of epoch 4 could not")
+    assert printed[1].startswith("Skipped 3 training images in epoch 2")
+    assert printed[3].startswith("Skipped 2 training images in epoch 4")
