@@ -27,10 +27,12 @@ from keras_coordconv.layers import CoordinateChannel2D
 from keras_coordconv.layers import CoordinateChannel3D
 from keras_coordconv.layers import CoordSeparableConv1D
 from keras_coordconv.layers import CoordSeparableConv2D
+from keras_coordconv.preprocessing import CoordAugmentation
 
 __version__ = "0.2.0"
 
 __all__ = [
+    "CoordAugmentation",
     "CoordConv1D",
     "CoordConv1DTranspose",
     "CoordConv2D",
