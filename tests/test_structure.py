@@ -18,10 +18,11 @@ LIBRARY = {
     "encodings": ("coordinates",),
     "frames": ("coordinates",),
     "layers": ("coordinates",),
+    "preprocessing": (),
     "conversion": ("coordinates", "frames", "layers"),
     "keras_coordconv": (
         *("_backend", "conversion", "coordinates", "encodings", "frames"),
-        "layers",
+        *("layers", "preprocessing"),
     ),
     "serving": ("_files", "_signals", "conversion", "keras_coordconv"),
 }
