@@ -157,7 +157,8 @@ def build_models(mode, shape, activation):
         outputs = layer(images, **frame)
         for other in others:
             outputs = other(outputs)
-        return keras.Model([images, *frame.values()], outputs)
+        inputs = [images, *frame.values()] if frame else images
+        return keras.Model(inputs, outputs)
 
     def convolution(layer_class=keras.layers.Conv2D):
         return layer_class(
