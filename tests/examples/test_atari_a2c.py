@@ -93,8 +93,8 @@ def test_environment_that_fails(scripts, monkeypatch, capsys):
     with pytest.raises(SystemExit, match="2"):
         atari_a2c.main([*flags, "--epochs", "3", "--steps-per-epoch", "2"])
     line = capsys.readouterr().err.splitlines()[-1]
-    assert line.startswith("error: Environments must play on")
-    assert "Received: from Failing-v0, OSError('no emulator')" in line
+    assert line.startswith("error: The environment Failing-v0 failed while ")
+    assert "OSError('no emulator')" in line
     # The first epoch is whole.
     assert [path.name for path in pathlib.Path("run").glob("ch*")] == [
         "checkpoint-1"

@@ -40,7 +40,7 @@ def test_few_images(scripts, tmp_path):
     )
     assert results["speedup_over"]["decode_whole"][0] == ratios[1]
     assert results["memory_megabytes"][0][0] == 8
-    assert f"pipeline: {ratios[1]:.2f} times decode_whole" in printed
+    assert f"{ratios[1]:.2f} times as fast as decode_whole, " in printed
 
 
 def test_bad_arguments(scripts, capsys):

@@ -88,6 +88,9 @@ def read_all(folder):
             contents[name] = json.loads(path.read_text())
             contents[name].pop("seconds", None)
             contents[name].pop("workdir", None)
+            # The rows of history.csv with their times, and a sum over them.
+            contents[name].pop("history", None)
+            contents[name].pop("crc32", None)
         elif path.suffix == ".csv":
             rows = list(csv.DictReader(io.StringIO(path.read_text())))
             contents[name] = [{**row, "seconds": None} for row in rows]
