@@ -45,7 +45,7 @@ from keras_coordconv.experiments.training.run import Run
 
 NAME = "imagenet_resnet50"
 NO_DATA = (
-    "ImageNet not found: {reason}\n"
+    "{reason}\n"
     "  1. use a FOLDER with train/<class>/*.JPEG and val/<class>/*.JPEG; or "
     "register at image-net.org and put ILSVRC2012_img_train.tar and "
     "ILSVRC2012_img_val.tar into FOLDER/downloads/manual\n"

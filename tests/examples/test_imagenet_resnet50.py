@@ -100,7 +100,7 @@ def test_killed_resumed_and_exported(scripts, tmp_path):
 def test_no_data(scripts, tmp_path):
     printed = scripts.run(SCRIPT, status=2, HOME=str(tmp_path / "home"))
     lines = printed.splitlines()[-4:]
-    assert lines[0].startswith("error: ImageNet not found: imagenet2012 must")
+    assert lines[0].startswith("error: imagenet2012 not found: prepare it")
     assert "ILSVRC2012_img_train.tar" in lines[1]
     assert "--data-dir FOLDER" in lines[2]
     assert "--stand-in" in lines[3]
