@@ -12,14 +12,14 @@ the same turn. If that package is not installed, only this project is measured.
 
 import startup  # noqa: F401, before the rest
 
+import functools
 import importlib.util
-import pathlib
 import time
 
 import keras
 import numpy as np
 
-from keras_coordconv import _files
+from keras_coordconv.experiments import benchmarking
 from keras_coordconv.experiments.models import actor_critic
 from keras_coordconv.experiments.reinforcement import a2c
 from keras_coordconv.experiments.reinforcement.environments import (
@@ -27,7 +27,9 @@ from keras_coordconv.experiments.reinforcement.environments import (
 )
 from keras_coordconv.experiments.training import arguments
 
+NAME = "benchmark_atari"
 BASELINE = "stable-baselines3"
+PARTS = ("environments", "policy", "update")
 LEARNING_RATE = 0.0007
 ENVIRONMENTS = 16
 ROLLOUT_STEPS = 5
@@ -80,19 +82,18 @@ class Ours:
         self.rollouts.reset(seed=0)
 
     def train(self, batches):
+        """Trains, and returns the seconds that each of `PARTS` took."""
         self.environments.seconds.clear()
         self.model.seconds.clear()
         for _ in range(batches):
             batch = self.rollouts.collect(self.model)
             self.model.train_on_batch(*batch, return_dict=True)
 
-    def parts(self):
-        """Seconds that each part of the last `train` took."""
-        return {
-            "environments": self.environments.seconds["step"],
-            "policy": self.model.seconds["predict_on_batch"],
-            "update": self.model.seconds["train_on_batch"],
-        }
+        return (
+            self.environments.seconds["step"],
+            self.model.seconds["predict_on_batch"],
+            self.model.seconds["train_on_batch"],
+        )
 
 
 class StableBaselines3:
@@ -164,6 +165,7 @@ class StableBaselines3:
             log_interval=10**9,
             reset_num_timesteps=False,  # Otherwise it starts new games.
         )
+        return ()
 
 
 def build_parser():
@@ -179,63 +181,57 @@ def build_parser():
         "turn (default: %(default)s)",
     )
     parser.add_argument(
-        "--turns",
-        type=arguments.positive_integer,
-        default=9,
-        help="number of measurements of each (default: %(default)s)",
-    )
-    parser.add_argument(
         "--dtype-policy",
         type=arguments.dtype_policy,
         default="float32",
         help="Keras dtype policy of this project's networks; "
         "stable-baselines3 uses float32 (default: %(default)s)",
     )
-    parser.add_argument(
-        "--output",
-        default="runs/benchmark_atari",
-        help="folder for results.json (default: %(default)s)",
-    )
+    benchmarking.add_flags(parser, NAME, turns=9)
     return parser
+
+
+def measure(learner, batches):
+    """Seconds of a training, and of each of its parts, if they are known."""
+    start = time.perf_counter()
+    parts = learner.train(batches)
+    return time.perf_counter() - start, *parts
 
 
 @arguments.command
 def main(argv=None):
     args = build_parser().parse_args(argv)
+    output = benchmarking.make_output(args)
     keras.config.set_dtype_policy(args.dtype_policy)
     learners = {layer: Ours(args.game, layer) for layer in actor_critic.LAYERS}
     if importlib.util.find_spec("stable_baselines3"):
         learners[BASELINE] = StableBaselines3(args.game)
     for learner in learners.values():
         learner.train(2)  # The first calls compile and allocate.
-    seconds = {name: [] for name in learners}
-    parts = {layer: [] for layer in actor_critic.LAYERS}
-    for _ in range(args.turns):
-        for name, learner in learners.items():
-            start = time.perf_counter()
-            learner.train(args.batches)
-            seconds[name].append(time.perf_counter() - start)
-            if name in parts:
-                parts[name].append(learner.parts())
+    measured = benchmarking.measure_in_turns(
+        {
+            name: functools.partial(measure, learner, args.batches)
+            for name, learner in learners.items()
+        },
+        args.turns,
+    )
     frames = args.batches * ENVIRONMENTS * ROLLOUT_STEPS * 4
-    results = []
-    for name, times in seconds.items():
-        row = {"learner": name, "frames_per_second": frames / np.median(times)}
-        if BASELINE in seconds:
-            ratios = np.array(seconds[BASELINE]) / times
-            row["ratio"] = float(np.median(ratios))
-        for part in parts[name][0] if name in parts else ():
-            shares = [
-                turn[part] / whole
-                for turn, whole in zip(parts[name], times, strict=True)
-            ]
-            row[f"{part}_share"] = float(np.median(shares))
-        results.append(row)
+    rows = []
+    for name, times in measured.items():
+        seconds, *parts = times.T
+        row = {
+            "learner": name,
+            "frames_per_second": frames / float(np.median(seconds)),
+        }
+        if BASELINE in measured:
+            row["ratio"] = benchmarking.median_ratio(
+                measured[BASELINE][:, 0], seconds
+            )
+        for part, values in zip(PARTS, parts, strict=False):
+            row[f"{part}_share"] = benchmarking.median_ratio(values, seconds)
+        rows.append(row)
         print(", ".join(f"{key} {_shown(x)}" for key, x in row.items()))
-    path = pathlib.Path(args.output, "results.json")
-    _files.write_json(path, results)
-    print(f"written: {path}")
-    return results
+    return benchmarking.write_results(output, args, rows)
 
 
 def _shown(value):

@@ -32,15 +32,15 @@ import os
 # much as resizing it; TensorFlow's own allocator keeps its buffers.
 os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "true")
 
+import functools
 import gc
 import pathlib
-import platform
 import time
 
 import numpy as np
 import tensorflow as tf
 
-from keras_coordconv import _files
+from keras_coordconv.experiments import benchmarking
 from keras_coordconv.experiments.datasets import image_decoding
 from keras_coordconv.experiments.datasets import image_sources
 from keras_coordconv.experiments.datasets import imagenet
@@ -48,6 +48,7 @@ from keras_coordconv.experiments.training import arguments
 
 AUTOTUNE = tf.data.AUTOTUNE
 DRAWN = 200
+NAME = "benchmark_imagenet_input"
 
 
 def build_pipelines(source, folder, args):
@@ -133,28 +134,21 @@ def keras_directory(folder, size, batch_size):
     )
 
 
-def measure(pipelines, args):
-    """Images per second of wall-clock and CPU time, one row per turn."""
-    datasets = {name: build() for name, build in pipelines.items()}
-    rates = {name: [] for name in datasets}
-    for turn in range(args.turns):
-        print(f"turn {turn + 1}/{args.turns}", flush=True)
-        for name, dataset in datasets.items():
-            run = iter(dataset)
-            # Warm-up: tunes the number of threads, uses up what was prefetched.
-            take(run, args.images // 3)
-            clock, processor = time.perf_counter(), time.process_time()
-            images = take(run, args.images)
-            rates[name].append(
-                (
-                    images / (time.perf_counter() - clock),
-                    images / (time.process_time() - processor),
-                )
-            )
-            # It must not continue prefetching while the next one runs.
-            del run
-            gc.collect()
-    return {name: np.array(values) for name, values in rates.items()}
+def measure(dataset, images):
+    """Images per second of wall-clock and of CPU time."""
+    run = iter(dataset)
+    # Warm-up: tunes the number of threads, uses up what was prefetched.
+    take(run, images // 3)
+    clock, processor = time.perf_counter(), time.process_time()
+    taken = take(run, images)
+    rates = (
+        taken / (time.perf_counter() - clock),
+        taken / (time.process_time() - processor),
+    )
+    # It must not continue prefetching while the next one runs.
+    del run
+    gc.collect()
+    return rates
 
 
 def take(run, images):
@@ -211,13 +205,8 @@ def build_parser():
     parser.add_argument(
         "--data-dir", help="folder with class folders (default: drawn images)"
     )
-    parser.add_argument(
-        "--output",
-        default="runs/benchmark_imagenet_input",
-        help="folder for results.json (default: %(default)s)",
-    )
+    benchmarking.add_flags(parser, NAME, turns=7)
     for name, default, text in (
-        ("turns", 7, "number of measurements of each"),
         ("images", 2000, "images per measurement"),
         ("image-size", 224, "height and width of the output images"),
         ("batch-size", 64, "images per batch"),
@@ -244,7 +233,7 @@ def build_parser():
 @arguments.command
 def main(argv=None):
     args = build_parser().parse_args(argv)
-    output = pathlib.Path(args.output)
+    output = benchmarking.make_output(args)
     folder = pathlib.Path(args.data_dir or output / "drawn")
     if args.data_dir is None:
         print(f"No --data-dir: drawing images to {folder}.")
@@ -252,27 +241,36 @@ def main(argv=None):
     source = image_sources.FolderSource(folder)
     photos = source.files("train")
     pipelines = build_pipelines(source, folder, args)
-    rates = measure(pipelines, args)
+    rates = benchmarking.measure_in_turns(
+        {
+            name: functools.partial(measure, build(), args.images)
+            for name, build in pipelines.items()
+        },
+        args.turns,
+    )
     memory = measure_memory(pipelines["pipeline"], args)
 
     print(f"\n{'':16} images/s  vs. floor   images/s per core  vs. floor")
-    rows = {}
+    rows = []
     for name, values in rates.items():
         clock, processor = np.median(values, axis=0)
-        ratios = np.median(values / rates["floor"], axis=0)
-        rows[name] = {
-            "images_per_second": clock,
-            "ratio": ratios[0],
-            "images_per_core_second": processor,
-            "ratio_per_core": ratios[1],
-            "turns": values.tolist(),
-        }
+        ratios = benchmarking.median_ratio(values, rates["floor"])
+        rows.append(
+            {
+                "pipeline": name,
+                "images_per_second": float(clock),
+                "ratio": ratios[0],
+                "images_per_core_second": float(processor),
+                "ratio_per_core": ratios[1],
+                "turns": values.tolist(),
+            }
+        )
         print(
             f"{name:16} {clock:8.0f} {ratios[0]:10.2f} {processor:19.0f} "
             f"{ratios[1]:10.2f}"
         )
     speedups = {
-        name: np.median(rates["pipeline"] / rates[name], axis=0).tolist()
+        name: benchmarking.median_ratio(rates["pipeline"], rates[name])
         for name in ("decode_whole", "keras_directory")
     }
     for name, (clock, processor) in speedups.items():
@@ -286,21 +284,18 @@ def main(argv=None):
             f"maximum {max(mb for _, mb in memory):.0f} MB, "
             f"{memory[-1][1]:.0f} MB after {memory[-1][0]}"
         )
-    results = {
-        "arguments": vars(args),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "tensorflow": tf.__version__,
-        "files": len(photos),
-        "mean_kilobytes": float(
+    return benchmarking.write_results(
+        output,
+        args,
+        rows,
+        tensorflow=tf.__version__,
+        files=len(photos),
+        mean_kilobytes=float(
             np.mean([os.path.getsize(path) for path in photos]) / 1000
         ),
-        "rows": rows,
-        "speedup_over": speedups,
-        "memory_megabytes": memory,
-    }
-    _files.write_json(output / "results.json", results)
-    print(f"written: {output / 'results.json'}")
-    return results
+        speedup_over=speedups,
+        memory_megabytes=memory,
+    )
 
 
 if __name__ == "__main__":

@@ -37,10 +37,7 @@ On a GPU, use JAX, which compiles each model for the sizes of the shape:
 import startup  # noqa: F401, before the rest
 
 import concurrent.futures
-import os
-import pathlib
-import platform
-import time
+import functools
 import typing
 
 import keras
@@ -50,9 +47,12 @@ from keras import ops
 import keras_coordconv
 from keras_coordconv import _files
 from keras_coordconv import frames
+from keras_coordconv.experiments import benchmarking
 from keras_coordconv.experiments import plots
 from keras_coordconv.experiments.models import resnet
 from keras_coordconv.experiments.training import arguments
+
+NAME = "benchmark_layers"
 
 
 class Shape(typing.NamedTuple):
@@ -157,8 +157,9 @@ def build_models(mode, shape, activation):
         outputs = layer(images, **frame)
         for other in others:
             outputs = other(outputs)
-        inputs = [images, *frame.values()] if frame else images
-        return keras.Model(inputs, outputs)
+        return keras.Model(
+            [images, *frame.values()] if frame else images, outputs
+        )
 
     def convolution(layer_class=keras.layers.Conv2D):
         return layer_class(
@@ -321,22 +322,27 @@ def time_in_turns(calls, turns, together, seed):
     Returns:
         Dictionary from each name to an array of shape `(turns,)`.
     """
-    random = np.random.default_rng(seed)
-    seconds = {name: [] for name in calls}
     # The first call compiles.
     with concurrent.futures.ThreadPoolExecutor() as pool:
         list(pool.map(lambda call: wait_for(call()), calls.values()))
     for call in calls.values():
         for _ in range(2):
             wait_for(call())
-    for _ in range(turns):
-        for name in random.permutation(list(calls)):
-            start = time.perf_counter()
-            for _ in range(together):
-                result = calls[name]()
-            wait_for(result)
-            seconds[name].append((time.perf_counter() - start) / together)
-    return {name: np.array(values) for name, values in seconds.items()}
+
+    def run(call):
+        for _ in range(together):
+            result = call()
+        wait_for(result)
+
+    seconds = benchmarking.measure_in_turns(
+        {
+            name: benchmarking.timed(functools.partial(run, call))
+            for name, call in calls.items()
+        },
+        turns,
+        seed,
+    )
+    return {name: values / together for name, values in seconds.items()}
 
 
 def peak_memory(call):
@@ -430,7 +436,7 @@ def measure_calls(args, mode, shape, calls):
             "model": name,
             "milliseconds": 1e3 * float(np.median(values)),
             "images_per_second": shape.batch_size / float(np.median(values)),
-            "ratio": float(np.median(values / seconds["conv"])),
+            "ratio": benchmarking.median_ratio(values, seconds["conv"]),
             "ratio_quartiles": np.percentile(
                 values / seconds["conv"], [25, 75]
             ).tolist(),
@@ -460,16 +466,6 @@ def summarize(rows, ratio="ratio"):
         for key, values in ratios.items()
         if key[1] != "conv"
     }
-
-
-def machine():
-    """The CPU, and the devices of JAX if there are any."""
-    names = [f"{platform.machine()}, {os.cpu_count()} cores"]
-    if keras.backend.backend() == "jax":
-        import jax
-
-        names += [device.device_kind for device in jax.devices()]
-    return ", ".join(names)
 
 
 def print_tables(rows):
@@ -513,17 +509,7 @@ def print_table(rows, title, ratio, value, unit):
 
 def build_parser():
     parser = arguments.Parser(__doc__)
-    parser.add_argument(
-        "--output",
-        default="runs/benchmark_layers",
-        help="folder for results.json and chart.png (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--turns",
-        type=arguments.positive_integer,
-        default=31,
-        help="number of timed calls per model (default: %(default)s)",
-    )
+    benchmarking.add_flags(parser, NAME, turns=31)
     parser.add_argument(
         "--calls-together",
         type=arguments.positive_integer,
@@ -537,7 +523,7 @@ def build_parser():
         nargs="+",
         type=int,
         choices=range(1, len(SHAPES) + 1),
-        default=range(1, len(SHAPES) + 1),
+        default=list(range(1, len(SHAPES) + 1)),
         metavar="NUMBER",
         help=f"shapes to measure, of 1 to {len(SHAPES)} (default: all)",
     )
@@ -581,8 +567,7 @@ def build_parser():
 @arguments.command
 def main(argv=None):
     args = build_parser().parse_args(argv)
-    output = pathlib.Path(args.output)
-    output.mkdir(parents=True, exist_ok=True)
+    output = benchmarking.make_output(args)
     keras.config.set_dtype_policy(args.dtype_policy)
     keras.utils.set_random_seed(args.seed)
     rows = []
@@ -596,24 +581,16 @@ def main(argv=None):
             print(mode, flush=True)
             rows += measure_resnet50(args, mode)
     print_tables(rows)
-    results = {
-        "arguments": {
-            name: value if name != "shapes" else list(value)
-            for name, value in vars(args).items()
-            if name != "output"
-        },
-        "backend": keras.backend.backend(),
-        "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
-        "keras": keras.__version__,
-        "machine": machine(),
-        "summary": {
+    print()
+    results = benchmarking.write_results(
+        output,
+        args,
+        rows,
+        summary={
             f"{mode}_{name}": values
             for (mode, name), values in summarize(rows).items()
         },
-        "rows": rows,
-    }
-    _files.write_json(output / "results.json", results)
-    print(f"\nwritten: {output / 'results.json'}")
+    )
     on_shapes = [row for row in rows if row["mode"] not in RESNET50_MODES]
     if on_shapes:
         _files.write_figure(

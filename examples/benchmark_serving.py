@@ -11,18 +11,19 @@ the first target in the same turn.
 
 import startup  # noqa: F401, before the rest
 
+import functools
 import pathlib
-import statistics
-import time
 
 import numpy as np
 import tensorflow as tf
 
-from keras_coordconv import _files
+from keras_coordconv.experiments import benchmarking
 from keras_coordconv.experiments.training import arguments
 from keras_coordconv.serving import ServingClient
 from keras_coordconv.serving import check
 from keras_coordconv.serving.signatures import read_signatures
+
+NAME = "benchmark_serving"
 
 
 def open_target(name, signature):
@@ -93,19 +94,6 @@ def examples(specs, batch_size, image):
     return arrays
 
 
-def measure(calls, turns):
-    """Measure the seconds per call and turn, in shape `(calls, turns)`."""
-    for predict, inputs in calls:
-        predict(inputs)  # The first call compiles and allocates.
-    seconds = np.zeros((len(calls), turns))
-    for turn in range(turns):
-        for index, (predict, inputs) in enumerate(calls):
-            start = time.perf_counter()
-            predict(inputs)
-            seconds[index, turn] = time.perf_counter() - start
-    return seconds
-
-
 def build_parser():
     parser = arguments.Parser(__doc__)
     parser.add_argument(
@@ -126,40 +114,33 @@ def build_parser():
         help="numbers of examples per request (default: 1 and 32)",
     )
     parser.add_argument(
-        "--turns",
-        type=arguments.positive_integer,
-        default=20,
-        help="number of requests per target (default: %(default)s)",
-    )
-    parser.add_argument(
         "--image", help="JPEG or PNG file, for signatures that take image files"
     )
-    parser.add_argument(
-        "--output",
-        default="runs/benchmark_serving",
-        help="folder for results.json (default: %(default)s)",
-    )
+    benchmarking.add_flags(parser, NAME, turns=20)
     return parser
 
 
 @arguments.command
 def main(argv=None):
     args = build_parser().parse_args(argv)
-    results = []
+    output = benchmarking.make_output(args)
+    rows = []
     try:
         targets = [open_target(name, args.signature) for name in args.targets]
         for size in args.batch_sizes:
-            seconds = measure(
-                [
-                    (predict, examples(specs, size, args.image))
-                    for predict, specs in targets
-                ],
-                args.turns,
+            calls = [
+                functools.partial(predict, examples(specs, size, args.image))
+                for predict, specs in targets
+            ]
+            for call in calls:
+                call()  # The first call compiles and allocates.
+            seconds = benchmarking.measure_in_turns(
+                dict(enumerate(map(benchmarking.timed, calls))), args.turns
             )
-            for name, times in zip(args.targets, seconds, strict=True):
-                median = statistics.median(times)
-                ratio = statistics.median(times / seconds[0])
-                results.append(
+            for index, name in enumerate(args.targets):
+                median = float(np.median(seconds[index]))
+                ratio = benchmarking.median_ratio(seconds[index], seconds[0])
+                rows.append(
                     {
                         "target": name,
                         "batch_size": size,
@@ -177,10 +158,7 @@ def main(argv=None):
             "Could not load or run the model version. "
             f"Received: {error.message.splitlines()[0]}"
         ) from error
-    path = pathlib.Path(args.output, "results.json")
-    _files.write_json(path, results)
-    print(f"written: {path}")
-    return results
+    return benchmarking.write_results(output, args, rows)
 
 
 if __name__ == "__main__":

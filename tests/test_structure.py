@@ -28,6 +28,7 @@ LIBRARY = {
 }
 # Those of the experiments: each may import the library without `serving`, too.
 EXPERIMENTS = {
+    "benchmarking": ("training",),
     "canvas": (),
     "models": ("canvas",),
     "datasets": ("canvas",),

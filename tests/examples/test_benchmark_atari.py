@@ -20,8 +20,9 @@ def test_small_run(scripts, monkeypatch):
     results = benchmark_atari.main([*flags, *policy])
     path = pathlib.Path("runs/benchmark_atari/results.json")
     assert json.loads(path.read_text()) == results
-    assert [row["learner"] for row in results] == ["coordconv", "conv"]
-    for row in results:
+    rows = results["rows"]
+    assert [row["learner"] for row in rows] == ["coordconv", "conv"]
+    for row in rows:
         assert row["frames_per_second"] > 0
         shares = [row[f"{part}_share"] for part in ("environments", "policy")]
         assert min(shares) > 0

@@ -39,7 +39,7 @@ def test_versions_and_servers(folder, tmp_path, capsys):
     finally:
         server.stop()
     assert json.loads((tmp_path / "bench/results.json").read_text()) == results
-    first, second = results
+    first, second = results["rows"]
     assert first["ratio"] == 1
     assert second["seconds"] > 0 and second["batch_size"] == 2
     assert "examples/s  1.000 x" in capsys.readouterr().out
