@@ -4,6 +4,9 @@ If a package is missing, one line says how to install it.
 
 For `--help`, neither TensorFlow nor any other slow package is imported: the
 script only builds its parser, which does not need them.
+
+A signal that ends the script during the imports is one line. Afterwards,
+`arguments.command` handles signals.
 """
 
 import environment  # noqa: F401, before TensorFlow
@@ -15,6 +18,7 @@ import importlib.util
 import os
 import pathlib
 import shlex
+import signal
 import sys
 import types
 
@@ -114,5 +118,23 @@ def _say_what_to_install(kind, error, trace):
 
 
 sys.excepthook = _say_what_to_install
+
+
+def _end(number, frame):
+    os.write(2, b"\nInterrupted.\n")
+    os._exit(128 + number)
+
+
+def _is_of_a_script():
+    """Whether the program is a script in this folder, not a test."""
+    path = getattr(sys.modules["__main__"], "__file__", None)
+    folder = os.path.dirname(os.path.abspath(__file__))
+    return path and os.path.dirname(os.path.abspath(path)) == folder
+
+
+if _is_of_a_script():
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _end)
 ASKED_FOR_HELP = not {"-h", "--help"}.isdisjoint(sys.argv[1:])
 sys.meta_path.insert(0, _NoImports() if ASKED_FOR_HELP else _QuietTensorFlow())

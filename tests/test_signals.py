@@ -1,0 +1,117 @@
+"""A command that is stopped: one line, the status of a shell, nothing left."""
+
+import pathlib
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from keras_coordconv import _signals
+
+# Without the package around it, and its TensorFlow.
+PROGRAM = f"""
+import pathlib, subprocess, sys, time
+sys.path.insert(0, {str(pathlib.Path(_signals.__file__).parent)!r})
+import _signals
+
+def say(line):
+    print(line, flush=True)
+
+def wait():
+    say("waiting")
+    time.sleep(600)
+
+with _signals.clean_exit():
+    _signals.set_advice("To continue: python 'it is.py'")
+"""
+WAIT = """
+    try:
+        wait()
+    finally:
+        say("cleaned")
+"""
+CLEAN_FOREVER = """
+    try:
+        wait()
+    finally:
+        wait()
+"""
+OTHER_ERROR = """
+    try:
+        wait()
+    except BaseException as error:
+        raise RuntimeError("a library's own") from error
+"""
+CHILD = """
+    subprocess.run([sys.executable, "-c", "print('waiting', flush=True);"
+        "import time; time.sleep(600)"])
+"""
+SIGNALS = list(_signals.NAMES)
+
+
+def start(program, before=None):
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM + program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=before,
+    )
+    assert process.stdout.readline() == "waiting\n"
+    return process
+
+
+def finish(process, number):
+    """What it has printed, when it has ended with one line."""
+    printed, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    name = _signals.NAMES[number]
+    assert errors == f"\n{name} To continue: python 'it is.py'\n"
+    return printed
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize(
+    ("program", "printed"),
+    [(WAIT, "cleaned\n"), (OTHER_ERROR, ""), (CHILD, "")],
+)
+def test_one_line(number, program, printed):
+    process = start(program)
+    process.send_signal(number)
+    # With a child that lives, the pipe would stay open.
+    assert finish(process, number) == printed
+
+
+@pytest.mark.parametrize("first", SIGNALS)
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_it_at_once(first, second):
+    process = start(CLEAN_FOREVER)
+    process.send_signal(first)
+    assert process.stdout.readline() == "waiting\n"
+    process.send_signal(second)
+    finish(process, second)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_what_is_ignored_stays_ignored(number):
+    """As with `nohup`."""
+
+    def ignore():
+        signal.signal(number, signal.SIG_IGN)
+
+    process = start(WAIT, ignore)
+    process.send_signal(number)
+    other = signal.SIGINT if number != signal.SIGINT else signal.SIGTERM
+    process.send_signal(other)
+    assert finish(process, other) == "cleaned\n"
+
+
+def test_handlers_are_restored():
+    before = [signal.getsignal(number) for number in SIGNALS]
+    with _signals.clean_exit():
+        during = [signal.getsignal(number) for number in SIGNALS]
+    with pytest.raises(ValueError, match="own"), _signals.clean_exit():
+        raise ValueError("own")
+    assert [signal.getsignal(number) for number in SIGNALS] == before
+    assert not set(during) & set(before)
