@@ -15,6 +15,8 @@ import sys
 
 import numpy as np
 
+from keras_coordconv import _signals
+
 
 def build_parser():
     parser = argparse.ArgumentParser(
@@ -201,10 +203,9 @@ def main(argv=None):
         "predict": run_predict,
     }[args.command]
     try:
-        run(args)
+        with _signals.clean_exit():
+            run(args)
         return 0
-    except KeyboardInterrupt:
-        return 130
     except OSError as error:
         message = f"Cannot access {error.filename}: {error.strerror}"
     except ModuleNotFoundError as error:

@@ -1,6 +1,8 @@
 """Exports a trained model as a SavedModel for TensorFlow Serving."""
 
+import contextlib
 import datetime
+import errno
 import gc
 import json
 import os
@@ -137,11 +139,25 @@ def export_for_serving(
                 )
             )
         _track_tables(archive, endpoints)
-        archive.write_out(str(partial), verbose=False)
-        _write_warmup(partial, base_path, signatures, warmup, batch_sizes)
+        with _disk_errors(path):
+            archive.write_out(str(partial), verbose=False)
+            _write_warmup(partial, base_path, signatures, warmup, batch_sizes)
         _write_card(partial, base_path, model, batch_sizes, card)
         _check(partial, model, signatures, outputs)
     return path
+
+
+@contextlib.contextmanager
+def _disk_errors(path):
+    """Raises TensorFlow's error for a full disk as an `OSError`."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            if os.strerror(number) in str(error):
+                reason = os.strerror(number)
+                raise OSError(number, reason, str(path)) from error
+        raise
 
 
 def _check_arguments(base_path, signatures, warmup, batch_sizes, card):

@@ -3,6 +3,7 @@
 import importlib
 import os
 import pathlib
+import signal
 
 import pytest
 
@@ -79,3 +80,16 @@ def test_missing_package(scripts, tmp_path, name, package, extra):
         f"error: {package} is not installed. "
         f"Run: pip install '{EXAMPLES.parent}[{extra}]'\n"
     )
+
+
+@pytest.mark.tensorflow_backend
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_during_the_imports(scripts, number):
+    process = scripts.start("sweep", "rendering", PYTHONPROFILEIMPORTTIME="1")
+    for line in process.stdout:
+        if line.endswith(" numpy\n"):
+            break
+    process.send_signal(number)
+    printed = scripts.finish(process, 128 + number)
+    assert printed.endswith("\nInterrupted.\n")
+    assert "Traceback" not in printed

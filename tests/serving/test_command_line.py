@@ -1,6 +1,7 @@
 """The command line `python -m keras_coordconv.serving`."""
 
 import json
+import signal
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 import keras_coordconv
+from keras_coordconv import _signals
 from keras_coordconv.serving.__main__ import main
 
 pytestmark = pytest.mark.tensorflow_backend
@@ -114,3 +116,20 @@ def test_help(command, capsys):
     with pytest.raises(SystemExit, match="0"):
         main([command, "--help"])
     assert capsys.readouterr().out.startswith("usage: ")
+
+
+def test_stopped(monkeypatch, capfd):
+    def stop(args):
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr("keras_coordconv.serving.__main__.run_check", stop)
+    for name, value in (("_received", None), ("_printed", False)):
+        monkeypatch.setattr(_signals, name, value)
+    before = [signal.getsignal(number) for number in _signals.NAMES]
+    try:
+        with pytest.raises(SystemExit, match="143"):
+            main(["check", "folder"])
+    finally:
+        for number, handler in zip(_signals.NAMES, before, strict=True):
+            signal.signal(number, handler)
+    assert capfd.readouterr().err == "\nTerminated.\n"

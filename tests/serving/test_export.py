@@ -1,6 +1,7 @@
 import io
 import json
 import pathlib
+import resource
 import subprocess
 import sys
 import time
@@ -669,3 +670,17 @@ def test_export_killed_at_random_moments(tmp_path):
                 assert np.isfinite(next(iter(found.values()))).all()
                 assert (path / "assets.extra/model_card.json").exists()
     assert len(list(tmp_path.glob(".keras_coordconv-*"))) <= 1
+
+
+@pytest.mark.parametrize("size", [1, 1000, 4000])
+def test_full_disk(tmp_path, size):
+    """In the variables and in the graph. Nothing is left."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as error:
+            export_for_serving(small_model(), tmp_path / "model")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert error.value.filename == str(tmp_path / "model" / "1")
+    assert not list((tmp_path / "model").iterdir())
