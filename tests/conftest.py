@@ -8,9 +8,11 @@ import keras
 import pytest
 
 # A shell without job control starts background jobs with SIGINT ignored, and
-# the processes that a test starts inherit that. With a handler in this process
-# they get the default, whatever the shell did.
+# `nohup` with SIGHUP; the processes that a test starts inherit that. With a
+# handler in this process they get the default, whatever the shell did.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 
 def pytest_configure(config):

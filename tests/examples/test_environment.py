@@ -45,14 +45,15 @@ def test_scripts_and_tests_have_the_same_environment():
     assert script["TF_ENABLE_ONEDNN_OPTS"] == "1"
 
 
-def test_processes_of_the_tests_hear_ctrl_c():
-    """Also where the shell that started pytest ignores it."""
+@pytest.mark.parametrize("name", ["SIGINT", "SIGHUP"])
+def test_processes_of_the_tests_hear_signals(name):
+    """Also where the shell that started pytest ignores them."""
     start_child = (
         "import {}, subprocess, sys; "
         "print(int(subprocess.check_output([sys.executable, '-c', "
-        "'import signal; print(int(signal.getsignal(signal.SIGINT) == "
-        "signal.default_int_handler))'])))"
+        f"'import signal; print(int(signal.getsignal(signal.{name}) != "
+        "signal.SIG_IGN))'])))"
     )
-    shell = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")
+    shell = ("sh", "-c", f'trap "" {name[3:]}; exec "$@"', "sh")
     assert run_python(start_child.format("json"), *shell) == 0
     assert run_python(start_child.format("conftest"), *shell) == 1
