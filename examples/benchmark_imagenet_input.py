@@ -225,7 +225,10 @@ def build_parser():
         "(default: %(default)s)",
     )
     parser.add_argument(
-        "--seed", type=int, default=0, help="random seed (default: %(default)s)"
+        "--seed",
+        type=arguments.seed,
+        default=0,
+        help="random seed (default: %(default)s)",
     )
     return parser
 

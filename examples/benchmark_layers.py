@@ -557,7 +557,7 @@ def build_parser():
     )
     parser.add_argument(
         "--seed",
-        type=int,
+        type=arguments.seed,
         default=0,
         help="seed of the inputs and of the order (default: %(default)s)",
     )
