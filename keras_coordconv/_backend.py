@@ -1,5 +1,9 @@
 """Imports Keras: without its backend, one line says what to install."""
 
+from keras_coordconv import _signals
+
+_signals.end_imports()
+
 try:
     import keras  # noqa: F401
 except ModuleNotFoundError as error:

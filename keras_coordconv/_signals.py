@@ -8,6 +8,7 @@ once.
 import contextlib
 import os
 import signal
+import sys
 import threading
 
 NAMES = {
@@ -33,6 +34,19 @@ def set_advice(text):
 
 def advice():
     return _advice
+
+
+def end_imports():
+    """Ends `python -m keras_coordconv.X` on a signal during the imports.
+
+    Python imports the package first, and Keras with it. Until the module
+    starts, its name in `sys.argv` is `-m`.
+    """
+    if sys.argv[:1] == ["-m"] and any(
+        argument.removeprefix("-m").startswith("keras_coordconv.")
+        for argument in sys.orig_argv
+    ):
+        _set_handlers(_end_now)
 
 
 @contextlib.contextmanager

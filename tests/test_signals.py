@@ -93,6 +93,33 @@ def test_a_second_signal_ends_it_at_once(first, second):
     finish(process, second)
 
 
+@pytest.mark.parametrize(
+    ("command", "number", "moment"),
+    [
+        ("-m keras_coordconv.serving config .", signal.SIGINT, "numpy"),
+        ("-m keras_coordconv.serving check .", signal.SIGTERM, "keras.src"),
+        ("-mkeras_coordconv.experiments.demo", signal.SIGINT, "keras.src"),
+        ("-mkeras_coordconv.experiments.demo", signal.SIGHUP, "numpy"),
+    ],
+)
+def test_during_the_imports(tmp_path, command, number, moment):
+    process = subprocess.Popen(
+        [sys.executable, "-Ximporttime", *command.split()],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for line in process.stderr:
+        if line.endswith(f" {moment}\n"):
+            break
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert errors.endswith(f"\n{_signals.NAMES[number]}\n")
+    assert "Traceback" not in errors
+
+
 @pytest.mark.parametrize("number", SIGNALS)
 def test_what_is_ignored_stays_ignored(number):
     """As with `nohup`."""

@@ -11,9 +11,9 @@ import keras_coordconv
 PACKAGE = pathlib.Path(keras_coordconv.__file__).parent
 # The rooms of the library: each may import its own modules and these.
 LIBRARY = {
-    "_backend": (),
-    "_files": (),
     "_signals": (),
+    "_backend": ("_signals",),
+    "_files": (),
     "coordinates": (),
     "encodings": ("coordinates",),
     "frames": ("coordinates",),

@@ -3,13 +3,9 @@
 export   export a .keras file as the next version in a folder
 check    load a version as a server does and replay its warm-up file
 config   write models.config and the batching files for a folder
-predict  send a prediction request to a server
 """
 
 import argparse
-import base64
-import json
-import os
 import pathlib
 import sys
 
@@ -58,19 +54,6 @@ def build_parser():
         default="/models",
         help="path of the folder on the server (default: %(default)s)",
     )
-
-    predict = commands.add_parser("predict", help="send a prediction request")
-    predict.add_argument("address", help="http://host:8501 or grpc://host:8500")
-    predict.add_argument("model", help="name of the model on the server")
-    predict.add_argument(
-        "inputs",
-        help="JSON, such as '{\"location\": [[40, 22]]}', or image files",
-        nargs="+",
-    )
-    predict.add_argument("--signature", default="serving_default")
-    predict.add_argument("--version", type=int)
-    predict.add_argument("--label")
-    predict.add_argument("--timeout", type=float, default=10.0, help="seconds")
     return parser
 
 
@@ -145,62 +128,12 @@ def run_config(args):
     print(serving.write_config(args.folder, args.server_path))
 
 
-def run_predict(args):
-    from keras_coordconv import serving
-
-    chosen = {"version": args.version, "label": args.label}
-    with serving.ServingClient(args.address, args.timeout) as client:
-        if all(map(os.path.isfile, args.inputs)):
-            table = client.metadata(args.model, **chosen)
-            inputs = {
-                one_input(table, args.signature): [
-                    pathlib.Path(file).read_bytes() for file in args.inputs
-                ]
-            }
-        else:
-            inputs = read_json(args.inputs)
-        answer = client.predict(args.model, inputs, args.signature, **chosen)
-    print(
-        json.dumps(
-            {name: x.tolist() for name, x in answer.items()},
-            default=encode_bytes,
-        )
-    )
-
-
-def encode_bytes(content):
-    """Encode bytes as TensorFlow Serving does in JSON."""
-    return {"b64": base64.b64encode(content).decode()}
-
-
-def one_input(table, signature):
-    inputs = list(table.get(signature, {}).get("inputs", ()))
-    if len(inputs) != 1:
-        raise ValueError(
-            "Image files require a signature with exactly one input. Received: "
-            f"{signature!r} with {inputs}. Choose another with --signature."
-        )
-    return inputs[0]
-
-
-def read_json(texts):
-    try:
-        (text,) = texts
-        return json.loads(text)
-    except ValueError as error:
-        raise ValueError(
-            "Inputs must be existing image files or one JSON object. "
-            f"Received: {' '.join(texts)} ({error})"
-        ) from error
-
-
 def main(argv=None):
     args = build_parser().parse_args(argv)
     run = {
         "export": run_export,
         "check": run_check,
         "config": run_config,
-        "predict": run_predict,
     }[args.command]
     try:
         with _signals.clean_exit():

@@ -147,6 +147,16 @@ def test_invalid_inputs_are_not_sent(client, inputs, text):
         client.predict("photos", inputs)
 
 
+@pytest.mark.parametrize("protocol", ["rest", "grpc"])
+def test_larger_responses_are_not_read(server, protocol):
+    with ServingClient(
+        getattr(server, protocol), max_response_bytes=100
+    ) as client:
+        assert client.status("photos", version=3) == {3: "AVAILABLE"}
+        with pytest.raises(ServingError, match=r"(?i)larger than.*100"):
+            client.metadata("photos")
+
+
 @pytest.mark.parametrize("scheme", ["http", "grpc"])
 def test_unavailable_server_is_retried(scheme, monkeypatch):
     pauses = []

@@ -1,12 +1,10 @@
 """The command line `python -m keras_coordconv.serving`."""
 
-import json
 import signal
 import subprocess
 import sys
 
 import keras
-import numpy as np
 import pytest
 
 import keras_coordconv
@@ -66,52 +64,7 @@ def test_config(folder, capsys):
     assert "/srv/photos" in (folder / "models.config").read_text()
 
 
-def test_predict(folder, capsys):
-    from serving import mock_server
-
-    server = mock_server.MockServer(folder)
-    try:
-        inputs = json.dumps({"image": np.ones((1, 8, 8, 3)).tolist()})
-        main(
-            [
-                *("predict", server.rest, "photos", inputs),
-                *("--signature", "tensor"),
-            ]
-        )
-    finally:
-        server.stop()
-    printed = capsys.readouterr().out
-    model = keras.saving.load_model(folder / "model.keras")
-    np.testing.assert_allclose(
-        json.loads(printed)["features"],
-        model.predict_on_batch(np.ones((1, 8, 8, 3))),
-        atol=1e-5,
-    )
-
-
-@pytest.mark.parametrize(
-    "inputs",
-    [
-        ['{"x": [1]'],
-        ["x: [1]"],
-        ["photo.jpg"],
-        ['{"x": [1]}', '{"x": [2]}'],
-        ['{"x": [' + 1000 * "1, " + "]}"],
-    ],
-)
-def test_inputs_that_are_not_json(inputs, capsys):
-    address = "http://127.0.0.1:9"
-    assert main(["predict", address, "photos", *inputs]) == 2
-    assert "image files or one JSON object. Received" in capsys.readouterr().err
-
-
-def test_no_server(capsys):
-    arguments = ["predict", "http://127.0.0.1:9", "photos", '{"x": [1]}']
-    assert main(arguments) == 2
-    assert "error: No valid response" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("command", ["export", "check", "config", "predict"])
+@pytest.mark.parametrize("command", ["export", "check", "config"])
 def test_help(command, capsys):
     with pytest.raises(SystemExit, match="0"):
         main([command, "--help"])

@@ -36,7 +36,7 @@ def canned(monkeypatch, answers):
     """
     sent = []
 
-    def send(self, url, body):
+    def send(self, url, body, deadline):
         sent.append((url, body))
         ending = max((e for e in answers if url.endswith(e)), key=len)
         content = answers[ending]
@@ -407,10 +407,16 @@ def test_invalid_names_and_versions(monkeypatch, arguments):
             for t in (0, -1, np.inf, np.nan, "5", None, True, 1e300)
         ),
         *({"retries": r} for r in (-1, 1.0, "1", None, True)),
+        *(
+            {"max_response_bytes": size}
+            for size in (0, -1, 1e6, "1", None, True, 2**31)
+        ),
     ],
+    ids=str,
 )
 def test_invalid_settings(arguments):
-    with pytest.raises(ValueError, match=r"Received: (timeout|retries)="):
+    (name,) = arguments
+    with pytest.raises(ValueError, match=f"Received: {name}="):
         ServingClient(SERVED, **arguments)
 
 
@@ -532,6 +538,141 @@ def test_timeout_applies_to_the_whole_request(head):
         with pytest.raises(ServingError, match=r"within 0\.5 s"):
             client.status("photos")
         assert time.monotonic() - start < 2
+
+
+NUMBERS = b"[" + b"0.12345678," * 3_000_000 + b"0]"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        NUMBERS,
+        b"[" + b"1," * 10_000_000 + b"0]",
+        b"[" + b'{"b64":""},' * 2_000_000 + b"0]",
+    ],
+    ids=["floats", "integers", "bytes"],
+)
+def test_timeout_includes_parsing(monkeypatch, content):
+    client, _ = canned(monkeypatch, {"": b'{"metadata":' + content + b"}"})
+    monkeypatch.setattr(client._transport, "_timeout", 0.1)
+    start = time.monotonic()
+    with pytest.raises(ServingError, match=r"within 0\.1 s"):
+        client.metadata("photos")
+    assert time.monotonic() - start < 0.4
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        HEAD + f"Content-Length: {len(NUMBERS)}\r\n\r\n".encode(),
+        HEAD + b"\r\n",
+        HEAD
+        + f"Transfer-Encoding: chunked\r\n\r\n{len(NUMBERS):x}\r\n".encode(),
+    ],
+    ids=["of known length", "of unknown length", "chunked"],
+)
+def test_largest_response(head):
+    with Server(head, NUMBERS) as server:
+        client = ServingClient(
+            f"http://{server.address}", max_response_bytes=10_000_000
+        )
+        with pytest.raises(
+            ServingError, match="larger than 10000000 bytes"
+        ) as raised:
+            client.status("photos")
+        assert len(server.requests) == 1
+    assert not raised.value.unavailable
+
+
+def test_response_of_the_largest_size():
+    content = b'{"model_version_status": []}'
+    with Server(HEAD + b"\r\n", content) as server:
+        sizes = len(content) - 1, len(content)
+        small, large = (
+            ServingClient(f"http://{server.address}", max_response_bytes=size)
+            for size in sizes
+        )
+        assert large.status("photos") == {}
+        with pytest.raises(ServingError, match="larger than 27 bytes"):
+            small.status("photos")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        lambda text: json.dumps({"error": text}),
+        lambda text: json.dumps({"error": [text]}),
+        lambda text: json.dumps([text]),
+        lambda text: text,
+    ],
+)
+@pytest.mark.parametrize("text", ["x", " ", "\0", "ä\n"])
+@pytest.mark.parametrize("status", [200, 400])
+def test_long_errors_are_cut_before_they_are_cleaned(
+    monkeypatch, content, text, status
+):
+    """Cleaning 10 MB would take 3 s; 500 characters are shown."""
+    sent = content(text * (10_000_000 // len(text))).encode()
+    monkeypatch.setattr(
+        rest.RestTransport, "_send", lambda *arguments: (status, sent)
+    )
+    start = time.monotonic()
+    with pytest.raises(ServingError) as raised:
+        ServingClient(SERVED, retries=0).status("photos")
+    assert time.monotonic() - start < 1
+    shown = str(raised.value)
+    assert shown.isprintable() and len(shown) < 1200
+
+
+def test_only_the_beginning_of_an_error_is_read():
+    head = b"HTTP/1.1 500 Error\r\n\r\n"
+    with Server(head + b"out of memory", *[b"x" * 1_000_000] * 200) as server:
+        client = ServingClient(f"http://{server.address}", 5, retries=0)
+        with pytest.raises(
+            ServingError, match=r"500 .* out of memoryx"
+        ) as raised:
+            client.status("photos")
+    assert raised.value.status == 500
+
+
+LONG = 3_000_000 * "x"
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "answer"),
+    [
+        ({LONG: spec("DT_FLOAT", -1)}, {"y": spec("DT_FLOAT", -1)}, [1.0]),
+        ({"x": spec(LONG, -1)}, {"y": spec("DT_FLOAT", -1)}, [1.0]),
+        (
+            {"x": spec("DT_FLOAT", *range(300_000))},
+            {"y": spec("DT_FLOAT", -1)},
+            [1.0],
+        ),
+        ({"x": spec("DT_FLOAT", -1)}, {LONG: spec("DT_FLOAT", -1)}, "no"),
+        ({"x": spec("DT_FLOAT", -1)}, {LONG: spec(LONG, -1)}, [1.0]),
+        ({"x": spec("DT_FLOAT", -1)}, {"y": spec("DT_STRING", -1)}, [[LONG]]),
+        ({"x": spec("DT_FLOAT", -1)}, {"y": spec("DT_STRING", -1)}, {LONG: 1}),
+        (
+            {"x": spec("DT_FLOAT", -1)},
+            {"y": spec("DT_FLOAT", -1), "z": spec("DT_FLOAT", -1)},
+            {LONG: [1.0]},
+        ),
+    ],
+)
+def test_long_names_of_a_server(monkeypatch, inputs, outputs, answer):
+    client, _ = canned(
+        monkeypatch,
+        {
+            "/metadata": metadata(inputs, outputs),
+            ":predict": {"outputs": answer},
+        },
+    )
+    with pytest.raises((ValueError, ServingError)) as raised:
+        client.predict("photos", {"x": [1.0]})
+    assert is_one_clear_line(raised.value)
+    with pytest.raises(ServingError) as raised:
+        client.predict("photos", {"x": [1.0]}, signature="no")
+    assert is_one_clear_line(raised.value)
 
 
 def test_login(monkeypatch):

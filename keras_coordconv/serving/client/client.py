@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from keras_coordconv.serving.client.errors import ServingError
+from keras_coordconv.serving.client.errors import plain
 from keras_coordconv.serving.client.rest import RestTransport
 from keras_coordconv.serving.client.tensors import from_answer
 from keras_coordconv.serving.client.tensors import to_array
@@ -24,10 +25,12 @@ class ServingClient:
     Args:
         address: String, `"http://host:8501"`, `"https://host"` or
             `"grpc://host:8500"`. Use `"https://user:password@host"` to log in.
-        timeout: Float, maximum number of seconds for a complete request.
+        timeout: Float, maximum number of seconds for a complete request, from
+            encoding the inputs to parsing the response.
         retries: Integer, maximum number of retries while the server is
             unavailable, after pauses of 0.2 s, 0.4 s, and so on. Other errors
             are not retried.
+        max_response_bytes: Integer, maximum size of a response.
 
     Raises:
         ValueError: if an argument is invalid; also raised by each method.
@@ -42,7 +45,11 @@ class ServingClient:
     """
 
     def __init__(
-        self, address: str, timeout: float = 10.0, retries: int = 3
+        self,
+        address: str,
+        timeout: float = 10.0,
+        retries: int = 3,
+        max_response_bytes: int = 100_000_000,
     ) -> None:
         parts = _split_address(address)
         if (
@@ -59,7 +66,16 @@ class ServingClient:
                 "`retries` must be a non-negative integer. "
                 f"Received: retries={retries!r}"
             )
-        self._transport: Any = _open_transport(parts, timeout)
+        if not (
+            _is_integer(max_response_bytes) and 0 < max_response_bytes < 2**31
+        ):
+            raise ValueError(
+                "`max_response_bytes` must be an integer from 1 to 2^31 - 1. "
+                f"Received: max_response_bytes={max_response_bytes!r}"
+            )
+        self._transport: Any = _open_transport(
+            parts, timeout, int(max_response_bytes)
+        )
         self._retries = retries
         self._signatures: dict[tuple, Any] = {}
 
@@ -232,14 +248,14 @@ def _fit(key, tables, signature, inputs):
         raise ServingError(
             "Unknown signature. "
             f"Received: signature={signature!r}. Available in {key[0]!r}: "
-            f"{', '.join(tables)}"
+            f"{plain(', '.join(tables))}"
         )
     specs = tables[signature]["inputs"]
     if not isinstance(inputs, Mapping) or set(inputs) != set(specs):
         given = list(inputs) if isinstance(inputs, Mapping) else type(inputs)
         raise ValueError(
             "`inputs` must be a dictionary of the signature's inputs: "
-            f"{list(specs)}. Received: {given}"
+            f"{plain(list(specs))}. Received: {given}"
         )
     arrays = {
         name: to_array(f"The input {name!r}", inputs[name], spec)
@@ -256,9 +272,9 @@ def _fit(key, tables, signature, inputs):
     return tables[signature], arrays
 
 
-def _open_transport(parts, timeout):
-    if parts.scheme != "grpc":
-        return RestTransport(parts, timeout)
+def _open_transport(*settings):
+    if settings[0].scheme != "grpc":
+        return RestTransport(*settings)
     # Imported here, since REST needs neither gRPC nor TensorFlow.
     try:
         from keras_coordconv.serving.client.grpc import GrpcTransport
@@ -267,4 +283,4 @@ def _open_transport(parts, timeout):
             "gRPC requires tensorflow-serving-api. "
             f"Received: {error}. Run: pip install 'coordconv-keras[serving]'"
         ) from error
-    return GrpcTransport(parts, timeout)
+    return GrpcTransport(*settings)

@@ -2,6 +2,8 @@
 
 # Maximum length of text from the server in an error message.
 _MAX_LENGTH = 500
+# Cleaning a longer text would take a long time.
+_MAX_UNCLEANED_LENGTH = 4 * _MAX_LENGTH
 # Errors raised when a response does not have the expected form.
 MALFORMED_RESPONSE = (
     AttributeError,
@@ -29,6 +31,9 @@ class ServingError(RuntimeError):
 
 def plain(text):
     """Format text from the server as one line without control characters."""
-    text = "".join(c if c.isprintable() else " " for c in f"{text}")
-    text = " ".join(text.split())
-    return text if len(text) <= _MAX_LENGTH else f"{text[:_MAX_LENGTH]}..."
+    text = f"{text}"
+    cut = text[:_MAX_UNCLEANED_LENGTH]
+    clean = "".join(c if c.isprintable() else " " for c in cut)
+    clean = " ".join(clean.split())
+    is_whole = len(cut) == len(text) and len(clean) <= _MAX_LENGTH
+    return clean if is_whole else f"{clean[:_MAX_LENGTH]}..."

@@ -16,13 +16,13 @@ from keras_coordconv.serving.client.tensors import signature_table
 
 
 class GrpcTransport:
-    def __init__(self, parts, timeout):
+    def __init__(self, parts, timeout, max_response_bytes):
         self._timeout = timeout
         self._channel = grpc.insecure_channel(
             parts.netloc,
             options=[
                 ("grpc.max_send_message_length", -1),
-                ("grpc.max_receive_message_length", -1),
+                ("grpc.max_receive_message_length", max_response_bytes),
             ],
         )
         self._prediction = prediction_service_pb2_grpc.PredictionServiceStub(

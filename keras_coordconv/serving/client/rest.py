@@ -1,9 +1,11 @@
 """Client of TensorFlow Serving's REST API, with Python's HTTP client."""
 
 import base64
+import http.client
 import json
 import queue
 import threading
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -13,9 +15,13 @@ from keras_coordconv.serving.client.errors import ServingError
 from keras_coordconv.serving.client.errors import plain
 from keras_coordconv.serving.client.tensors import signature_table
 
+_PART_BYTES = 1_000_000
+# Of the response to a failed request, no more is read.
+_MAX_ERROR_BYTES = 100_000
+
 
 class RestTransport:
-    def __init__(self, parts, timeout):
+    def __init__(self, parts, timeout, max_response_bytes):
         user, _, host = parts.netloc.rpartition("@")
         self._address = f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
         self._headers = {"Content-Type": "application/json"}
@@ -23,6 +29,7 @@ class RestTransport:
             login = base64.b64encode(urllib.parse.unquote(user).encode())
             self._headers["Authorization"] = f"Basic {login.decode()}"
         self._timeout = timeout
+        self._max_bytes = max_response_bytes
 
     def predict(self, key, signature, arrays, table):
         body = {
@@ -70,14 +77,17 @@ class RestTransport:
         elif version is not None:
             url += f"/versions/{version}"
         url += ending
-        status, content = self._send(url, body)
+        deadline = time.monotonic() + self._timeout
+        status, content = self._send(url, body, deadline)
         try:
-            answer = json.loads(content)
+            answer = _parse(content, deadline)
             if status == 200:
                 return read(answer)
             text = answer["error"]
+        except TimeoutError as error:
+            raise self._late(url) from error
         except MALFORMED_RESPONSE:
-            text = content.decode(errors="replace")
+            text = content[:_MAX_ERROR_BYTES].decode(errors="replace")
         if status == 200:
             raise ServingError(
                 f"{url} did not return a valid TensorFlow Serving response. "
@@ -89,7 +99,7 @@ class RestTransport:
             unavailable=status == 503,
         )
 
-    def _send(self, url, body):
+    def _send(self, url, body, deadline):
         """Send a request and return the status and content of the response.
 
         This runs in a thread, since the timeout of a socket applies to each
@@ -107,27 +117,80 @@ class RestTransport:
                 except urllib.error.HTTPError as error:
                     response = error
                 with response:
-                    answers.put((response.status, response.read()))
+                    answers.put(
+                        (response.status, self._read(response, deadline))
+                    )
             except Exception as error:
                 answers.put(error)
 
         threading.Thread(target=send, daemon=True).start()
         try:
-            answer = answers.get(timeout=self._timeout)
+            answer = answers.get(timeout=max(0, deadline - time.monotonic()))
         except queue.Empty:
             answer = TimeoutError()
         if isinstance(answer, tuple):
             return answer
+        if isinstance(answer, _TooLongError):
+            raise ServingError(
+                f"The response from {url} is larger than {self._max_bytes} "
+                "bytes. Request less, or increase `max_response_bytes`."
+            )
         reason = getattr(answer, "reason", answer)
         if isinstance(reason, TimeoutError):
-            raise ServingError(
-                f"No complete response from {url} within {self._timeout} s. "
-                "Increase `timeout`."
-            ) from answer
+            raise self._late(url) from answer
         raise ServingError(
             f"No valid response from {url}: {plain(reason or repr(answer))}",
             unavailable=True,
         ) from answer
+
+    def _read(self, response, deadline):
+        """Read the content of a response, only the beginning of an error's."""
+        content = bytearray()
+        while part := response.read(_PART_BYTES):
+            content += part
+            if response.status != 200 and len(content) > _MAX_ERROR_BYTES:
+                break
+            if len(content) > self._max_bytes:
+                raise _TooLongError
+            _check_time(deadline)
+        else:
+            if response.length:  # Not all has arrived.
+                raise http.client.IncompleteRead(content, response.length)
+        return content
+
+    def _late(self, url):
+        return ServingError(
+            f"No complete response from {url} within {self._timeout} s. "
+            "Increase `timeout`."
+        )
+
+
+class _TooLongError(Exception):
+    pass
+
+
+def _check_time(deadline):
+    if time.monotonic() > deadline:
+        raise TimeoutError
+
+
+def _parse(content, deadline):
+    """Parse JSON, and raise a `TimeoutError` after the deadline."""
+
+    def timed(convert):
+        def call(value):
+            _check_time(deadline)
+            return convert(value)
+
+        return call
+
+    # The parser itself cannot be interrupted.
+    return json.loads(
+        content,
+        parse_float=timed(float),
+        parse_int=timed(int),
+        object_hook=timed(lambda value: value),
+    )
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

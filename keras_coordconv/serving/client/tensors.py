@@ -69,7 +69,8 @@ def to_array(what, value, spec):
     dtype, shape = spec["dtype"], spec["shape"]
     if dtype not in _DTYPES.values():
         raise ValueError(
-            f"{what} has a dtype that NumPy does not support. Received: {dtype}"
+            f"{what} has a dtype that NumPy does not support. "
+            f"Received: {plain(dtype)}"
         )
     if isinstance(value, np.ma.MaskedArray):
         raise ValueError(f"{what} must not be masked. Received: a masked array")
@@ -91,7 +92,7 @@ def to_array(what, value, spec):
         )
     if not fits:
         raise ValueError(
-            f"{what} must have shape {shape}, where None is any size. "
+            f"{what} must have shape {plain(shape)}, where None is any size. "
             f"Received: shape {list(array.shape)}"
         )
     if not array.size:
@@ -105,7 +106,7 @@ def from_answer(name, answer, spec):
     """Convert one output, from JSON or gRPC, to an array."""
     if name not in answer:
         raise ServingError(
-            f"The server's response lacks the output {name!r}. "
+            f"The server's response lacks the output {plain(repr(name))}. "
             f"Received: {plain(list(answer))}"
         )
     try:
@@ -118,7 +119,7 @@ def from_answer(name, answer, spec):
     except ValueError as error:
         raise ServingError(
             "The server's response does not match the signature. "
-            f"Received for {name!r}: {plain(error)}"
+            f"Received for {plain(repr(name))}: {plain(error)}"
         ) from error
     return array
 
@@ -163,7 +164,7 @@ def _to_bytes(item):
         return item.encode()
     if isinstance(item, bytes):
         return item
-    raise ValueError(f"{item!r} is not a string")
+    raise ValueError(f"{type(item).__name__} is not a string")
 
 
 def _to_string(item):
