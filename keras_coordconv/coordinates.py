@@ -53,23 +53,8 @@ def coordinate_grid(
         spatial_shape: Sequence of positive integers, the size of each axis.
             Scalar integer tensors are accepted for sizes that are known only
             when the graph runs.
-        use_radius: Boolean, whether to append a channel with the Euclidean
-            distance of each position from `radius_center`, in the units of the
-            coordinates.
-        coordinate_range: Pair `(first, last)` for all axes, or one such pair
-            per axis, or `"pixel"` for a step of 1 from 0. `first` may be above
-            `last`.
-        align: String, what the pair spans. `"centers"`: from the center of the
-            first pixel to the center of the last one; an axis of size 1 gets
-            the middle. `"edges"`: from edge to edge of the image, so that pixel
-            `k` of `n` is at the fraction `(k + 0.5) / n`. `"period"`: one
-            period, whose end is the successor of the last pixel: `k / n`.
-        axes: Tuple of integers, the spatial axes that have a coordinate, from 0
-            on. Defaults to all of them.
-        radius_center: Float, or tuple with one float per coordinate. Point the
-            radius is measured from. Defaults to the middle of the grid.
-        encoding: Callable from coordinates `(..., d)` to features `(..., e)`,
-            such as `FourierFeatures`. It does not change the radius.
+        use_radius, coordinate_range, align, axes, radius_center, encoding: As
+            of `CoordConv2D`.
         affine: Float tensor of shape `(batch, d, rank + 1)`. The coordinates of
             index `k` are `affine @ [k, 1]`, in place of `coordinate_range`,
             `align` and `axes`.
@@ -88,22 +73,15 @@ def coordinate_grid(
     [[-1., 0., 1.],
      [-1., 0., 1.]]
     """
-    spatial_shape = _standardize_spatial_shape(spatial_shape)
-    rank = len(spatial_shape)
-    if affine is not None:
-        affine = standardize_affine(affine, rank)
-        features = features_of_affine(
-            spatial_shape, affine, use_radius, radius_center, encoding
-        )
-        return ops.cast(features, dtype)
-    axes = standardize_axes(axes, rank)
-    features = features_of_range(
-        spatial_shape,
-        axes_frames(coordinate_range, standardize_align(align), axes),
-        use_radius,
-        standardize_radius_center(radius_center, len(axes)),
-        encoding,
-    )
+    shape = _standardize_spatial_shape(spatial_shape)
+    arguments = (use_radius, radius_center, encoding)
+    if affine is None:
+        axes = standardize_axes(axes, len(shape))
+        frames = axes_frames(coordinate_range, align, axes)
+        features = features_of_range(shape, frames, *arguments)
+    else:
+        affine = standardize_frame("affine", affine, ("d", len(shape) + 1))
+        features = features_of_affine(shape, affine, *arguments)
     return ops.cast(features, dtype)
 
 
@@ -111,12 +89,20 @@ def axes_frames(coordinate_range, align, axes):
     """The range and alignment of each axis that has a coordinate.
 
     Args:
-        coordinate_range: As of `coordinate_grid`.
-        align, axes: As of `coordinate_grid`, standardized.
+        coordinate_range, align: As of `coordinate_grid`.
+        axes: From `standardize_axes`.
 
     Returns:
         Tuple of `(axis, range, align)`, where the range is a pair or `"pixel"`.
+
+    Raises:
+        ValueError: if `coordinate_range` or `align` is malformed.
     """
+    if align not in ALIGNMENTS:
+        raise ValueError(
+            f"`align` must be one of {', '.join(map(repr, ALIGNMENTS))}. "
+            f"Received: align={align!r}"
+        )
     ranges = standardize_coordinate_range(coordinate_range, len(axes))
     if _is_one_range(ranges):
         ranges = (ranges,) * len(axes)
@@ -144,7 +130,7 @@ def features_of_range(
         centers = (centers,) * len(frames)
     channels, squares = [], []
     for (axis, *frame), center in zip(frames, centers, strict=True):
-        coordinates, offsets, middle = _axis_coordinates(
+        coordinates, offsets, middle = axis_coordinates(
             spatial_shape[axis], *frame
         )
         channels.append(_along(axis, rank, coordinates))
@@ -176,7 +162,7 @@ def features_of_affine(
     # From the middle of the grid, as large coordinates lose digits.
     indices, middle = [], origin
     for axis, size in enumerate(spatial_shape):
-        _, offsets, middle_index = _axis_coordinates(size, "pixel", "centers")
+        _, offsets, middle_index = axis_coordinates(size, "pixel", "centers")
         indices.append(ops.convert_to_tensor(offsets))
         middle = middle + steps[..., axis] * middle_index
     coordinates = _affine_grid(indices, spatial_shape, steps, middle)
@@ -216,15 +202,32 @@ def features_of_maps(
 
 
 def axis_coordinates(size, coordinate_range, align):
-    """Coordinates of the positions of one axis, a float32 vector.
+    """Coordinates of the positions of one axis.
 
     Args:
-        size: Integer, or a scalar integer tensor. An integer gives a NumPy
-            array: a constant of the graph.
+        size: Integer, or a scalar integer tensor. An integer gives NumPy
+            arrays: constants of the graph.
         coordinate_range: `"pixel"` or a pair `(first, last)`.
         align: One of `ALIGNMENTS`.
+
+    Returns:
+        Float32 vectors of the coordinates and of their offsets from the middle
+        of the range, and that middle.
     """
-    return _axis_coordinates(size, coordinate_range, align)[0]
+    xp = np if isinstance(size, numbers.Integral) else ops
+    count = np.float32(size) if xp is np else ops.cast(size, "float32")
+    index = xp.arange(size, dtype="float32")
+    # Twice the offset over the length of the range is exact at both ends and
+    # symmetric; an axis of one center has length 0 and offset 0.
+    length = xp.maximum(count - 1, 1.0) if align == "centers" else count
+    double_offset = 2 * index - (count if align == "period" else count - 1)
+    if coordinate_range == "pixel":
+        middle = (count - (align == "centers")) / 2
+        return double_offset / 2 + middle, double_offset / 2, middle
+    first, last = coordinate_range
+    middle = (first + last) / 2
+    offsets = double_offset / length * ((last - first) / 2)
+    return offsets + middle, offsets, middle
 
 
 def count_features(count, encoding, use_radius):
@@ -260,29 +263,6 @@ def _norm(vectors):
     return ops.sqrt(ops.sum(ops.square(vectors), axis=-1))
 
 
-def _array_module(size):
-    """NumPy for a size that is known: its coordinates are constants."""
-    return np if isinstance(size, numbers.Integral) else ops
-
-
-def _axis_coordinates(size, coordinate_range, align):
-    """Coordinates, their offsets from the middle of the range, the middle."""
-    xp = _array_module(size)
-    count = np.float32(size) if xp is np else ops.cast(size, "float32")
-    index = xp.arange(size, dtype="float32")
-    # Twice the offset over the length of the range is exact at both ends and
-    # symmetric; an axis of one center has length 0 and offset 0.
-    length = xp.maximum(count - 1, 1.0) if align == "centers" else count
-    double_offset = 2 * index - (count if align == "period" else count - 1)
-    if coordinate_range == "pixel":
-        middle = (count - (align == "centers")) / 2
-        return double_offset / 2 + middle, double_offset / 2, middle
-    first, last = coordinate_range
-    middle = (first + last) / 2
-    offsets = double_offset / length * ((last - first) / 2)
-    return offsets + middle, offsets, middle
-
-
 def _along(axis, rank, vector):
     """A vector with size 1 on every other axis."""
     return vector[
@@ -312,66 +292,43 @@ def _affine_grid(indices, spatial_shape, steps, origin):
     return ops.reshape(grid, (-1, *spatial_shape, count))
 
 
-def standardize_affine(affine, rank, batch=None):
-    """An affine as a float32 tensor.
+def standardize_frame(name, value, sizes, batch=None):
+    """An `affine`, or `coordinates` that are given, as a float32 tensor.
 
     Args:
-        affine: Array or tensor that should have the shape
-            `(batch or 1, d, rank + 1)`.
-        rank: Integer, the number of spatial axes.
+        name: String, the name of the argument.
+        value: What should be an array or tensor with a batch axis.
+        sizes: Sequence of the sizes of its other axes: integers, `"d"` for the
+            number of coordinates, or tensors where the size is not known.
         batch: Integer, or `None` where it is not known.
 
     Raises:
         ValueError: if the shape or the dtype is another one, or, outside of a
             graph, if a value is not finite.
     """
-    expected = f"(batch or 1, d, {rank + 1})"
-    affine = _standardize_frame("affine", affine, expected)
-    shape = tuple(affine.shape)
-    if len(shape) != 3 or shape[1] is None or shape[2] != rank + 1:
-        raise _wrong_frame("affine", expected, f"shape {shape}")
-    _check_batch("affine", shape, batch, expected)
-    return affine
-
-
-def standardize_maps(coordinates, spatial_shape, batch=None):
-    """Coordinates that are given outright, as a float32 tensor.
-
-    Args:
-        coordinates: Array or tensor that should have the shape
-            `(batch or 1, *spatial_shape, d)`.
-        spatial_shape: Sequence of integers, or of tensors or `None` for sizes
-            that are not known.
-        batch: Integer, or `None` where it is not known.
-
-    Raises:
-        ValueError: as for `standardize_affine`.
-    """
-    sizes = [n if isinstance(n, int) else None for n in spatial_shape]
-    expected = f"(batch or 1, {', '.join(map(str, sizes))}, d)"
-    coordinates = _standardize_frame("coordinates", coordinates, expected)
-    shape = tuple(coordinates.shape)
-    if (
-        len(shape) != len(sizes) + 2
-        or shape[-1] is None
-        or any(
-            None not in (size, own) and size != own
-            for size, own in zip(sizes, shape[1:-1], strict=True)
-        )
-    ):
-        raise _wrong_frame("coordinates", expected, f"shape {shape}")
-    _check_batch("coordinates", shape, batch, expected)
-    return coordinates
-
-
-def _standardize_frame(name, value, expected):
+    sizes = [n if isinstance(n, (int, str)) else None for n in sizes]
+    received = None
     try:
         tensor = ops.convert_to_tensor(value)
+        shape = tuple(tensor.shape)
+        dtype = keras.utils.standardize_dtype(tensor.dtype)
     except Exception:
-        raise _wrong_frame(name, expected, repr(value)) from None
-    dtype = keras.utils.standardize_dtype(tensor.dtype)
-    if not dtype.startswith(("float", "bfloat", "int", "uint")):
-        raise _wrong_frame(name, expected, f"dtype {dtype}")
+        received = repr(value)
+    else:
+        if not dtype.startswith(("float", "bfloat", "int", "uint")):
+            received = f"dtype {dtype}"
+        elif len(shape) != len(sizes) + 1 or not all(
+            own if size == "d" else None in (own, size) or own == size
+            for own, size in zip(shape[1:], sizes, strict=True)
+        ):
+            received = f"shape {shape}"
+        elif isinstance(batch, int) and shape[0] not in (None, 1, batch):
+            received = f"shape {shape} for a batch of {batch}"
+    if received:
+        raise ValueError(
+            f"`{name}` must be a tensor of numbers of shape "
+            f"(batch or 1, {', '.join(map(str, sizes))}). Received: {received}"
+        )
     tensor = ops.cast(tensor, "float32")
     try:
         values = np.asarray(tensor)
@@ -382,34 +339,6 @@ def _standardize_frame(name, value, expected):
             f"`{name}` must be finite. Received: {name}={values.tolist()}"
         )
     return tensor
-
-
-def _check_batch(name, shape, batch, expected):
-    if isinstance(batch, int) and shape[0] not in (None, 1, batch):
-        raise _wrong_frame(
-            name, expected, f"shape {shape} for a batch of {batch}"
-        )
-
-
-def _wrong_frame(name, expected, received):
-    return ValueError(
-        f"`{name}` must be a tensor of numbers of shape {expected}. "
-        f"Received: {received}"
-    )
-
-
-def standardize_align(align):
-    """Checks an `align` argument.
-
-    Raises:
-        ValueError: if it is not one of `ALIGNMENTS`.
-    """
-    if align not in ALIGNMENTS:
-        raise ValueError(
-            f"`align` must be one of {', '.join(map(repr, ALIGNMENTS))}. "
-            f"Received: align={align!r}"
-        )
-    return align
 
 
 def standardize_axes(axes, rank):
@@ -524,16 +453,13 @@ def standardize_radius_center(radius_center, count=None):
 
 def _standardize_spatial_shape(spatial_shape):
     sizes = tuple(spatial_shape)
-    for size in sizes:
-        if isinstance(size, numbers.Integral) and size < 1:
-            break
-    else:
-        if sizes:
-            return sizes
-    raise ValueError(
-        "`spatial_shape` must hold one size per axis, each at least 1. "
-        f"Received: spatial_shape={spatial_shape}"
-    )
+    known = [size for size in sizes if isinstance(size, numbers.Integral)]
+    if not sizes or min(known, default=1) < 1:
+        raise ValueError(
+            "`spatial_shape` must hold one size per axis, each at least 1. "
+            f"Received: spatial_shape={spatial_shape}"
+        )
+    return sizes
 
 
 def _is_finite_number(value):

@@ -15,8 +15,19 @@ from keras import ops
 from keras_coordconv.coordinates import Tensor
 
 
+class _Encoding:
+    """Base class: an encoding's configuration is its attributes."""
+
+    def get_config(self):
+        return dict(vars(self))
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
 @keras.saving.register_keras_serializable(package="keras_coordconv")
-class FourierFeatures:
+class FourierFeatures(_Encoding):
     """Sines and cosines of the coordinates, an octave apart.
 
     The features are `sin(pi * 2**k * x)` of each coordinate `x` for `k` from 0
@@ -35,40 +46,23 @@ class FourierFeatures:
     """
 
     def __init__(self, bands: int, include_coordinates: bool = False) -> None:
-        if not (isinstance(bands, int) and bands > 0):
-            raise ValueError(
-                f"`bands` must be a positive integer. Received: bands={bands!r}"
-            )
-        self.bands = bands
+        self.bands = _positive_integer("bands", bands)
         self.include_coordinates = bool(include_coordinates)
 
     def __call__(self, coordinates: Tensor) -> Tensor:
-        octaves = 2.0 ** np.arange(self.bands, dtype="float32")
-        halves = ops.expand_dims(coordinates, -1) * ops.convert_to_tensor(
+        octaves = 0.5 * 2.0 ** np.arange(self.bands, dtype="float32")
+        periods = ops.expand_dims(coordinates, -1) * ops.convert_to_tensor(
             octaves
         )
-        # A whole number of periods less, exactly: sine is then precise.
-        halves = halves - 2 * ops.round(halves / 2)
         shape = (*ops.shape(coordinates)[:-1], -1)
-        angles = ops.reshape(halves * math.pi, shape)
-        features = [ops.sin(angles), ops.cos(angles)]
+        features = _sine_and_cosine(ops.reshape(periods, shape))
         if self.include_coordinates:
             features.insert(0, coordinates)
         return ops.concatenate(features, axis=-1)
 
-    def get_config(self):
-        return {
-            "bands": self.bands,
-            "include_coordinates": self.include_coordinates,
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**config)
-
 
 @keras.saving.register_keras_serializable(package="keras_coordconv")
-class GaussianFourierFeatures:
+class GaussianFourierFeatures(_Encoding):
     """Sines and cosines of random projections of the coordinates.
 
     The features are `sin(2 * pi * B @ x)`, then the cosines, where the entries
@@ -89,11 +83,7 @@ class GaussianFourierFeatures:
     """
 
     def __init__(self, count: int, scale: float = 1.0, seed: int = 0) -> None:
-        if not (isinstance(count, int) and count > 0):
-            raise ValueError(
-                f"`count` must be a positive integer. Received: count={count!r}"
-            )
-        self.count = count
+        self.count = _positive_integer("count", count)
         self.scale = float(scale)
         self.seed = int(seed)
 
@@ -103,19 +93,11 @@ class GaussianFourierFeatures:
         periods = ops.matmul(
             coordinates, ops.convert_to_tensor(matrix, "float32")
         )
-        angles = (periods - ops.round(periods)) * (2 * math.pi)
-        return ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)
-
-    def get_config(self):
-        return {"count": self.count, "scale": self.scale, "seed": self.seed}
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**config)
+        return ops.concatenate(_sine_and_cosine(periods), axis=-1)
 
 
 @keras.saving.register_keras_serializable(package="keras_coordconv")
-class Periodic:
+class Periodic(_Encoding):
     """Sine and cosine of coordinates that repeat, such as longitudes.
 
     A coordinate `x` that repeats becomes `sin(2 * pi * x / period)` and
@@ -157,17 +139,22 @@ class Periodic:
         features = []
         for number in range(count):
             own = coordinates[..., number : number + 1]
-            if number not in repeating:
+            if number in repeating:
+                features += _sine_and_cosine(own / self.period)
+            else:
                 features.append(own)
-                continue
-            periods = own / self.period
-            angles = (periods - ops.round(periods)) * (2 * math.pi)
-            features += [ops.sin(angles), ops.cos(angles)]
         return ops.concatenate(features, axis=-1)
 
-    def get_config(self):
-        return {"period": self.period, "coordinates": self.coordinates}
 
-    @classmethod
-    def from_config(cls, config):
-        return cls(**config)
+def _sine_and_cosine(periods):
+    # A whole number of periods less, exactly: sine is then precise.
+    angles = (periods - ops.round(periods)) * (2 * math.pi)
+    return [ops.sin(angles), ops.cos(angles)]
+
+
+def _positive_integer(name, value):
+    if not (isinstance(value, int) and value > 0):
+        raise ValueError(
+            f"`{name}` must be a positive integer. Received: {name}={value!r}"
+        )
+    return value

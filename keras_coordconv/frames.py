@@ -18,7 +18,6 @@ from keras_coordconv.coordinates import CoordinateRange
 from keras_coordconv.coordinates import Tensor
 from keras_coordconv.coordinates import axes_frames
 from keras_coordconv.coordinates import axis_coordinates
-from keras_coordconv.coordinates import standardize_align
 
 
 def affine_from_range(
@@ -46,11 +45,8 @@ def affine_from_range(
     """
     rank = len(size)
     affine = np.zeros((1, rank, rank + 1), "float32")
-    axes = range(rank)
-    for axis, *frame in axes_frames(
-        coordinate_range, standardize_align(align), axes
-    ):
-        coordinates = axis_coordinates(size[axis], *frame)
+    for axis, *frame in axes_frames(coordinate_range, align, range(rank)):
+        coordinates, _, _ = axis_coordinates(size[axis], *frame)
         affine[0, axis, -1] = coordinates[0]
         if size[axis] > 1:
             span = np.float64(coordinates[-1]) - coordinates[0]
@@ -244,32 +240,35 @@ def conv_affine(
     >>> deeper = frames.conv_affine(affine, (64, 64), 3, strides=2)
     >>> x = keras_coordconv.CoordConv2D(64, 3)(x, affine=deeper)
     """
-    kernels, steps, dilations = (
-        np.broadcast_to(value, len(size)).tolist()
-        for value in (kernel_size, strides, dilation_rate)
-    )
-    begin = [
-        (kernel - 1) * dilation / 2
-        - padding_before(n, kernel, step, dilation, padding)
-        for n, kernel, step, dilation in zip(
-            size, kernels, steps, dilations, strict=True
-        )
-    ]
-    return reindex_affine(affine, stack_numbers(steps), stack_numbers(begin))
+    taps = window_taps(size, kernel_size, strides, padding, dilation_rate)
+    _, steps, first, last = map(stack_numbers, zip(*taps, strict=True))
+    return reindex_affine(affine, steps, (first + last) / 2)
 
 
-def padding_before(size, kernel_size, stride, dilation, padding):
-    """How many positions a convolution pads before the first, on one axis.
+def window_taps(size, kernel_size, strides, padding, dilation_rate):
+    """The taps (see `conversion.taps`) of a convolution or pooling.
 
     Args:
-        size: Integer or scalar tensor, the size of the axis.
-        kernel_size, stride, dilation: Integers.
-        padding: String, as of the layer.
+        size: Sequence of integers or scalar tensors.
+        kernel_size, strides, padding, dilation_rate: As of `conv_affine`.
 
-    Raises:
-        ValueError: if `padding` is not one of Keras's.
+    Returns:
+        List of `(1, stride, first, last)` per axis.
     """
-    reach = (kernel_size - 1) * dilation
+    per_axis = [
+        np.broadcast_to(value, len(size)).tolist()
+        for value in (kernel_size, strides, dilation_rate)
+    ]
+    taps = []
+    for n, kernel, stride, dilation in zip(size, *per_axis, strict=True):
+        reach = (kernel - 1) * dilation
+        before = _padding_before(n, reach, stride, padding)
+        taps.append((1, stride, -before, reach - before))
+    return taps
+
+
+def _padding_before(size, reach, stride, padding):
+    """How many positions are padded before the first, on one axis."""
     if padding == "valid":
         return 0
     if padding == "causal":
@@ -306,7 +305,7 @@ def reindex_affine(affine, scale, begin):
 
 
 def _per_axis(values):
-    values = ops.cast(values, "float32")
+    values = ops.convert_to_tensor(values, "float32")
     return ops.expand_dims(values, -2) if len(values.shape) else values
 
 

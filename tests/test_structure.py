@@ -17,7 +17,7 @@ LIBRARY = {
     "coordinates": (),
     "encodings": ("coordinates",),
     "frames": ("coordinates",),
-    "layers": ("coordinates",),
+    "layers": ("coordinates", "frames"),
     "preprocessing": (),
     "conversion": ("coordinates", "frames", "layers"),
     "keras_coordconv": (

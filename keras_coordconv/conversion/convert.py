@@ -239,7 +239,11 @@ def _select(model, select):
     convolutions = [
         layer for layer in all_layers(model) if type(layer) in _CONVERTIBLE
     ]
-    _check_any(model, convolutions, "a convolution to convert")
+    if not convolutions:
+        raise ValueError(
+            "`model` must have a convolution to convert. "
+            f"Received: model={model}, without one."
+        )
     if select == "first":
         chosen = convolutions[:1]
     elif select == "all":
@@ -288,13 +292,6 @@ def _with_affine_input(model, chosen):
     else:
         inputs, outputs = [*model.inputs, affine], model.output
     return keras.Model(inputs, outputs, name=model.name)
-
-
-def _check_any(model, chosen, what):
-    if not chosen:
-        raise ValueError(
-            f"`model` must have {what}. Received: model={model}, without one."
-        )
 
 
 def _check_all_replaced(chosen, replaced):

@@ -5,22 +5,12 @@ import numpy as np
 from keras import ops
 
 from keras_coordconv.conversion.clone import is_graph
+from keras_coordconv.conversion.taps import layer_taps
+from keras_coordconv.conversion.taps import window_arguments
 from keras_coordconv.coordinates import Tensor
-from keras_coordconv.frames import padding_before
+from keras_coordconv.frames import conv_affine
 from keras_coordconv.frames import reindex_affine
-from keras_coordconv.frames import stack_numbers
-
-
-def _of_each_rank(name):
-    return tuple(
-        getattr(keras.layers, name.format(rank)) for rank in ("1D", "2D", "3D")
-    )
-
-
-_TRANSPOSED = _of_each_rank("Conv{}Transpose")
-_PADDING = _of_each_rank("ZeroPadding{}")
-_CROPPING = _of_each_rank("Cropping{}")
-_UPSAMPLING = _of_each_rank("UpSampling{}")
+from keras_coordconv.frames import resize_affine
 
 
 def follow_affine(tensor: Tensor, affine: Tensor) -> Tensor:
@@ -54,37 +44,34 @@ def follow_affine(tensor: Tensor, affine: Tensor) -> Tensor:
     """
     steps: list[dict] = []
     maps = []
-    for layer, source, result in layers_before(tensor):
+    for layer, source, result in _path_to(tensor)[1]:
         step = _step(layer, source, result)
         if step is None:
             continue
         if step["kind"] != "reindex":
             maps.append(source)
         elif steps and steps[-1]["kind"] == "reindex":
-            step = _compose(steps.pop(), step)
+            # One step for two: the second one's index, in that of the first.
+            scale, begin = (steps[-1][name] for name in ("scale", "begin"))
+            begin = np.multiply(scale, step["begin"]) + begin
+            step = _reindex(np.multiply(scale, step["scale"]), begin)
+            steps.pop()
         steps.append(step)
     if not steps:
         return affine
     return FollowedAffine(steps)(affine, maps=maps)
 
 
-def layers_before(tensor):
-    """The layers that a map is computed by, from the graph's input on.
+def _path_to(tensor):
+    """The input that a map is made from, and the layers on the way.
 
     Nested models are followed inside. Where a layer has several inputs, the
     first one is followed.
 
-    Args:
-        tensor: `KerasTensor`.
-
     Returns:
-        List of tuples of a layer, its first input, and its output.
+        The input, and a list of tuples of a layer, its first input, and its
+        output.
     """
-    return _path_to(tensor)[1]
-
-
-def _path_to(tensor):
-    """The input that a map is made from, and the layers on the way."""
     path = []
     while True:
         layer, node, position = tensor._keras_history
@@ -111,12 +98,10 @@ class FollowedAffine(keras.layers.Layer):
     """The frame of a map, from the image's: what `follow_affine` computes.
 
     Args:
-        steps: List of dictionaries, each with its `kind`:
-
-            - `"reindex"`: index `k` was `scale * k + begin` before,
-            - `"window"`: a convolution or pooling with `padding="same"`, whose
-              padding depends on the size of its input,
-            - `"resize"`: a resizing to `new_size`.
+        steps: List of dictionaries: the `kind` of a step, which is `"reindex"`,
+            `"conv"` or `"resize"`, and the arguments of the function of frames
+            of that name. The last two depend on the size of a map, which has a
+            `data_format`.
         dtype: The dtype policy. Half precision would round the coordinates.
 
     Call arguments:
@@ -132,12 +117,14 @@ class FollowedAffine(keras.layers.Layer):
     def call(self, affine, maps=()):
         maps = iter(maps)
         for step in self.steps:
-            if step["kind"] == "reindex":
-                index_map = step["scale"], step["begin"]
-            else:
-                size = _size(next(maps), step["data_format"])
-                index_map = _index_map(step, size)
-            affine = reindex_affine(affine, *map(stack_numbers, index_map))
+            arguments = dict(step)
+            kind = arguments.pop("kind")
+            if kind == "reindex":
+                affine = reindex_affine(affine, **arguments)
+                continue
+            size = _size(next(maps), arguments.pop("data_format"))
+            function = conv_affine if kind == "conv" else resize_affine
+            affine = function(affine, size, **arguments)
         return affine
 
     def compute_output_shape(self, affine_shape, maps_shape=()):
@@ -153,39 +140,29 @@ def _step(layer, source, result):
     Raises:
         ValueError: if that is not known.
     """
-    data_format = getattr(layer, "data_format", None)
-    if data_format is None:
-        data_format = "channels_last"
-    size, new_size = _size(source, data_format), _size(result, data_format)
-    rank = len(size)
-    if isinstance(layer, _TRANSPOSED):
-        scale = 1 / np.array(layer.strides)
-        reach = (np.array(layer.kernel_size) - 1) * layer.dilation_rate
-        return _reindex(scale, (_cropped_before(layer) - reach / 2) * scale)
-    if isinstance(layer, _PADDING):
-        return _reindex(
-            np.ones(rank), -np.reshape(layer.padding, (rank, -1))[:, 0]
-        )
-    if isinstance(layer, _CROPPING):
-        return _reindex(
-            np.ones(rank), np.reshape(layer.cropping, (rank, -1))[:, 0]
-        )
-    if isinstance(layer, _UPSAMPLING):
-        scale = 1 / np.broadcast_to(layer.size, rank)
-        return _reindex(scale, (scale - 1) / 2)
-    step = None
+    data_format = getattr(layer, "data_format", None) or "channels_last"
+    size, new_size = (_size(t, data_format) for t in (source, result))
+    window = window_arguments(layer)
+    if (
+        None in size
+        and window is not None
+        and window["padding"] == "same"
+        and np.max(window["strides"]) > 1
+    ):
+        return {"kind": "conv", "data_format": data_format, **window}
+    taps = layer_taps(layer, size)
+    if taps is not None:
+        up, down, first, last = np.array(taps).T
+        return _reindex(down / up, (first + last) / (2 * up))
     if isinstance(layer, keras.layers.Resizing) and not (
         layer.crop_to_aspect_ratio or layer.pad_to_aspect_ratio
     ):
-        step = {"kind": "resize", "new_size": list(new_size)}
-    elif hasattr(layer, "kernel_size") or hasattr(layer, "pool_size"):
-        step = _window_step(layer)
-    if step is not None:
-        step["data_format"] = data_format
-        if None in size and _depends_on_size(step):
-            return step
-        return _reindex(*_index_map(step, size))
-    if rank == len(new_size) and size == new_size:
+        if None in size:
+            arguments = {"data_format": data_format, "new_size": list(new_size)}
+            return {"kind": "resize", **arguments}
+        scale = np.divide(size, new_size)
+        return _reindex(scale, (scale - 1) / 2)
+    if size == new_size:
         return None
     raise ValueError(
         "Cannot follow the frame of an image through a layer that moves pixels "
@@ -195,80 +172,12 @@ def _step(layer, source, result):
     )
 
 
-def _window_step(layer):
-    kernel_size = getattr(layer, "kernel_size", None)
-    if kernel_size is None:
-        kernel_size = layer.pool_size
-    dilation_rate = getattr(layer, "dilation_rate", 1)
-    rank = len(kernel_size)
-    return {
-        "kind": "window",
-        "kernel_size": list(kernel_size),
-        "strides": np.broadcast_to(layer.strides, rank).tolist(),
-        "dilation_rate": np.broadcast_to(dilation_rate, rank).tolist(),
-        "padding": layer.padding,
-    }
-
-
-def _depends_on_size(step):
-    return step["kind"] == "resize" or (
-        step["padding"] == "same" and max(step["strides"]) > 1
-    )
-
-
-def _index_map(step, size):
-    """Scale and begin per axis, at a size that may be tensors."""
-    if step["kind"] == "resize":
-        scale = [
-            (n if isinstance(n, int) else ops.cast(n, "float32")) / new_n
-            for n, new_n in zip(size, step["new_size"], strict=True)
-        ]
-        return scale, [(s - 1) / 2 for s in scale]
-    begin = []
-    for n, kernel, stride, dilation in zip(
-        size,
-        step["kernel_size"],
-        step["strides"],
-        step["dilation_rate"],
-        strict=True,
-    ):
-        before = padding_before(n, kernel, stride, dilation, step["padding"])
-        begin.append((kernel - 1) * dilation / 2 - before)
-    return step["strides"], begin
-
-
-def _cropped_before(layer):
-    """Positions that a transposed convolution crops before its first output."""
-    reach = (np.array(layer.kernel_size) - 1) * layer.dilation_rate
-    if layer.padding == "valid":
-        return np.zeros(len(reach))
-    spread = reach + 1 - np.array(layer.strides)
-    if layer.output_padding is not None:
-        spread = 2 * ((reach + 1) // 2) - np.array(layer.output_padding)
-    return np.maximum(spread, 0) // 2
-
-
 def _reindex(scale, begin):
-    return {
-        "kind": "reindex",
-        "scale": np.asarray(scale, "float64").tolist(),
-        "begin": np.asarray(begin, "float64").tolist(),
-    }
-
-
-def _compose(first, second):
-    """One step for two: the second one's index, in that before the first."""
-    scale, begin = np.array(first["scale"]), np.array(first["begin"])
-    return _reindex(scale * second["scale"], scale * second["begin"] + begin)
+    return {"kind": "reindex", "scale": scale.tolist(), "begin": begin.tolist()}
 
 
 def _size(tensor, data_format):
     """Size of each spatial axis: integers, or tensors where it is unknown."""
-    shape = (
-        tensor.shape
-        if isinstance(tensor, keras.KerasTensor)
-        else ops.shape(tensor)
-    )
-    if data_format == "channels_last":
-        return tuple(shape[1:-1])
-    return tuple(shape[2:])
+    is_symbolic = isinstance(tensor, keras.KerasTensor)
+    shape = tensor.shape if is_symbolic else ops.shape(tensor)
+    return tuple(shape[1:-1] if data_format == "channels_last" else shape[2:])

@@ -7,9 +7,10 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from keras_coordconv import layers
 from keras_coordconv.coordinates import DEFAULT_RANGE
 from keras_coordconv.coordinates import axes_frames
+from keras_coordconv.layers.coord_conv import BaseCoordConv
+from keras_coordconv.layers.coord_conv_transpose import BaseCoordConvTranspose
 
 
 def load_coordconv_kernel(
@@ -89,19 +90,6 @@ def load_coordconv_kernel(
     layer.set_weights([kernel] if bias is None else [kernel, np.asarray(bias)])
 
 
-_TRANSPOSED = (
-    layers.CoordConv1DTranspose,
-    layers.CoordConv2DTranspose,
-    layers.CoordConv3DTranspose,
-)
-_CONVOLUTIONS = (
-    layers.CoordConv1D,
-    layers.CoordConv2D,
-    layers.CoordConv3D,
-    *_TRANSPOSED,
-)
-
-
 @dataclasses.dataclass(frozen=True)
 class _Form:
     """How an implementation appends coordinates, at one rank.
@@ -175,7 +163,7 @@ _CONVENTIONS = {
 def _check_layer(layer, convention):
     ranks = _CONVENTIONS[convention]
     if (
-        not isinstance(layer, _CONVOLUTIONS)
+        not isinstance(layer, (BaseCoordConv, BaseCoordConvTranspose))
         or layer.rank not in ranks
         or layer.groups != 1
         or not layer.built
@@ -191,7 +179,8 @@ def _check_layer(layer, convention):
 def _check_coordinates(layer, theirs, convention):
     """Refuses a layer that sees other coordinates than they have."""
     expected = theirs.coordinate_range
-    sizes = _input_size(layer)
+    built_for = keras.KerasTensor(layer.get_build_config()["input_shape"])
+    sizes = layer._spatial_shape(built_for)
     if expected != "pixel" and 1 in sizes:
         raise ValueError(
             f"A kernel of {convention} needs more than one position on every "
@@ -239,14 +228,6 @@ def _check_coordinates(layer, theirs, convention):
         )
 
 
-def _input_size(layer):
-    """Sizes of the spatial axes that the layer was built for."""
-    shape = tuple(layer.get_build_config()["input_shape"])
-    if layer.data_format == "channels_last":
-        return shape[1:-1]
-    return shape[2:]
-
-
 def _same_range(one, other):
     if "pixel" in (one, other):
         return one == other
@@ -275,7 +256,7 @@ def _in_our_order(layer, kernel, theirs, convention):
             f"{expected}. Received: kernel of shape {shape}, and a layer with "
             f"use_radius={layer.use_radius}"
         )
-    channel_axis = -1 if isinstance(layer, _TRANSPOSED) else -2
+    channel_axis = -1 if isinstance(layer, BaseCoordConvTranspose) else -2
     kernel = np.moveaxis(kernel, channel_axis, 0)
     channels = len(kernel) - layer.rank - layer.use_radius
     if theirs.coordinates_first:

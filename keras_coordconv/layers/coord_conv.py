@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_coordconv.frames import window_taps
 from keras_coordconv.layers import coordinate_terms
 from keras_coordconv.layers.coordinate_convolution import CoordinateConvolution
 
@@ -112,19 +113,16 @@ class BaseCoordConv(CoordinateConvolution):
             Integer array of shape `(outputs, kernel_size)`; positions outside
             of the input are padding.
         """
-        stride, dilation = self.strides[axis], self.dilation_rate[axis]
-        extent = (self.kernel_size[axis] - 1) * dilation
-        if self.padding == "same":
-            outputs = -(-size // stride)
-            padding = max((outputs - 1) * stride + extent + 1 - size, 0)
-        else:
-            outputs = (size - extent - 1) // stride + 1
-            padding = 0
-        return (
-            np.arange(outputs)[:, None] * stride
-            + np.arange(self.kernel_size[axis]) * dilation
-            - padding // 2
+        kernel_size, stride, dilation = (
+            values[axis]
+            for values in (self.kernel_size, self.strides, self.dilation_rate)
         )
+        ((_, _, first, last),) = window_taps(
+            (size,), kernel_size, stride, self.padding, dilation
+        )
+        end = size if self.padding == "same" else size - last
+        begins = np.arange(0, end, stride) + first
+        return begins[:, None] + np.arange(kernel_size) * dilation
 
     def _convolve(self, inputs, weights, data_format):
         padding = self.padding
@@ -154,10 +152,8 @@ class CoordConv1D(BaseCoordConv, keras.layers.Conv1D):
     """1D convolution that sees the coordinate of each step.
 
     The same as appending one channel with the coordinate `i` to the input and
-    applying
-    `keras.layers.Conv1D`, without a copy of the input.
-    Section 3 of [the CoordConv paper](https://arxiv.org/abs/1807.03247), in one
-    dimension.
+    applying `keras.layers.Conv1D`, without a copy of the input. Section 3 of
+    [the CoordConv paper](https://arxiv.org/abs/1807.03247), in one dimension.
 
     Args:
         filters, kernel_size, ...: All arguments of `keras.layers.Conv1D`, in
@@ -165,22 +161,9 @@ class CoordConv1D(BaseCoordConv, keras.layers.Conv1D):
         use_radius, coordinate_range, align, axes, radius_center, encoding:
             The coordinates: as of `CoordConv2D`.
 
-    Call arguments: as of `CoordConv2D`.
-
-    Input and output shape: those of `keras.layers.Conv1D`.
-
-    The kernel has the shape `(kernel_size, channels / groups + d, filters)`,
-    with `d` = 1, or 2 with the radius. With `groups > 1` every group sees the
-    coordinates. Integer inputs are cast to the layer's compute dtype.
-
-    Returns:
-        A 3D tensor representing
-        `activation(conv1d([inputs, coordinates], kernel) + bias)`.
-
-    Raises:
-        ValueError: if `coordinate_range` is malformed, if the input has the
-            wrong rank or an undefined number of channels, and whenever
-            `keras.layers.Conv1D` raises it.
+    Call arguments and errors are those of `CoordConv2D`; input and output have
+    the shapes of `keras.layers.Conv1D`. The kernel has the shape `(kernel_size,
+    channels / groups + d, filters)`, with `d` = 1, or 2 with the radius.
 
     Example:
 
@@ -253,8 +236,8 @@ class CoordConv2D(BaseCoordConv, keras.layers.Conv2D):
         `activation(conv2d([inputs, coordinates], kernel) + bias)`.
 
     Raises:
-        ValueError: if `coordinate_range` is malformed, if the input has the
-            wrong rank or an undefined number of channels, and whenever
+        ValueError: if an argument is malformed, if the input has the wrong rank
+            or an undefined number of channels, and whenever
             `keras.layers.Conv2D` raises it.
 
     Example:
@@ -271,9 +254,8 @@ class CoordConv3D(BaseCoordConv, keras.layers.Conv3D):
     """3D convolution that sees the coordinates of each voxel.
 
     The same as appending one channel per axis with its coordinate to the input
-    and applying
-    `keras.layers.Conv3D`, without a copy of the input. Section 3 of
-    [the CoordConv paper](https://arxiv.org/abs/1807.03247), in three
+    and applying `keras.layers.Conv3D`, without a copy of the input. Section 3
+    of [the CoordConv paper](https://arxiv.org/abs/1807.03247), in three
     dimensions.
 
     Args:
@@ -282,23 +264,10 @@ class CoordConv3D(BaseCoordConv, keras.layers.Conv3D):
         use_radius, coordinate_range, align, axes, radius_center, encoding:
             The coordinates: as of `CoordConv2D`.
 
-    Call arguments: as of `CoordConv2D`.
-
-    Input and output shape: those of `keras.layers.Conv3D`.
-
-    The kernel has the shape `(*kernel_size, channels / groups + d, filters)`,
-    with `d` = 3, or 4 with the radius; the slice of the coordinates is the last
-    one, in the order of the axes, then `r`. With `groups > 1` every group sees
-    the coordinates. Integer inputs are cast to the layer's compute dtype.
-
-    Returns:
-        A 5D tensor representing
-        `activation(conv3d([inputs, coordinates], kernel) + bias)`.
-
-    Raises:
-        ValueError: if `coordinate_range` is malformed, if the input has the
-            wrong rank or an undefined number of channels, and whenever
-            `keras.layers.Conv3D` raises it.
+    Call arguments and errors are those of `CoordConv2D`; input and output have
+    the shapes of `keras.layers.Conv3D`. The kernel has the shape
+    `(*kernel_size, channels / groups + d, filters)`, with `d` = 3, or 4 with
+    the radius.
 
     Example:
 

@@ -39,17 +39,10 @@ class CoordConv1DTranspose(
         use_radius, coordinate_range, align, axes, radius_center, encoding:
             The coordinates: as of `CoordConv2D`.
 
-    Call arguments: as of `CoordConv2D`.
-
-    Input and output shape: those of `keras.layers.Conv1DTranspose`.
-
-    The kernel has the shape `(*kernel_size, filters, channels + d)`, with `d` =
-    1, or 2 with the radius; the slice of the coordinates is the last one.
-
-    Raises:
-        ValueError: if `coordinate_range` is malformed, if the input has the
-            wrong rank or an undefined number of channels, and whenever
-            `keras.layers.Conv1DTranspose` raises it.
+    Call arguments and errors are those of `CoordConv2D`; input and output have
+    the shapes of `keras.layers.Conv1DTranspose`. The kernel has the shape
+    `(*kernel_size, filters, channels + d)`, with `d` = 1, or 2 with the
+    radius; the slice of the coordinates is the last one.
 
     Example:
 
@@ -76,17 +69,10 @@ class CoordConv2DTranspose(
         use_radius, coordinate_range, align, axes, radius_center, encoding:
             The coordinates: as of `CoordConv2D`.
 
-    Call arguments: as of `CoordConv2D`.
-
-    Input and output shape: those of `keras.layers.Conv2DTranspose`.
-
-    The kernel has the shape `(*kernel_size, filters, channels + d)`, with `d` =
-    2, or 3 with the radius; the slice of the coordinates is the last one.
-
-    Raises:
-        ValueError: if `coordinate_range` is malformed, if the input has the
-            wrong rank or an undefined number of channels, and whenever
-            `keras.layers.Conv2DTranspose` raises it.
+    Call arguments and errors are those of `CoordConv2D`; input and output have
+    the shapes of `keras.layers.Conv2DTranspose`. The kernel has the shape
+    `(*kernel_size, filters, channels + d)`, with `d` = 2, or 3 with the
+    radius; the slice of the coordinates is the last one.
 
     Example:
 
@@ -113,17 +99,10 @@ class CoordConv3DTranspose(
         use_radius, coordinate_range, align, axes, radius_center, encoding:
             The coordinates: as of `CoordConv2D`.
 
-    Call arguments: as of `CoordConv2D`.
-
-    Input and output shape: those of `keras.layers.Conv3DTranspose`.
-
-    The kernel has the shape `(*kernel_size, filters, channels + d)`, with `d` =
-    3, or 4 with the radius; the slice of the coordinates is the last one.
-
-    Raises:
-        ValueError: if `coordinate_range` is malformed, if the input has the
-            wrong rank or an undefined number of channels, and whenever
-            `keras.layers.Conv3DTranspose` raises it.
+    Call arguments and errors are those of `CoordConv2D`; input and output have
+    the shapes of `keras.layers.Conv3DTranspose`. The kernel has the shape
+    `(*kernel_size, filters, channels + d)`, with `d` = 3, or 4 with the
+    radius; the slice of the coordinates is the last one.
 
     Example:
 

@@ -56,17 +56,9 @@ class CoordDepthwiseConv1D(
         use_radius, coordinate_range, align, axes, radius_center, encoding:
             The coordinates: as of `CoordConv2D`.
 
-    Call arguments: as of `CoordConv2D`.
-
-    Input and output shape: those of `keras.layers.DepthwiseConv1D`.
-
-    `new_channels` is `(channels + d) * depth_multiplier`, with `d` = 1, or 2
-    with the radius.
-
-    Raises:
-        ValueError: if `coordinate_range` is malformed, if the input has the
-            wrong rank or an undefined number of channels, and whenever
-            `keras.layers.DepthwiseConv1D` raises it.
+    Call arguments and errors are those of `CoordConv2D`; input and output have
+    the shapes of `keras.layers.DepthwiseConv1D`, with `(channels + d) *
+    depth_multiplier` output channels: `d` = 1, or 2 with the radius.
 
     Example:
 
@@ -92,17 +84,9 @@ class CoordDepthwiseConv2D(
         use_radius, coordinate_range, align, axes, radius_center, encoding:
             The coordinates: as of `CoordConv2D`.
 
-    Call arguments: as of `CoordConv2D`.
-
-    Input and output shape: those of `keras.layers.DepthwiseConv2D`.
-
-    `new_channels` is `(channels + d) * depth_multiplier`, with `d` = 2, or 3
-    with the radius.
-
-    Raises:
-        ValueError: if `coordinate_range` is malformed, if the input has the
-            wrong rank or an undefined number of channels, and whenever
-            `keras.layers.DepthwiseConv2D` raises it.
+    Call arguments and errors are those of `CoordConv2D`; input and output have
+    the shapes of `keras.layers.DepthwiseConv2D`, with `(channels + d) *
+    depth_multiplier` output channels: `d` = 2, or 3 with the radius.
 
     Example:
 

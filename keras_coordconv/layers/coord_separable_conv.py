@@ -42,18 +42,10 @@ class CoordSeparableConv1D(
         use_radius, coordinate_range, align, axes, radius_center, encoding:
             The coordinates: as of `CoordConv2D`.
 
-    Call arguments: as of `CoordConv2D`.
-
-    Input and output shape: those of `keras.layers.SeparableConv1D`.
-
-    The depthwise kernel has `channels + d` input channels, with `d` = 1, or
-    2 with the radius; the slice of the coordinates is the last one, in the
-    pointwise kernel too.
-
-    Raises:
-        ValueError: if `coordinate_range` is malformed, if the input has the
-            wrong rank or an undefined number of channels, and whenever
-            `keras.layers.SeparableConv1D` raises it.
+    Call arguments and errors are those of `CoordConv2D`; input and output have
+    the shapes of `keras.layers.SeparableConv1D`. The depthwise kernel has
+    `channels + d` input channels, with `d` = 1, or 2 with the radius; the
+    slice of the coordinates is the last one, in the pointwise kernel too.
 
     Example:
 
@@ -79,18 +71,10 @@ class CoordSeparableConv2D(
         use_radius, coordinate_range, align, axes, radius_center, encoding:
             The coordinates: as of `CoordConv2D`.
 
-    Call arguments: as of `CoordConv2D`.
-
-    Input and output shape: those of `keras.layers.SeparableConv2D`.
-
-    The depthwise kernel has `channels + d` input channels, with `d` = 2, or
-    3 with the radius; the slice of the coordinates is the last one, in the
-    pointwise kernel too.
-
-    Raises:
-        ValueError: if `coordinate_range` is malformed, if the input has the
-            wrong rank or an undefined number of channels, and whenever
-            `keras.layers.SeparableConv2D` raises it.
+    Call arguments and errors are those of `CoordConv2D`; input and output have
+    the shapes of `keras.layers.SeparableConv2D`. The depthwise kernel has
+    `channels + d` input channels, with `d` = 2, or 3 with the radius; the
+    slice of the coordinates is the last one, in the pointwise kernel too.
 
     Example:
 

@@ -71,27 +71,9 @@ class BaseCoordinateChannel(CoordinateLayer, keras.layers.Layer):
 class CoordinateChannel1D(BaseCoordinateChannel):
     """Appends the coordinates of each step as channels.
 
-    The new channel is `i`, the coordinate of the step.
-    The layer has no weights. Section 3 of
-    [the CoordConv paper](https://arxiv.org/abs/1807.03247).
-
-    It gives coordinates to any layer that follows. Where a convolution follows,
-    `CoordConv1D` computes the same and is cheaper.
-
-    Args:
-        use_radius, coordinate_range: As of `CoordConv2D`.
-        data_format: String, `"channels_last"` or `"channels_first"`. Defaults
-            to Keras's `image_data_format`.
-        align, axes, radius_center, encoding: As of `CoordConv2D`.
-
-    Call arguments: as of `CoordConv2D`.
-
-    Input and output shape: as of `CoordinateChannel2D`, with another number
-    of axes.
-
-    Raises:
-        ValueError: if an argument is malformed, or if the input has the wrong
-            rank or an undefined number of channels.
+    The new channel is `i`, the coordinate of the step. Arguments, shapes and
+    errors are those of `CoordinateChannel2D`, with another number of axes.
+    Where a convolution follows, `CoordConv1D` computes the same and is cheaper.
 
     Example:
 
@@ -107,8 +89,8 @@ class CoordinateChannel1D(BaseCoordinateChannel):
 class CoordinateChannel2D(BaseCoordinateChannel):
     """Appends the coordinates of each pixel as channels.
 
-    The new channels are `i`, the row, and `j`, the column.
-    The layer has no weights. Section 3 of
+    The new channels are `i`, the row, and `j`, the column. The layer has no
+    weights. Section 3 of
     [the CoordConv paper](https://arxiv.org/abs/1807.03247).
 
     It gives coordinates to any layer that follows. Where a convolution follows,
@@ -152,27 +134,9 @@ class CoordinateChannel2D(BaseCoordinateChannel):
 class CoordinateChannel3D(BaseCoordinateChannel):
     """Appends the coordinates of each voxel as channels.
 
-    The new channels are the coordinates along each axis.
-    The layer has no weights. Section 3 of
-    [the CoordConv paper](https://arxiv.org/abs/1807.03247).
-
-    It gives coordinates to any layer that follows. Where a convolution follows,
-    `CoordConv3D` computes the same and is cheaper.
-
-    Args:
-        use_radius, coordinate_range: As of `CoordConv2D`.
-        data_format: String, `"channels_last"` or `"channels_first"`. Defaults
-            to Keras's `image_data_format`.
-        align, axes, radius_center, encoding: As of `CoordConv2D`.
-
-    Call arguments: as of `CoordConv2D`.
-
-    Input and output shape: as of `CoordinateChannel2D`, with another number
-    of axes.
-
-    Raises:
-        ValueError: if an argument is malformed, or if the input has the wrong
-            rank or an undefined number of channels.
+    The new channels are the coordinates along each axis. Arguments, shapes and
+    errors are those of `CoordinateChannel2D`, with another number of axes.
+    Where a convolution follows, `CoordConv3D` computes the same and is cheaper.
 
     Example:
 

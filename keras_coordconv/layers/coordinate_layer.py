@@ -17,11 +17,9 @@ from keras_coordconv.coordinates import count_features
 from keras_coordconv.coordinates import features_of_affine
 from keras_coordconv.coordinates import features_of_maps
 from keras_coordconv.coordinates import features_of_range
-from keras_coordconv.coordinates import standardize_affine
-from keras_coordconv.coordinates import standardize_align
 from keras_coordconv.coordinates import standardize_axes
 from keras_coordconv.coordinates import standardize_coordinate_range
-from keras_coordconv.coordinates import standardize_maps
+from keras_coordconv.coordinates import standardize_frame
 from keras_coordconv.coordinates import standardize_radius_center
 from keras_coordconv.layers.signature import CombinedSignature
 
@@ -69,11 +67,11 @@ class CoordinateLayer:
         self.coordinate_range = standardize_coordinate_range(
             coordinate_range, len(own_axes)
         )
-        self.align = standardize_align(align)
+        self._frames = axes_frames(self.coordinate_range, align, own_axes)
+        self.align = align
         self.axes = None if axes is None else own_axes
         self.radius_center = standardize_radius_center(radius_center)
         self.encoding = _standardize_encoding(encoding)
-        self._frames = axes_frames(self.coordinate_range, align, own_axes)
         # The first call may bring coordinates of another number.
         self._coordinate_count = len(own_axes)
         # Keras would cast the frames too: half precision would round them.
@@ -83,8 +81,8 @@ class CoordinateLayer:
         inputs = self.dtype_policy.convert_input(
             inputs, autocast=False, dtype=self.compute_dtype
         )
-        frame = {"affine": affine, "coordinates": coordinates}
-        count = self._count_coordinates(**frame)
+        frame = _given(affine, coordinates)
+        count = self._count_coordinates(frame)
         if not self.built:
             self._coordinate_count = count
         elif count != self._coordinate_count:
@@ -92,8 +90,7 @@ class CoordinateLayer:
                 f"{self.name} was built for {self._coordinate_count} "
                 f"coordinates. Received: {count} coordinates"
             )
-        given = {k: value for k, value in frame.items() if value is not None}
-        return super().__call__(inputs, *args, **given, **kwargs)
+        return super().__call__(inputs, *args, **frame, **kwargs)
 
     def build_from_config(self, config):
         if config:
@@ -116,29 +113,27 @@ class CoordinateLayer:
             self._coordinate_count, self.encoding, self.use_radius
         )
 
-    def _count_coordinates(self, affine, coordinates):
-        """Number of coordinates of a call.
+    def _count_coordinates(self, frame):
+        """Number of coordinates of a call with this frame.
 
         Raises:
-            ValueError: if a frame is malformed, or if it does not go with
-                another argument.
+            ValueError: if it is malformed, or does not go with an argument.
         """
-        if affine is None and coordinates is None:
+        if not frame:
             return len(self._frames)
-        if affine is not None and coordinates is not None:
+        if len(frame) > 1:
             raise ValueError(
                 "A call takes `affine` or `coordinates`. Received: both"
             )
-        name, frame, axis = "affine", affine, -2
-        if affine is None:
-            name, frame, axis = "coordinates", coordinates, -1
+        ((name, value),) = frame.items()
         if self.axes is not None:
             raise ValueError(
                 "`axes` has no effect on coordinates that are given. "
                 f"Received: `{name}` in a call of {self.name}, which has "
                 f"axes={self.axes}"
             )
-        shape = tuple(getattr(frame, "shape", np.shape(frame)))
+        shape = tuple(getattr(value, "shape", np.shape(value)))
+        axis = -2 if name == "affine" else -1
         if len(shape) < 3 or shape[axis] is None:
             raise ValueError(
                 f"`{name}` must have a batch axis and a known number of "
@@ -155,16 +150,14 @@ class CoordinateLayer:
         Raises:
             ValueError: if it cannot be that of the inputs.
         """
-        batch, spatial_shape = inputs.shape[0], self._spatial_shape(inputs)
-        if affine is not None:
-            return {"affine": standardize_affine(affine, self.rank, batch)}
-        if coordinates is not None:
-            return {
-                "coordinates": standardize_maps(
-                    coordinates, spatial_shape, batch
-                )
-            }
-        return {}
+        sizes = {
+            "affine": ("d", self.rank + 1),
+            "coordinates": (*self._spatial_shape(inputs), "d"),
+        }
+        return {
+            name: standardize_frame(name, value, sizes[name], inputs.shape[0])
+            for name, value in _given(affine, coordinates).items()
+        }
 
     def _features(self, spatial_shape, affine=None, coordinates=None):
         """What the layer sees of the coordinates, channels last, in float32.
@@ -241,6 +234,11 @@ class CoordinateLayer:
         )
         config["encoding"] = keras.saving.serialize_keras_object(self.encoding)
         return config
+
+
+def _given(affine, coordinates):
+    frame = {"affine": affine, "coordinates": coordinates}
+    return {name: value for name, value in frame.items() if value is not None}
 
 
 def _standardize_encoding(encoding):

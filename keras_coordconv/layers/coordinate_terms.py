@@ -84,7 +84,7 @@ def axis_by_axis(spatial_shape, frames, weights, taps_of_axis):
         inside = (positions >= 0) & (positions < spatial_shape[axis])
         clipped = np.clip(positions, 0, spatial_shape[axis] - 1)
         return [
-            (axis_coordinates(spatial_shape[axis], *frame)[clipped] * inside)
+            (axis_coordinates(spatial_shape[axis], *frame)[0][clipped] * inside)
             if own_axis == axis
             else inside.astype("float32")
             for own_axis, *frame in frames
