@@ -8,7 +8,8 @@ from setuptools import setup
 
 ROOT = pathlib.Path(__file__).parent
 VERSION = re.search(
-    r'__version__ = "(.+)"', (ROOT / "keras_coordconv/__init__.py").read_text()
+    r'__version__ = "(.+)"',
+    (ROOT / "keras_coordconv/__init__.py").read_text(encoding="utf-8"),
 )[1]
 SERVING = ["tensorflow>=2.20", "tensorflow-serving-api>=2.20"]
 EXPERIMENTS = [

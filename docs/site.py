@@ -32,7 +32,7 @@ def on_files(files, config):
                 name = posixpath.join(posixpath.dirname(path), name)
                 files.append(File.generated(config, name, content=picture))
         else:
-            text = (ROOT / path).read_text()
+            text = (ROOT / path).read_text(encoding="utf-8")
         files.append(File.generated(config, page, content=text))
     for picture in (ROOT / "examples/results").glob("*.png"):
         page = f"images/{picture.name}"

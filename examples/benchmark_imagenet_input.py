@@ -175,7 +175,7 @@ def measure_memory(build, args):
     for seen in range(0, args.memory_images, args.batch_size):
         next(run)
         if seen % (args.batch_size * 20) == 0:
-            pages = int(status.read_text().split()[1])
+            pages = int(status.read_text(encoding="utf-8").split()[1])
             memory.append(
                 (
                     seen + args.batch_size,

@@ -47,13 +47,29 @@ def atomic_write(path):
         or a folder there.
 
     Raises:
-        OSError: if `path` cannot be written, or if it is an existing folder
-            that is not empty.
+        FileExistsError: if `path` is an existing folder that is not empty.
+        OSError: if `path` cannot be written.
 
     Example:
 
     >>> with _files.atomic_write("run/best.keras") as path:
     ...     model.save(path)
+    """
+    with scratch_path(path) as payload:
+        yield payload
+        publish(payload, path)
+
+
+@contextlib.contextmanager
+def scratch_path(path):
+    """Yields a path in a scratch folder, removed afterwards: see `publish`.
+
+    Args:
+        path: String or path. The scratch folder is next to it, and errors of
+            the file system name it. Missing parent folders are created.
+
+    Yields:
+        `pathlib.Path` with the same name that does not exist yet.
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,9 +81,6 @@ def atomic_write(path):
             payload = scratch / "payload" / path.name
             payload.parent.mkdir()
             yield payload
-            _flush_all(payload)
-            os.replace(payload, path)
-            _flush(path.parent)
         except OSError as error:
             # A write to a full disk has no name, and that of the scratch folder
             # means nothing to a user.
@@ -79,6 +92,24 @@ def atomic_write(path):
             raise
         finally:
             _remove(scratch)
+
+
+def publish(payload, path):
+    """Moves a complete file or folder from its scratch folder to a path.
+
+    Raises:
+        FileExistsError: if `path` is an existing folder that is not empty.
+        OSError: if `path` cannot be written.
+    """
+    _flush_all(payload)
+    try:
+        os.replace(payload, path)
+    except OSError as error:
+        if error.errno == errno.ENOTEMPTY:
+            reason = os.strerror(errno.EEXIST)
+            raise FileExistsError(errno.EEXIST, reason, str(path)) from error
+        raise
+    _flush(os.path.dirname(path) or ".")
 
 
 def lock_folder(path):

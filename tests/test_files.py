@@ -267,11 +267,12 @@ def test_folder_with_files_is_not_replaced(tmp_path):
         (tmp_path / "1").mkdir(exist_ok=True)
         (tmp_path / "1" / "file").write_text("old")
         with (
-            pytest.raises(OSError, match="not empty"),
+            pytest.raises(FileExistsError) as raised,
             _files.atomic_write(tmp_path / "1") as partial,
         ):
             partial.mkdir()
             (partial / "file").write_text("new")
+        assert raised.value.filename == str(tmp_path / "1")
     assert (tmp_path / "1" / "file").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["1"]
 

@@ -3,6 +3,8 @@
 import ast
 import graphlib
 import pathlib
+import subprocess
+import sys
 
 import pytest
 
@@ -81,6 +83,32 @@ def test_no_circle():
         "keras_coordconv._files",
         "keras_coordconv.experiments.training.arguments",
     }
+
+
+def calls_without_encoding(path):
+    """Lines that read or write text in the encoding of the user's locale."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            keywords = {keyword.arg for keyword in node.keywords}
+            if (
+                node.func.attr in ("read_text", "write_text")
+                and "encoding" not in keywords
+                and ast.unparse(node.func.value) != "_files"
+            ):
+                yield node.lineno
+
+
+def test_text_files_are_utf_8_in_every_locale():
+    folders = (PACKAGE, PACKAGE.parent / "docs", PACKAGE.parent / "examples")
+    for folder in folders:
+        for path in folder.rglob("*.py"):
+            assert not list(calls_without_encoding(path)), path
+    strict = ["-Xwarn_default_encoding", "-Werror::EncodingWarning"]
+    setup = [PACKAGE.parent / "setup.py", "--version"]
+    printed = subprocess.run(
+        [sys.executable, *strict, *setup], check=True, capture_output=True
+    ).stdout
+    assert printed.decode().strip() == keras_coordconv.__version__
 
 
 def room_of(module):

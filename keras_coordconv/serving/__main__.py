@@ -95,7 +95,7 @@ def load_model(path):
 
 def read_labels(path):
     try:
-        return pathlib.Path(path).read_text(encoding="utf-8").splitlines()
+        return pathlib.Path(path).read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise ValueError(
             "The labels file must be UTF-8 text. "
@@ -106,8 +106,18 @@ def read_labels(path):
 def run_check(args):
     from keras_coordconv.serving import check
     from keras_coordconv.serving import signatures
+    from keras_coordconv.serving import versions
     from keras_coordconv.serving import warmup
 
+    table = signatures.read_signatures(args.folder)
+    check.check_fingerprint(args.folder)
+    card = versions.read_card(args.folder)
+    if card.get("signatures", table) != table:
+        raise ValueError(
+            "The model card does not describe the signatures of the version. "
+            f"Received: {args.folder}/{versions.MODEL_CARD}. Export the model "
+            "again, or delete the card."
+        )
     requests = warmup.read_warmup(args.folder)
     if not requests:
         print("No warm-up file: using constant inputs for each signature.")

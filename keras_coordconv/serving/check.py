@@ -8,6 +8,7 @@ this file imports nothing from the package.
 import itertools
 import json
 import os
+import pathlib
 import subprocess
 import sys
 import tempfile
@@ -18,7 +19,10 @@ if __name__ == "__main__":
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf import message
 from tensorflow.core.framework import tensor_pb2
+from tensorflow.core.protobuf import fingerprint_pb2
+from tensorflow.python.saved_model.pywrap_saved_model import fingerprinting
 
 
 def session_config():
@@ -84,6 +88,39 @@ def predict(folder, requests):
         return answers
 
 
+def check_fingerprint(folder):
+    """Check that a SavedModel is the one that its fingerprint was made of.
+
+    TensorFlow Serving does not compare them. Without a fingerprint, as before
+    TensorFlow 2.12, nothing is checked.
+
+    Raises:
+        ValueError: if the fingerprint is damaged, or one of saved_model.pb and
+            variables.index has changed.
+    """
+    file = pathlib.Path(folder, "fingerprint.pb")
+    if not file.exists():
+        return
+    try:
+        stored, found = (
+            fingerprint_pb2.FingerprintDef.FromString(content)
+            for content in (
+                file.read_bytes(),
+                fingerprinting.CreateFingerprintDef(str(folder)),
+            )
+        )
+        found.uuid = stored.uuid  # A random number.
+        is_same = stored == found
+    except (message.DecodeError, fingerprinting.FingerprintException):
+        is_same = False
+    if not is_same:
+        raise ValueError(
+            "Could not verify the version: saved_model.pb, "
+            "variables/variables.index or fingerprint.pb is damaged. "
+            f"Received: {folder}. Export the model again."
+        )
+
+
 def predict_in_fresh_process(folder, requests):
     """Run `predict` in a new process that has neither Keras nor a GPU.
 
@@ -113,6 +150,18 @@ def predict_in_fresh_process(folder, requests):
                 f"{process.stdout.strip() or process.stderr.strip()[-2000:]}."
             )
         return [answer for _, answer in _read(answers_file)]
+
+
+def reason_of(error):
+    """Return the line of a TensorFlow error that says what is wrong.
+
+    A heading may precede it, and details of the graph follow.
+    """
+    lines = [line.strip() for line in f"{error}".splitlines()]
+    return next(
+        (line for line in lines if line and line != "Graph execution error:"),
+        repr(error),
+    )
 
 
 def _must_compile(attributes):
@@ -150,8 +199,7 @@ def main(folder, requests_file, answers_file):
     try:
         answers = predict(folder, requests)
     except Exception as error:
-        # The first line is the error; graph details follow.
-        print(f"{error}".partition("\n")[0] or repr(error))
+        print(reason_of(error))
         return 1
     _write(answers_file, [("", answer) for answer in answers])
     return 0

@@ -1,13 +1,13 @@
 """Writes the model and batching configuration of TensorFlow Serving."""
 
-import json
 import os
 import pathlib
 from collections.abc import Mapping
 
 from keras_coordconv import _files
-from keras_coordconv.serving.versions import MODEL_CARD
+from keras_coordconv.serving.versions import check_model_name
 from keras_coordconv.serving.versions import models
+from keras_coordconv.serving.versions import read_card
 from keras_coordconv.serving.warmup import BATCH_SIZES
 
 
@@ -34,13 +34,16 @@ def write_config(
         `pathlib.Path` of models.config.
 
     Raises:
-        ValueError: if the folder has no models, a label refers to an unknown
-            model or version, or the batch sizes in a model card are invalid.
+        ValueError: if an argument is invalid, the folder has no models, a label
+            refers to an unknown model or version, or a model card is damaged.
+            Nothing is written in these cases.
         ImportError: if tensorflow-serving-api is not installed.
     """
     from google.protobuf import text_format
     from tensorflow_serving.config import model_server_config_pb2
 
+    version_labels = {} if version_labels is None else version_labels
+    _check_arguments(server_path, version_labels, batch_threads)
     folder = pathlib.Path(folder)
     found = models(folder)
     if not found:
@@ -48,33 +51,41 @@ def write_config(
             f"No models found. Received: {folder}, which has no "
             "<name>/<version>/saved_model.pb. Export a model there first."
         )
+    for name in found:
+        check_model_name(name)
     config = model_server_config_pb2.ModelServerConfig()
     for name, numbers in found.items():
         entry = config.model_config_list.config.add()
         entry.name = name
         entry.base_path = f"{server_path.rstrip('/')}/{name}"
         entry.model_platform = "tensorflow"
-        labels = (version_labels or {}).get(name, {})
+        labels = version_labels.get(name, {})
         entry.version_labels.update(labels)
         if labels:
             # By default, the server loads only the latest version.
             entry.model_version_policy.specific.versions.extend(
                 sorted({*labels.values(), numbers[-1]})
             )
-    for name, labels in (version_labels or {}).items():
+    for name, labels in version_labels.items():
         missing = set(labels.values()) - set(found.get(name, ()))
         if missing:
             raise ValueError(
                 "Unknown model or version in `version_labels`. "
                 f"Received: {name} {labels}. Available in {folder}: {found}."
             )
-    for name, numbers in found.items():
-        for number in numbers:
-            version = folder / name / str(number)
-            _files.write_text(
-                version / "batching_params.pbtxt",
-                batching_parameters(_batch_sizes(version), batch_threads),
-            )
+    paths = [
+        folder / name / str(number)
+        for name, numbers in found.items()
+        for number in numbers
+    ]
+    cards = [read_card(path) for path in paths]
+    for path, card in zip(paths, cards, strict=True):
+        _files.write_text(
+            path / "batching_params.pbtxt",
+            batching_parameters(
+                card.get("batch_sizes", BATCH_SIZES), batch_threads
+            ),
+        )
     _files.write_text(
         folder / "batching.config",
         batching_parameters(BATCH_SIZES, batch_threads),
@@ -99,20 +110,34 @@ def batching_parameters(batch_sizes, batch_threads):
     return "\n".join(lines) + "\n"
 
 
-def _batch_sizes(version):
-    """Read and validate the batch sizes in a model card."""
-    path = version / MODEL_CARD
-    if not path.exists():
-        return BATCH_SIZES
-    try:
-        sizes = json.loads(path.read_text(encoding="utf-8"))["batch_sizes"]
-        good = all(type(size) is int and 0 < size < 2**31 for size in sizes)
-    except (LookupError, RecursionError, TypeError, ValueError):
-        sizes, good = None, False
-    if not (good and sizes):
+def _check_arguments(server_path, version_labels, batch_threads):
+    if (
+        not isinstance(server_path, str)
+        or not server_path.strip()
+        or not server_path.isprintable()
+    ):
         raise ValueError(
-            "`batch_sizes` in a model card must be positive integers. "
-            f"Received: {path} with {sizes!r:.100}. Export the model again, or "
-            "delete the card."
+            "`server_path` must be a non-empty printable string. "
+            f"Received: server_path={server_path!r}"
         )
-    return sizes
+    if type(batch_threads) is not int or not 0 < batch_threads < 2**31:
+        raise ValueError(
+            "`batch_threads` must be an integer from 1 to 2^31 - 1. "
+            f"Received: batch_threads={batch_threads!r}"
+        )
+    if not isinstance(version_labels, Mapping) or not all(
+        isinstance(labels, Mapping)
+        and all(
+            isinstance(label, str)
+            and label
+            and label.isprintable()
+            and type(version) is int
+            for label, version in labels.items()
+        )
+        for labels in version_labels.values()
+    ):
+        raise ValueError(
+            "`version_labels` must have the form {model: {label: version}}, "
+            "where labels are non-empty printable strings and versions "
+            f"integers. Received: version_labels={version_labels!r}"
+        )

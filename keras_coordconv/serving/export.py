@@ -30,7 +30,8 @@ from keras_coordconv.serving.signatures import read_signatures
 from keras_coordconv.serving.signatures import tensor_signature
 from keras_coordconv.serving.signatures import with_labels
 from keras_coordconv.serving.versions import MODEL_CARD
-from keras_coordconv.serving.versions import free_version
+from keras_coordconv.serving.versions import check_model_name
+from keras_coordconv.serving.versions import version_path
 
 CHECKED_BATCH_SIZES = (1, 2, 7)
 # Maximum error of an export, relative to its largest output.
@@ -69,7 +70,8 @@ def export_for_serving(
         model: A built Functional or Sequential `keras.Model`.
         base_path: String or path of the folder with all versions of the model.
             The name of the folder is the model's name on the server.
-        version: Positive integer. Defaults to the next free version.
+        version: Positive integer. Defaults to the next version when the
+            export is complete: exports can run at the same time.
         outputs: Callable that maps the output of the model to a dictionary of
             tensors by name, each with the batch as its first axis. Defaults to
             the model's outputs, named by their keys if the model returns a
@@ -114,7 +116,7 @@ def export_for_serving(
             "it there."
         )
     base_path = pathlib.Path(base_path)
-    path = base_path / str(free_version(base_path, version))
+    path = version_path(base_path, version)
     signatures = {"tensor": tensor_signature(model), **(signatures or {})}
     outputs = outputs or _outputs_by_name(model)
     if labels is not None:
@@ -124,7 +126,7 @@ def export_for_serving(
     exported = conversion.fold_coordinates(model) if fold_coordinates else model
 
     # A server ignores folders whose names are not numbers.
-    with _files.atomic_write(path) as partial:
+    with _files.scratch_path(path) as partial:
         archive = keras.export.ExportArchive()
         functions: dict[Any, Any] = {}
         endpoints = []
@@ -144,7 +146,12 @@ def export_for_serving(
             _write_warmup(partial, base_path, signatures, warmup, batch_sizes)
         _write_card(partial, base_path, model, batch_sizes, card)
         _check(partial, model, signatures, outputs)
-    return path
+        while True:
+            # Another process may have taken the number in the meantime.
+            path = version_path(base_path, version)
+            with contextlib.suppress(FileExistsError):
+                _files.publish(partial, path)
+                return path
 
 
 @contextlib.contextmanager
@@ -169,6 +176,7 @@ def _check_arguments(base_path, signatures, warmup, batch_sizes, card):
                 "`base_path` must be a folder that exists or can be created. "
                 f"Received: {path}, which is a file or a broken link"
             )
+    check_model_name(base_path.resolve().name)
     for name, signature in signatures.items():
         check_input_names(list(signature.inputs))
         if not name or name.startswith("__") or not name.isprintable():
@@ -305,7 +313,7 @@ def _write_card(folder, base_path, model, batch_sizes, card):
     }
     file = folder / MODEL_CARD
     file.parent.mkdir(exist_ok=True)
-    file.write_text(json.dumps(card, indent=2) + "\n")
+    file.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 
 
 def _check(folder, model, signatures, outputs):

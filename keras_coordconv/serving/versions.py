@@ -1,5 +1,6 @@
 """Versions of a served model: folders whose names are numbers."""
 
+import json
 import pathlib
 import re
 
@@ -27,8 +28,8 @@ def next_version(base_path):
     return max(versions(base_path), default=0) + 1
 
 
-def free_version(base_path, version=None):
-    """Return a version that does not exist yet.
+def version_path(base_path, version=None):
+    """Return the path of a version that does not exist yet.
 
     Args:
         base_path: String or path of the folder with all versions.
@@ -48,13 +49,54 @@ def free_version(base_path, version=None):
             "`version` must be an integer from 1 to 2^63 - 1. "
             f"Received: version={version!r}"
         )
-    if pathlib.Path(base_path, str(version)).exists():
+    path = pathlib.Path(base_path, str(version))
+    if path.exists():
         raise ValueError(
             "A published version is never overwritten. "
             f"Received: version={version}, which exists in {base_path}. "
             "Omit `version` to use the next number."
         )
-    return version
+    return path
+
+
+def read_card(version):
+    """Read and validate the model card of a version.
+
+    Args:
+        version: String or path of the folder of the version.
+
+    Returns:
+        Dictionary; empty if there is no card.
+
+    Raises:
+        ValueError: if the card is not a JSON object with valid `batch_sizes`.
+    """
+    path = pathlib.Path(version) / MODEL_CARD
+    if not path.exists():
+        return {}
+    sizes = None
+    try:
+        card = json.loads(path.read_text(encoding="utf-8-sig"))
+        sizes = card["batch_sizes"]
+        good = all(type(size) is int and 0 < size < 2**31 for size in sizes)
+    except (LookupError, RecursionError, TypeError, ValueError):
+        good = False
+    if not (good and sizes):
+        raise ValueError(
+            "`batch_sizes` in a model card must be positive integers. "
+            f"Received: {path} with {sizes!r:.100}. Export the model again, or "
+            "delete the card."
+        )
+    return card
+
+
+def check_model_name(name):
+    """Raise a `ValueError` if a server cannot have a model of this name."""
+    if not (name and name.isprintable()):
+        raise ValueError(
+            "The name of a model's folder must be non-empty and printable. "
+            f"Received: {name!r}"
+        )
 
 
 def models(folder):

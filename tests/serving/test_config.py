@@ -69,3 +69,64 @@ def test_label_of_an_unknown_version(tmp_path):
     with pytest.raises(ValueError, match=r"Received: photos \{'old': 7\}"):
         write_config(tmp_path, version_labels={"photos": {"old": 7}})
     assert not (tmp_path / "models.config").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(
+            {"batch_threads": value}
+            for value in (
+                *(0, -1, 2**31, 1.0, 2.5, float("nan"), float("inf"), True),
+                *(None, "2", "2 } evil {", [2]),
+            )
+        ),
+        *(
+            {"server_path": value}
+            for value in (
+                "",
+                " ",
+                "/a\nb",
+                "/\x1b[0m",
+                "\udcff",
+                None,
+                3,
+                b"/m",
+            )
+        ),
+        *(
+            {"version_labels": value}
+            for value in (
+                *([], "photos", 3, {"photos": 1}, {"photos": ["stable"]}),
+                *({"photos": {"stable": x}} for x in ("1", 1.0, True, None)),
+                *({"photos": {x: 1}} for x in ("", "a\nb", 3, None, b"x")),
+            )
+        ),
+    ],
+    ids=str,
+)
+def test_invalid_arguments(tmp_path, arguments):
+    make_version(tmp_path, "photos", 1)
+    (name,) = arguments
+    with pytest.raises(ValueError, match=f"Received: {name}=") as raised:
+        write_config(tmp_path, **arguments)
+    assert str(raised.value).isprintable()
+    assert [path.name for path in tmp_path.iterdir()] == ["photos"]
+
+
+def test_nothing_is_written_if_one_card_is_damaged(tmp_path):
+    make_version(tmp_path, "a", 1, card='{"batch_sizes": [1]}')
+    make_version(tmp_path, "b", 1, card="junk")
+    with pytest.raises(ValueError, match=r"b/1/assets\.extra/model_card\.json"):
+        write_config(tmp_path)
+    assert not list(tmp_path.rglob("*.pbtxt"))
+    assert not list(tmp_path.glob("*.config"))
+
+
+@pytest.mark.parametrize("threads", [1, 2**31 - 1])
+def test_batch_threads(tmp_path, threads):
+    make_version(tmp_path, "photos", 1)
+    write_config(tmp_path, batch_threads=threads)
+    line = f"num_batch_threads {{ value: {threads} }}\n"
+    assert line in (tmp_path / "batching.config").read_text()
+    assert line in (tmp_path / "photos/1/batching_params.pbtxt").read_text()

@@ -1,6 +1,7 @@
 """The command line reports damaged files in one line, with exit status 2."""
 
 import json
+import os
 import shutil
 import zipfile
 
@@ -14,6 +15,7 @@ from keras_coordconv.serving import encoded_image_signature
 from keras_coordconv.serving import export_for_serving
 from keras_coordconv.serving import write_config
 from keras_coordconv.serving.__main__ import main
+from keras_coordconv.serving.__main__ import read_labels
 
 pytestmark = pytest.mark.tensorflow_backend
 pytest.importorskip("tensorflow_serving")
@@ -28,7 +30,8 @@ def checked_in_process(monkeypatch):
             return check.predict(folder, requests)
         except Exception as error:
             raise RuntimeError(
-                f"Could not load or run the model. Received: {error}"
+                "Could not load or run the model. "
+                f"Received: {check.reason_of(error)}"
             ) from error
 
     monkeypatch.setattr(check, "predict_in_fresh_process", predict)
@@ -164,6 +167,26 @@ def test_export_with_invalid_arguments(folder, capsys, arguments, message):
     assert is_one_line(capsys, "a file or a broken link")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_labels_of_any_editor(tmp_path, encoding, line_end):
+    path = tmp_path / "labels"
+    path.write_bytes(f"left{line_end}rechts ä".encode(encoding))
+    assert read_labels(path) == ["left", "rechts ä"]
+
+
+@pytest.mark.parametrize("name", [b"a\nb", b"\xff", b"\x1b[31m"])
+def test_model_names_that_a_server_cannot_have(folder, capsys, name):
+    path = os.path.join(os.fsencode(folder), name)
+    message = "name of a model's folder must be non-empty and printable"
+    model = f"{folder}/model.keras"
+    assert main(["export", model, os.fsdecode(path)]) == 2
+    assert is_one_line(capsys, message)
+    os.rename(folder / "photos", path)
+    assert main(["config", f"{folder}"]) == 2
+    assert is_one_line(capsys, message)
+
+
 WARMUP = "photos/1/assets.extra/tf_serving_warmup_requests"
 
 
@@ -234,6 +257,84 @@ def test_check_of_damaged_versions(folder, capsys, damage, has_warmup):
     damage(folder / "photos/1")
     assert main(["check", f"{folder}/photos/1"]) == 2
     assert is_one_line(capsys, "Could not ")
+
+
+DATA = "variables/variables.data-00000-of-00001"
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda version: flip_bytes(version / DATA), "Checksum does not match"),
+        (
+            lambda version: (version / DATA).write_bytes(b"short"),
+            "Read less bytes than requested",
+        ),
+        (lambda version: (version / DATA).unlink(), "No such file"),
+        (lambda version: shutil.rmtree(version / "variables"), "variables"),
+        (
+            lambda version: (version / "variables/variables.index").unlink(),
+            "variables.index",
+        ),
+        (
+            lambda version: flip_bytes(version / "variables/variables.index"),
+            "variables.index or fingerprint.pb is damaged",
+        ),
+        *(
+            (
+                lambda version, content=content: (
+                    version / "fingerprint.pb"
+                ).write_bytes(content),
+                "fingerprint.pb is damaged",
+            )
+            for content in (b"", b"junk", b"\x08\x01", b"\xff" * 97)
+        ),
+        *(
+            (
+                lambda version, card=card: (
+                    version / "assets.extra/model_card.json"
+                ).write_text(card),
+                "model card",
+            )
+            for card in (
+                *("", "[]", '{"batch_sizes": [0]}'),
+                '{"batch_sizes": [1], "signatures": {}}',
+                '{"batch_sizes": [1], "signatures": null}',
+            )
+        ),
+    ],
+)
+def test_reasons_of_damaged_versions(folder, capsys, damage, reason):
+    damage(folder / "photos/1")
+    assert main(["check", f"{folder}/photos/1"]) == 2
+    error = capsys.readouterr().err
+    assert reason in error and "Graph execution error" not in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "file",
+    ["saved_model.pb", DATA, "variables/variables.index", "fingerprint.pb"],
+)
+@pytest.mark.parametrize("seed", range(8))
+def test_flipped_bits_are_found(folder, capsys, file, seed):
+    path = folder / "photos/1" / file
+    content = bytearray(path.read_bytes())
+    # The last part of the fingerprint is a random number.
+    size = 40 if file == "fingerprint.pb" else len(content)
+    bit = int(np.random.default_rng(seed).integers(8 * size))
+    content[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(content)
+    assert main(["check", f"{folder}/photos/1"]) == 2
+    assert is_one_line(capsys, "Could not ")
+
+
+@pytest.mark.parametrize("name", ["fingerprint.pb", "assets.extra"])
+def test_check_without_optional_files(folder, capsys, name):
+    path = folder / "photos/1" / name
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert main(["check", f"{folder}/photos/1"]) == 0
+    assert "without Keras" in capsys.readouterr().out
 
 
 CARD = "photos/1/assets.extra/model_card.json"

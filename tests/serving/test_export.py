@@ -18,6 +18,7 @@ from keras_coordconv.experiments.models import coordinate_classification
 from keras_coordconv.serving import Signature
 from keras_coordconv.serving import check
 from keras_coordconv.serving import encoded_image_signature
+from keras_coordconv.serving import export
 from keras_coordconv.serving import export_for_serving
 from keras_coordconv.serving import with_png
 from keras_coordconv.serving.signatures import read_signatures
@@ -145,6 +146,58 @@ def test_versions_count_up_and_are_never_overwritten(tmp_path):
     with pytest.raises(ValueError, match="Received: version=7"):
         export_for_serving(model, tmp_path, version=7)
     assert {path: path.read_bytes() for path in files_below(tmp_path)} == before
+
+
+def take(path):
+    """As another export does."""
+    path.mkdir(parents=True)
+    (path / "saved_model.pb").write_text("of another export")
+
+
+@pytest.mark.parametrize("others", [1, 3])
+def test_version_taken_during_the_export(tmp_path, monkeypatch, others):
+    def predict(folder, requests):
+        for number in range(others):
+            take(tmp_path / f"{number + 1}")
+        return check.predict(folder, requests)
+
+    monkeypatch.setattr(check, "predict_in_fresh_process", predict)
+    path = export_for_serving(small_model(), tmp_path)
+    assert path == tmp_path / f"{others + 1}"
+    assert len(list(tmp_path.iterdir())) == others + 1
+    assert (tmp_path / "1/saved_model.pb").read_text() == "of another export"
+
+
+@pytest.mark.parametrize("others", [1, 3])
+@pytest.mark.usefixtures("checked_in_process")
+def test_version_taken_at_the_last_moment(tmp_path, monkeypatch, others):
+    publish = _files.publish
+
+    def publish_later(folder, path):
+        if int(path.name) <= others:
+            take(path)
+        publish(folder, path)
+
+    monkeypatch.setattr(_files, "publish", publish_later)
+    path = export_for_serving(small_model(), tmp_path)
+    assert path == tmp_path / f"{others + 1}"
+    assert len(list(tmp_path.iterdir())) == others + 1
+
+
+@pytest.mark.parametrize("version", [1, 5])
+@pytest.mark.usefixtures("checked_in_process")
+def test_given_version_taken_during_the_export(tmp_path, monkeypatch, version):
+    write_card = export._write_card
+
+    def write_card_later(*arguments):
+        take(tmp_path / f"{version}")
+        write_card(*arguments)
+
+    monkeypatch.setattr(export, "_write_card", write_card_later)
+    with pytest.raises(ValueError, match=f"version={version}, which exists"):
+        export_for_serving(small_model(), tmp_path, version)
+    (path,) = files_below(tmp_path)
+    assert path.read_text() == "of another export"
 
 
 @pytest.mark.parametrize("version", [0, -1, "2", 1.5, True, 2**63, "../2"])
@@ -651,6 +704,13 @@ def test_concurrent_exports_do_not_interfere(tmp_path):
     assert partial.exists()
     assert process.wait() == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "note"]
+
+
+@pytest.mark.slow
+def test_exports_at_the_same_time(tmp_path):
+    processes = [start_export(tmp_path) for _ in range(3)]
+    assert [process.wait() for process in processes] == [0, 0, 0]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2", "3"]
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ LSUN is distributed at https://www.yf.io/p/lsun as zip files with an LMDB of
 WebP images. TensorFlow Datasets reads them with a package that no longer loads.
 """
 
+import contextlib
 import io
 import os
 import pathlib
@@ -99,7 +100,11 @@ def open_images(folder):
         raise ValueError(f"Data folder not found. Received: {folder}")
     unpacked, packed = folder / NAME, folder / f"{NAME}.zip"
     if packed.exists() and not unpacked.exists():
-        with _files.atomic_write(unpacked) as partial:
+        # Another process may unpack it at the same time.
+        with (
+            contextlib.suppress(FileExistsError),
+            _files.atomic_write(unpacked) as partial,
+        ):
             _unpack(packed, partial)
     images = (LmdbImages if unpacked.exists() else FolderImages)(
         unpacked if unpacked.exists() else folder

@@ -64,6 +64,20 @@ def test_zip_file(tmp_path):
     assert len(lsun.open_images(moved)) == 5
 
 
+def test_zip_file_unpacked_by_another_process(tmp_path, monkeypatch):
+    write_zip(tmp_path)
+    unpack = lsun._unpack
+
+    def unpack_twice(packed, folder):
+        unpack(packed, tmp_path / lsun.NAME)
+        unpack(packed, folder)
+
+    monkeypatch.setattr(lsun, "_unpack", unpack_twice)
+    assert len(lsun.open_images(tmp_path)) == 5
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == [lsun.NAME, f"{lsun.NAME}.zip"]
+
+
 def test_folder_of_images(tmp_path):
     (tmp_path / "a/b").mkdir(parents=True)
     for number, size in enumerate(SIZES):
