@@ -260,7 +260,9 @@ def _encode(coordinates, encoding, radius):
 
 
 def _norm(vectors):
-    return ops.sqrt(ops.sum(ops.square(vectors), axis=-1))
+    # Not 0, where the gradient of the root would not be finite.
+    squares = ops.sum(ops.square(vectors), axis=-1)
+    return ops.sqrt(ops.maximum(squares, 1e-36))
 
 
 def _along(axis, rank, vector):

@@ -129,7 +129,7 @@ class Group:
             output_gradients,
         )
         for name, case in self.cases.items():
-            expected, *expected_of_weights = case.reference.gradients(
+            expected, of_frame, of_weights = case.reference.gradients(
                 case.inputs,
                 case.weights,
                 output_gradients[name],
@@ -138,10 +138,13 @@ class Group:
             case.compare("outputs", outputs[name], case.outputs)
             if name in by_input:
                 case.compare("gradient of the inputs", by_input[name], expected)
+            if of_frame is not None:
+                found = by_input[f"{name}_frame"]
+                case.compare("gradient of the frame", found, of_frame)
             for weight, gradient, expected in zip(
                 case.layer.weights,
                 by_weight[name],
-                expected_of_weights,
+                of_weights,
                 strict=True,
             ):
                 case.compare(

@@ -19,6 +19,7 @@ from numpy_convolution import transposed_taps
 from reference import numpy_affine_frame
 from reference import numpy_features
 from reference import numpy_range_frame
+from reference import numpy_slopes
 
 # Roundings to the layer's dtype that a result can go through: of a coordinate,
 # of what leaves each of two convolutions, of the coordinates' part with its
@@ -175,7 +176,7 @@ class NumpyLayer:
         return values, result + weights[-1] if self.use_bias else result
 
     def _backward(self, values, weights, gradient):
-        """Gradients of the inputs and of the weights."""
+        """Gradients of the inputs, of the features and of the weights."""
         bias = [gradient.reshape(-1, gradient.shape[-1]).sum(axis=0)]
         kernels = []
         stages = self._to_stages(weights)
@@ -191,28 +192,31 @@ class NumpyLayer:
             gradient = np.swapaxes(gradient, -1, -2)
         gradient = gradient.reshape(
             *gradient.shape[: self.rank + 1], self.groups, -1
-        )[..., : -self.widened]
-        gradient = gradient.reshape(*gradient.shape[:-2], -1)
+        )
+        inputs, features = np.split(gradient, [-self.widened], axis=-1)
+        inputs = inputs.reshape(*inputs.shape[:-2], -1)
         kernels = self._from_stages(kernels[::-1])
-        return [gradient, *kernels, *(bias if self.use_bias else [])]
+        bias = bias if self.use_bias else []
+        return inputs, features.sum(axis=-2), [*kernels, *bias]
 
     def _features(self, coordinates, middle, scale):
+        return numpy_features(coordinates, scale, *self._encoding(middle))
+
+    def _encoding(self, middle):
         center = self.arguments.get("radius_center")
-        return numpy_features(
-            coordinates,
-            scale,
+        return (
             self.arguments.get("use_radius", False),
             middle if center is None else center,
             self.arguments.get("encoding"),
         )
 
-    def _features_of_examples(self, affine, coordinates):
-        """Features of each example, and their scale; of one, for all."""
+    def _coordinates(self, affine, coordinates):
+        """Coordinates, middle and scale of each example; of one, for all."""
         if coordinates is not None:
             maps = coordinates.astype("float64")
-            return self._features(maps, None, abs(maps))
+            return [(own, None, abs(own)) for own in maps]
         if affine is None:
-            frames = [
+            return [
                 numpy_range_frame(
                     tuple(self.sizes),
                     self.arguments.get("coordinate_range", (-1.0, 1.0)),
@@ -220,14 +224,17 @@ class NumpyLayer:
                     self.arguments.get("axes"),
                 )
             ]
-        else:
-            frames = [numpy_affine_frame(self.sizes, own) for own in affine]
-        features = [self._features(*frame) for frame in frames]
-        return [np.stack(parts) for parts in zip(*features, strict=True)]
+        return [numpy_affine_frame(self.sizes, own) for own in affine]
 
     def _exact_and_scale(self, inputs, weights, frame):
         """What `_forward` gives, and what it gives for absolute values."""
-        features, scales = self._features_of_examples(**frame)
+        features, scales = map(
+            np.stack,
+            zip(
+                *[self._features(*own) for own in self._coordinates(**frame)],
+                strict=True,
+            ),
+        )
         exact = self._forward(inputs, features, weights)
         scale = self._forward(abs(inputs), scales, [*map(abs, weights)])
         return exact, scale
@@ -273,19 +280,19 @@ class NumpyLayer:
     def gradients(
         self, inputs, weights, output_gradient, affine=None, coordinates=None
     ):
-        """Gradients of the inputs and of the weights.
+        """Gradients of the inputs, of the frame and of the weights.
 
         Args:
             inputs, weights, affine, coordinates: As for `outputs`.
             output_gradient: Array of the shape of the outputs.
 
         Returns:
-            List of `Bounded`: of the inputs, then of each weight.
+            `Bounded` of the inputs, that of the frame, or `None` without one,
+            and a list with that of each weight.
         """
+        frame = {"affine": affine, "coordinates": coordinates}
         (values, result), (scales, scale) = self._exact_and_scale(
-            self._to_channels_last(inputs),
-            weights,
-            {"affine": affine, "coordinates": coordinates},
+            self._to_channels_last(inputs), weights, frame
         )
         output_gradient = self._to_channels_last(output_gradient)
         activation, derivative, curvature = self.activation
@@ -301,16 +308,62 @@ class NumpyLayer:
         # A gradient is a sum over positions, or over the filters.
         *positions, filters = output_gradient.shape
         error = self._relative_error(max(math.prod(positions), filters * terms))
-        exact = self._backward(values, weights, output_gradient * slope)
-        bounds = self._backward(
+        exact, of_features, of_weights = self._backward(
+            values, weights, output_gradient * slope
+        )
+        bound, features_bound, weights_bounds = self._backward(
             scales,
             [*map(abs, weights)],
             abs(output_gradient) * (slope_bound + error * abs(slope)),
         )
-        exact[0] = self._to_data_format(exact[0])
-        bounds[0] = self._to_data_format(bounds[0])
-        dtypes = ["float32"] + [self.weight_dtype] * len(weights)
-        return [*map(Bounded, exact, bounds, dtypes)]
+        of_frame = None
+        if affine is not None or coordinates is not None:
+            of_frame = self._frame_gradient(frame, of_features, features_bound)
+        return (
+            Bounded(*map(self._to_data_format, (exact, bound)), "float32"),
+            of_frame,
+            [
+                Bounded(*both, self.weight_dtype)
+                for both in zip(of_weights, weights_bounds, strict=True)
+            ],
+        )
+
+    def _frame_gradient(self, frame, gradient, bound):
+        """The gradient of `affine` or `coordinates`, from the features'."""
+        error = self._relative_error(math.prod(gradient.shape))
+        totals = []
+        for number, (coordinates, middle, scale) in enumerate(
+            self._coordinates(**frame)
+        ):
+            own = slice(None)
+            if len(next(f for f in frame.values() if f is not None)) > 1:
+                own = slice(number, number + 1)
+            slopes, errors = numpy_slopes(
+                coordinates, scale, error, *self._encoding(middle)
+            )
+            exact = gradient[own]
+            bounds = bound[own] + error * abs(exact)
+            terms = [
+                np.einsum("b...c,...cd->...d", *pair)
+                for pair in (
+                    (exact, slopes),
+                    (bounds, abs(slopes)),
+                    (abs(exact) + bounds, errors),
+                )
+            ]
+            totals.append((terms[0], terms[1] + terms[2]))
+        exact, bounds = map(np.stack, zip(*totals, strict=True))
+        if frame["affine"] is not None:
+            # Indices may be counted from the middle: the last one is as large
+            # as any sum of two.
+            ones = np.ones((*self.sizes, 1))
+            indices = np.moveaxis(np.indices(self.sizes), 0, -1)
+            indices = np.concatenate([indices, ones], axis=-1)
+            largest = np.append(np.array(self.sizes) - 1, 1)
+            positions = tuple(range(1, self.rank + 1))
+            bounds = bounds.sum(axis=positions)[..., None] * largest
+            exact = (exact[..., None] * indices[..., None, :]).sum(positions)
+        return Bounded(exact, bounds, "float32")
 
     def _to_channels_last(self, array):
         array = array.astype("float64")

@@ -59,9 +59,7 @@ def numpy_range_frame(shape, coordinate_range, align, axes):
 def numpy_affine_frame(shape, affine):
     """The same for the frame of one example, of shape `(d, rank + 1)`."""
     affine = affine.astype("float64")
-    indices = np.stack(
-        np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1
-    )
+    indices = np.moveaxis(np.indices(shape), 0, -1)
     last = np.array(shape) - 1.0
     return (
         indices @ affine[:, :-1].T + affine[:, -1],
@@ -127,6 +125,37 @@ def numpy_features(coordinates, scale, use_radius, radius_center, encoding):
         sizes = scale + abs(np.asarray(radius_center))
         scales.append(np.sqrt((sizes**2).sum(axis=-1, keepdims=True)))
     return np.concatenate(features, axis=-1), np.concatenate(scales, axis=-1)
+
+
+def numpy_slopes(coordinates, scale, error, *arguments):
+    """Slopes of the features along each coordinate, and their errors.
+
+    Args:
+        coordinates, scale, *arguments: As of `numpy_features`.
+        error: Float, of a coordinate, relative to its scale.
+
+    Returns:
+        Pair of arrays of shape `(..., channels, d)`.
+    """
+    count = coordinates.shape[-1]
+    steps = 1e-30j * np.eye(count)  # Complex steps have no rounding errors.
+    scale = np.broadcast_to(scale, coordinates.shape)
+    features, scales = numpy_features(coordinates, scale, *arguments)
+    slopes, errors = [], []
+    for step in steps:
+        moved, _ = numpy_features(coordinates + step, scale, *arguments)
+        _, rougher = numpy_features(coordinates, scale + step, *arguments)
+        slopes.append(moved.imag / 1e-30)
+        errors.append(abs(slopes[-1]) + rougher.imag / 1e-30 * scales)
+    slopes, errors = np.stack(slopes, axis=-1), np.stack(errors, axis=-1)
+    errors = errors * error
+    if arguments[0]:
+        # The nearer to the center, the less is known of the direction to it.
+        radius = features[..., -1:]
+        blur = error * scales[..., -1:] / np.maximum(radius, 1e-300)
+        errors[..., -1, :] = np.minimum(2 * (error + blur), 2)
+        slopes[..., -1, :][radius[..., 0] == 0] = 0
+    return slopes, errors
 
 
 def _sines(coordinates, scale, frequencies):

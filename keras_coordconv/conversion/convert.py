@@ -285,13 +285,12 @@ def _with_affine_input(model, chosen):
         )
     rank = chosen[0].rank
     affine = keras.Input((rank, rank + 1), name="affine")
+    inputs = [*model.inputs, affine]
     if isinstance(model, keras.Sequential):
-        inputs, outputs = [*model.inputs, affine], model.outputs[0]
-    elif isinstance(model.input, dict):
-        inputs, outputs = {**model.input, "affine": affine}, model.output
-    else:
-        inputs, outputs = [*model.inputs, affine], model.output
-    return keras.Model(inputs, outputs, name=model.name)
+        return keras.Model(inputs, model.outputs[0], name=model.name)
+    if isinstance(model.input, dict):
+        inputs = {**model.input, "affine": affine}
+    return keras.Model(inputs, model.output, name=model.name)
 
 
 def _check_all_replaced(chosen, replaced):

@@ -151,19 +151,10 @@ def _all_known(spatial_shape):
 class CoordConv1D(BaseCoordConv, keras.layers.Conv1D):
     """1D convolution that sees the coordinate of each step.
 
-    The same as appending one channel with the coordinate `i` to the input and
-    applying `keras.layers.Conv1D`, without a copy of the input. Section 3 of
-    [the CoordConv paper](https://arxiv.org/abs/1807.03247), in one dimension.
-
-    Args:
-        filters, kernel_size, ...: All arguments of `keras.layers.Conv1D`, in
-            the same order.
-        use_radius, coordinate_range, align, axes, radius_center, encoding:
-            The coordinates: as of `CoordConv2D`.
-
-    Call arguments and errors are those of `CoordConv2D`; input and output have
-    the shapes of `keras.layers.Conv1D`. The kernel has the shape `(kernel_size,
-    channels / groups + d, filters)`, with `d` = 1, or 2 with the radius.
+    `CoordConv2D` with one spatial axis and the coordinate `i`: it takes all
+    arguments of `keras.layers.Conv1D`, in the same order, and has its shapes.
+    The kernel has the shape `(kernel_size, channels / groups + d, filters)`,
+    with `d` = 1, or 2 with the radius.
 
     Example:
 
@@ -253,21 +244,10 @@ class CoordConv2D(BaseCoordConv, keras.layers.Conv2D):
 class CoordConv3D(BaseCoordConv, keras.layers.Conv3D):
     """3D convolution that sees the coordinates of each voxel.
 
-    The same as appending one channel per axis with its coordinate to the input
-    and applying `keras.layers.Conv3D`, without a copy of the input. Section 3
-    of [the CoordConv paper](https://arxiv.org/abs/1807.03247), in three
-    dimensions.
-
-    Args:
-        filters, kernel_size, ...: All arguments of `keras.layers.Conv3D`, in
-            the same order.
-        use_radius, coordinate_range, align, axes, radius_center, encoding:
-            The coordinates: as of `CoordConv2D`.
-
-    Call arguments and errors are those of `CoordConv2D`; input and output have
-    the shapes of `keras.layers.Conv3D`. The kernel has the shape
-    `(*kernel_size, channels / groups + d, filters)`, with `d` = 3, or 4 with
-    the radius.
+    `CoordConv2D` with three spatial axes and as many coordinates: it takes all
+    arguments of `keras.layers.Conv3D`, in the same order, and has its shapes.
+    The kernel has the shape `(*kernel_size, channels / groups + d, filters)`,
+    with `d` = 3, or 4 with the radius.
 
     Example:
 

@@ -30,19 +30,9 @@ class CoordConv1DTranspose(
 ):
     """1D transposed convolution that sees its input's coordinates.
 
-    The same as appending the coordinate `i` to the input and applying
-    `keras.layers.Conv1DTranspose`. The input is not copied.
-
-    Args:
-        filters, kernel_size, ...: All arguments of
-            `keras.layers.Conv1DTranspose`, in the same order.
-        use_radius, coordinate_range, align, axes, radius_center, encoding:
-            The coordinates: as of `CoordConv2D`.
-
-    Call arguments and errors are those of `CoordConv2D`; input and output have
-    the shapes of `keras.layers.Conv1DTranspose`. The kernel has the shape
-    `(*kernel_size, filters, channels + d)`, with `d` = 1, or 2 with the
-    radius; the slice of the coordinates is the last one.
+    `CoordConv2DTranspose` with one spatial axis: it takes all arguments of
+    `keras.layers.Conv1DTranspose`, in the same order, and has its shapes. `d`
+    is 1, or 2 with the radius.
 
     Example:
 
@@ -90,19 +80,9 @@ class CoordConv3DTranspose(
 ):
     """3D transposed convolution that sees its input's coordinates.
 
-    The same as appending one coordinate per axis to the input and applying
-    `keras.layers.Conv3DTranspose`. The input is not copied.
-
-    Args:
-        filters, kernel_size, ...: All arguments of
-            `keras.layers.Conv3DTranspose`, in the same order.
-        use_radius, coordinate_range, align, axes, radius_center, encoding:
-            The coordinates: as of `CoordConv2D`.
-
-    Call arguments and errors are those of `CoordConv2D`; input and output have
-    the shapes of `keras.layers.Conv3DTranspose`. The kernel has the shape
-    `(*kernel_size, filters, channels + d)`, with `d` = 3, or 4 with the
-    radius; the slice of the coordinates is the last one.
+    `CoordConv2DTranspose` with three spatial axes: it takes all arguments of
+    `keras.layers.Conv3DTranspose`, in the same order, and has its shapes. `d`
+    is 3, or 4 with the radius.
 
     Example:
 

@@ -45,20 +45,11 @@ class BaseCoordDepthwiseConv(CoordinateConvolution):
 class CoordDepthwiseConv1D(
     BaseCoordDepthwiseConv, keras.layers.DepthwiseConv1D
 ):
-    """1D depthwise convolution that filters the coordinates too.
+    """1D depthwise convolution that filters the coordinate too.
 
-    The same as appending the coordinate `i` to the input and applying
-    `keras.layers.DepthwiseConv1D`. The filtered coordinates come last.
-
-    Args:
-        kernel_size, strides, ...: All arguments of
-            `keras.layers.DepthwiseConv1D`, in the same order.
-        use_radius, coordinate_range, align, axes, radius_center, encoding:
-            The coordinates: as of `CoordConv2D`.
-
-    Call arguments and errors are those of `CoordConv2D`; input and output have
-    the shapes of `keras.layers.DepthwiseConv1D`, with `(channels + d) *
-    depth_multiplier` output channels: `d` = 1, or 2 with the radius.
+    `CoordDepthwiseConv2D` with one spatial axis: it takes all arguments of
+    `keras.layers.DepthwiseConv1D`, in the same order, and has its shapes. `d`
+    is 1, or 2 with the radius.
 
     Example:
 

@@ -31,21 +31,11 @@ class BaseCoordSeparableConv(CoordinateConvolution):
 class CoordSeparableConv1D(
     BaseCoordSeparableConv, keras.layers.SeparableConv1D
 ):
-    """1D separable convolution that sees its input's coordinates.
+    """1D separable convolution that sees its input's coordinate.
 
-    The same as appending the coordinate `i` to the input and applying
-    `keras.layers.SeparableConv1D`. The input is not copied.
-
-    Args:
-        filters, kernel_size, ...: All arguments of
-            `keras.layers.SeparableConv1D`, in the same order.
-        use_radius, coordinate_range, align, axes, radius_center, encoding:
-            The coordinates: as of `CoordConv2D`.
-
-    Call arguments and errors are those of `CoordConv2D`; input and output have
-    the shapes of `keras.layers.SeparableConv1D`. The depthwise kernel has
-    `channels + d` input channels, with `d` = 1, or 2 with the radius; the
-    slice of the coordinates is the last one, in the pointwise kernel too.
+    `CoordSeparableConv2D` with one spatial axis: it takes all arguments of
+    `keras.layers.SeparableConv1D`, in the same order, and has its shapes. `d`
+    is 1, or 2 with the radius.
 
     Example:
 

@@ -110,11 +110,13 @@ class CoordinateConvolution(CoordinateLayer):
             Tensor of shape `(batch, *output_shape, filters)`, float32 or wider,
             with a batch axis of 1 where it is the same for all examples.
         """
-        return coordinate_terms.convolved(
-            self._features(spatial_shape, **frame),
-            coordinate_weights,
-            lambda x, weights: self._convolve(x, weights, "channels_last"),
+        first_weights = keras.tree.flatten(coordinate_weights)[0]
+        dtype = coordinate_terms.wide_dtype(first_weights)
+        features, weights = keras.tree.map_structure(
+            lambda tensor: ops.cast(tensor, dtype),
+            (self._features(spatial_shape, **frame), coordinate_weights),
         )
+        return self._convolve(features, weights, "channels_last")
 
     def _add_bias(self, outputs):
         """Adds the bias, if there is one, to a tensor in the data format."""

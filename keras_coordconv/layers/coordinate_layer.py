@@ -184,18 +184,14 @@ class CoordinateLayer:
         Raises:
             ValueError: if the shape has the wrong rank or no channel count.
         """
-        if len(input_shape) != self.rank + 2:
-            raise ValueError(
-                f"The input of {type(self).__name__} must have rank "
-                f"{self.rank + 2}: batch, {self.rank} spatial "
-                f"{'axis' if self.rank == 1 else 'axes'} and channels. "
-                f"Received: input_shape={tuple(input_shape)}"
-            )
-        channels = input_shape[self._channel_axis]
+        channels = None
+        if len(input_shape) == self.rank + 2:
+            channels = input_shape[self._channel_axis]
         if channels is None:
             raise ValueError(
-                f"The channel axis of the input of {type(self).__name__} must "
-                f"be defined (data_format={self.data_format!r}). "
+                f"The input of {type(self).__name__} must have rank "
+                f"{self.rank + 2}: batch, spatial axes and a defined channel "
+                f"axis (data_format={self.data_format!r}). "
                 f"Received: input_shape={tuple(input_shape)}"
             )
         return channels

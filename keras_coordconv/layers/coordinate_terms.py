@@ -1,11 +1,13 @@
-"""What the coordinates add to a convolution: one result, in three forms.
+"""What the coordinates add to a convolution, in forms that cost less.
 
 A convolution is linear, so
 
     conv([x, p], [W_x, W_p]) = conv(x, W_x) + conv(p, W_p)
 
-The second term is computed here, channels last, in float32 (or wider): in half
-precision, the coordinates would be rounded before their differences are taken.
+The second term is a convolution of a batch of one. Kernels of one position, and
+plain coordinates, have cheaper forms, which are here. All are computed channels
+last, in float32 (or wider): in half precision, the coordinates would be rounded
+before their differences are taken.
 """
 
 import math
@@ -17,29 +19,14 @@ from keras import ops
 from keras_coordconv.coordinates import axis_coordinates
 
 
-def convolved(features, weights, convolve):
-    """The term as the convolution that it is.
-
-    Args:
-        features: Float32 tensor of shape `(batch, *spatial_shape, channels)`.
-        weights: Tensor, or structure of tensors, of the coordinates.
-        convolve: Function of features and weights: the layer's convolution.
-
-    Returns:
-        Tensor of shape `(batch, *output_shape, filters)`.
-    """
-    dtype = _wide_dtype(keras.tree.flatten(weights)[0])
-    weights = keras.tree.map_structure(lambda w: ops.cast(w, dtype), weights)
-    return convolve(ops.cast(features, dtype), weights)
-
-
 def pointwise(features, weights, bias, strides):
     """The term and the bias of a kernel of one position: a matrix product.
 
     The bias is the weight of one more channel, of ones.
 
     Args:
-        features: As for `convolved`, of known size.
+        features: Float32 tensor of shape `(batch, *spatial_shape, channels)`,
+            of known size.
         weights: Tensor of shape `(1, ..., channels, filters)`.
         bias: Tensor of shape `(filters,)`, or `None`.
         strides: Tuple of integers, one per axis.
@@ -47,7 +34,7 @@ def pointwise(features, weights, bias, strides):
     Returns:
         Tensor of shape `(batch, *output_shape, filters)`.
     """
-    dtype = _wide_dtype(weights)
+    dtype = wide_dtype(weights)
     weights = ops.cast(ops.reshape(weights, weights.shape[-2:]), dtype)
     steps = (slice(None), *(slice(None, None, step) for step in strides))
     features = ops.cast(features[steps], dtype)
@@ -75,7 +62,7 @@ def axis_by_axis(spatial_shape, frames, weights, taps_of_axis):
     Returns:
         Tensor of shape `(1, *output_shape, filters)`.
     """
-    dtype = _wide_dtype(weights)
+    dtype = wide_dtype(weights)
     rank, count = len(spatial_shape), len(frames)
 
     def taps(axis):
@@ -120,6 +107,6 @@ def axis_by_axis(spatial_shape, frames, weights, taps_of_axis):
     return ops.reshape(outputs, (1, len(blocks), *term.shape[2:]))
 
 
-def _wide_dtype(weights):
+def wide_dtype(weights):
     dtype = keras.utils.standardize_dtype(weights.dtype)
     return keras.backend.result_type(dtype, "float32")

@@ -86,6 +86,14 @@ REMEMBERED = [
         frame="affine",
         count=2,
     ),
+    # A position at the very point that the radius is measured from.
+    Setting(
+        "CoordConv1D",
+        {"filters": 1, "kernel_size": (2,), "use_radius": True},
+        (3, 2),
+        frame="affine",
+        count=1,
+    ),
 ]
 
 
@@ -249,7 +257,7 @@ def test_outputs_of_onnx_runtime(examples):
     )
 
 
-@quick_and_long(8, 200)
+@quick_and_long(8, 340)
 def test_gradients(examples):
     run = (
         ways_to_run.graph_gradients
