@@ -29,6 +29,16 @@ To measure coordinates that come with each example, as `affine`:
     affine      CoordConv2D with `affine`
     appended    CoordinateChannel2D with `affine`, then Conv2D
 
+To measure that an encoding costs nothing once it is folded (`encoded` has the
+32 bands of FourierFeatures, `folded` two coordinates):
+
+    python examples/benchmark_layers.py --modes encoding_inference
+
+To compare with CoordConv2D of another version, in a folder (`other`):
+
+    git worktree add ../other COMMIT
+    python examples/benchmark_layers.py --other ../other
+
 On a GPU, use JAX, which compiles each model for the sizes of the shape:
 
     KERAS_BACKEND=jax python examples/benchmark_layers.py --calls-together 20
@@ -38,6 +48,9 @@ import startup  # noqa: F401, before the rest
 
 import concurrent.futures
 import functools
+import importlib
+import pathlib
+import sys
 import typing
 
 import keras
@@ -53,6 +66,7 @@ from keras_coordconv.experiments.models import resnet
 from keras_coordconv.experiments.training import arguments
 
 NAME = "benchmark_layers"
+NAME_OF_PACKAGE = "keras_coordconv"
 
 
 class Shape(typing.NamedTuple):
@@ -103,7 +117,10 @@ SHAPES = [
 
 RESNET50_MODES = ("resnet50", "resnet50_stem")
 FRAME_MODES = ("frame_inference", "frame_training")
-MODES = ("inference", "training", *FRAME_MODES, *RESNET50_MODES)
+MODES = (
+    *("inference", "training", *FRAME_MODES, "encoding_inference"),
+    *RESNET50_MODES,
+)
 # Learning rate; so low that the weights do not change.
 RATE = 1e-6
 
@@ -147,27 +164,45 @@ class RepeatCoordinates(keras.layers.Layer):
         return ops.concatenate([inputs, grid], axis=-1)
 
 
-def build_models(mode, shape, activation):
+def import_other(folder):
+    """The package of another version, beside the one that is imported."""
+
+    def take_modules():
+        names = [n for n in sys.modules if n.split(".")[0] == NAME_OF_PACKAGE]
+        return {name: sys.modules.pop(name) for name in names}
+
+    modules = take_modules()
+    sys.path.insert(0, folder)
+    try:
+        return importlib.import_module(NAME_OF_PACKAGE)
+    finally:
+        sys.path.remove(folder)
+        take_modules()
+        sys.modules.update(modules)
+
+
+def build_models(mode, shape, activation, other=None):
     """The models to compare, by name, for the same input."""
     size = shape.size if shape.known_size else None
     images = keras.Input((size, size, shape.channels))
     affine = keras.Input((2, 3))
 
-    def model(layer, *others, **frame):
+    def model(layer, *further, **frame):
         outputs = layer(images, **frame)
-        for other in others:
-            outputs = other(outputs)
+        for layer in further:
+            outputs = layer(outputs)
         return keras.Model(
             [images, *frame.values()] if frame else images, outputs
         )
 
-    def convolution(layer_class=keras.layers.Conv2D):
+    def convolution(layer_class=keras.layers.Conv2D, **arguments):
         return layer_class(
             shape.filters,
             shape.kernel_size,
             strides=shape.strides,
             padding="same",
             activation=activation,
+            **arguments,
         )
 
     coordconv = model(convolution(keras_coordconv.CoordConv2D))
@@ -184,14 +219,21 @@ def build_models(mode, shape, activation):
                 affine=affine,
             ),
         }
-    folded = (
-        {"folded": keras_coordconv.fold_coordinates(coordconv)}
-        if shape.known_size and mode == "inference"
-        else {}
-    )
+    folded, of_other = {}, {}
+    if shape.known_size and mode != "training":
+        folded = {"folded": keras_coordconv.fold_coordinates(coordconv)}
+    if mode == "encoding_inference":
+        encoding = keras_coordconv.FourierFeatures(32)
+        encoded = convolution(keras_coordconv.CoordConv2D, encoding=encoding)
+        if folded:
+            folded["encoded"] = keras_coordconv.fold_coordinates(model(encoded))
+        return {"conv": model(convolution()), **folded}
+    if other:
+        of_other = {"other": model(convolution(other.CoordConv2D))}
     return {
         "conv": model(convolution()),
         "coordconv": coordconv,
+        **of_other,
         **folded,
         "concatenation": model(
             keras_coordconv.CoordinateChannel2D(), convolution()
@@ -365,7 +407,7 @@ def peak_memory(call):
     return tf.config.experimental.get_memory_info(device)["peak"] - before
 
 
-def measure(args, shape, modes):
+def measure(args, shape, modes, other):
     """Medians and ratios of all models on one shape."""
     images = ops.convert_to_tensor(
         np.random.default_rng(args.seed).normal(
@@ -380,8 +422,8 @@ def measure(args, shape, modes):
         compile_call = {
             "inference": compile_inference,
             "training": compile_training_step,
-        }[mode.removeprefix("frame_")]
-        models = build_models(mode, shape, args.activation)
+        }[mode.split("_")[-1]]
+        models = build_models(mode, shape, args.activation, other)
         calls = {
             name: compile_call(
                 model, [images, affine] if len(model.inputs) == 2 else images
@@ -533,7 +575,8 @@ def build_parser():
         choices=MODES,
         default=("inference", "training"),
         help="what to measure; frame_inference and frame_training have "
-        "coordinates that come with each example; resnet50 is a training step "
+        "coordinates that come with each example, encoding_inference has 32 "
+        "bands, folded; resnet50 is a training step "
         "of ResNet-50 with a CoordConv as its first layer, resnet50_stem with "
         "the paper's CoordConv, or a plain 1x1 convolution, in front of it "
         "(default: inference training)",
@@ -543,6 +586,12 @@ def build_parser():
         type=arguments.positive_integer,
         default=16,
         help="images per step of ResNet-50 (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--other",
+        metavar="FOLDER",
+        help="with another version of the package, to compare with in the "
+        "modes inference and training (default: none)",
     )
     parser.add_argument(
         "--activation",
@@ -566,16 +615,28 @@ def build_parser():
 
 @arguments.command
 def main(argv=None):
-    args = build_parser().parse_args(argv)
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    if args.other and not {"inference", "training"} & {*args.modes}:
+        parser.error(
+            "--other has no effect here: it applies only to the modes "
+            "inference and training"
+        )
+    package = pathlib.Path(args.other or ".", NAME_OF_PACKAGE, "__init__.py")
+    if args.other and not package.is_file():
+        parser.error(
+            f"--other must be a folder with the package. Received: {args.other}"
+        )
     output = benchmarking.make_output(args)
     keras.config.set_dtype_policy(args.dtype_policy)
     keras.utils.set_random_seed(args.seed)
+    other = import_other(args.other) if args.other else None
     rows = []
     shapes = [SHAPES[number - 1] for number in args.shapes]
     modes = [mode for mode in args.modes if mode not in RESNET50_MODES]
     for index, shape in enumerate(shapes if modes else (), start=1):
         print(f"shape {index}/{len(shapes)}: {shape}", flush=True)
-        rows += measure(args, shape, modes)
+        rows += measure(args, shape, modes, other)
     for mode in args.modes:
         if mode in RESNET50_MODES:
             print(mode, flush=True)

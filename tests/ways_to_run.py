@@ -191,3 +191,25 @@ def jit_gradients(model, layers, inputs, output_gradients):
         for name, layer in layers.items()
     }
     return values, by_input, by_weight
+
+
+def torch_gradients(model, layers, inputs, output_gradients):
+    inputs = to_tensors(inputs)
+    floats = {
+        name: tensor.requires_grad_()
+        for name, tensor in inputs.items()
+        if tensor.is_floating_point()
+    }
+    outputs = model(inputs, training=True)
+    for weight in model.trainable_weights:
+        weight.value.grad = None
+    sum(
+        (outputs[name] * ops.cast(array, outputs[name].dtype)).sum()
+        for name, array in output_gradients.items()
+    ).backward()
+    by_input = {name: tensor.grad for name, tensor in floats.items()}
+    by_weight = {
+        name: [weight.value.grad for weight in layer.weights]
+        for name, layer in layers.items()
+    }
+    return outputs, by_input, by_weight

@@ -44,3 +44,47 @@ def test_unwritable_output(scripts, capsys):
     with pytest.raises(SystemExit, match="2"):
         benchmark_layers.main(("--output", "file/out"))
     assert "Received: file/out (Not a directory)" in capsys.readouterr().err
+
+
+def test_another_version(scripts):
+    """This one, as another: the same layer, of another class."""
+    import benchmark_layers
+
+    import keras_coordconv
+
+    root = pathlib.Path(keras_coordconv.__file__).parents[1]
+    other = benchmark_layers.import_other(str(root))
+    assert other.CoordConv2D is not keras_coordconv.CoordConv2D
+    results = benchmark_layers.main(
+        [*("--shapes", "1", "--turns", "1"), "--other", str(root)]
+    )
+    models = [(row["mode"], row["model"]) for row in results["rows"]]
+    assert ("inference", "other") in models and ("training", "other") in models
+
+
+def test_an_encoding_is_folded(scripts):
+    import benchmark_layers
+
+    modes = ["--modes", "encoding_inference"]
+    results = benchmark_layers.main(
+        ["--shapes", "1", "20", "--turns", "1", *modes]
+    )
+    assert [row["model"] for row in results["rows"]] == [
+        *("conv", "folded", "encoded"),
+        "conv",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--other", "."], "must be a folder with the package. Received: ."),
+        (["--other", ".", "--modes", "resnet50"], "--other has no effect here"),
+    ],
+)
+def test_another_version_that_is_not_there(scripts, capsys, flags, message):
+    import benchmark_layers
+
+    with pytest.raises(SystemExit, match="2"):
+        benchmark_layers.main(flags)
+    assert message in capsys.readouterr().err

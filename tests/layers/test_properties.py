@@ -26,6 +26,7 @@ from keras_coordconv import fold_coordinates
 
 needs_tensorflow = pytest.mark.tensorflow_backend
 ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
+ON_PYTORCH = keras.backend.backend() == "torch"
 
 # What failed once, and one of each form that a layer can take inside.
 REMEMBERED = [
@@ -168,14 +169,14 @@ def test_outputs(examples):
                 ways_to_run.predict,
             ]
         else:
-            ways = [ways_to_run.jit]
+            ways = [ways_to_run.eager if ON_PYTORCH else ways_to_run.jit]
         for way in ways:
             group.check_outputs(way)
 
     for_all_groups(check, examples, runs_without_xla)
 
 
-@pytest.mark.skipif(ON_TENSORFLOW, reason="test_outputs does it")
+@pytest.mark.skipif(ON_TENSORFLOW or ON_PYTORCH, reason="test_outputs does it")
 @quick_and_long(2, 30)
 def test_outputs_eager(examples):
     # Few: JAX compiles every operation by itself, for seconds a layer.
@@ -259,11 +260,11 @@ def test_outputs_of_onnx_runtime(examples):
 
 @quick_and_long(8, 340)
 def test_gradients(examples):
-    run = (
-        ways_to_run.graph_gradients
-        if ON_TENSORFLOW
-        else ways_to_run.jit_gradients
-    )
+    run = {
+        "tensorflow": ways_to_run.graph_gradients,
+        "jax": ways_to_run.jit_gradients,
+        "torch": ways_to_run.torch_gradients,
+    }[keras.backend.backend()]
     for_all_groups(
         lambda group: group.check_gradients(run),
         examples,
