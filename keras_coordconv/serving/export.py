@@ -229,6 +229,7 @@ def _endpoint(model, signature, outputs):
             keras.tree.pack_sequence_as(structure, arguments), training=False
         )
         answer = outputs(results)
+        others = {key: x for key, x in tensors.items() if key not in names}
         if not isinstance(answer, dict) or not all(
             isinstance(name, str) and name for name in answer
         ):
@@ -240,7 +241,7 @@ def _endpoint(model, signature, outputs):
             name: tf.cast(output, tf.float32)
             if output.dtype.is_floating
             else output
-            for name, output in answer.items()
+            for name, output in {**answer, **others}.items()
         }
 
     return serve

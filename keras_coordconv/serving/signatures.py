@@ -19,6 +19,8 @@ from keras_coordconv.serving.client.tensors import signature_table
 TOP = 5
 # Name of the input or output with encoded images.
 IMAGES = "image_bytes"
+# Name of the output that flags those that could be decoded.
+IS_IMAGE = "is_image"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +31,8 @@ class Signature:
         inputs: Dictionary of `tf.TensorSpec` by name. The first axis of each is
             the batch, of size `None`.
         to_model_inputs: Callable that maps a dictionary of these tensors to a
-            dictionary of the model's inputs by name.
+            dictionary of the model's inputs by name. Other entries become
+            outputs.
         examples: Callable that takes a batch size and a NumPy random generator,
             or `None` for constant examples, and returns a dictionary of arrays
             with the names, shapes and dtypes of `inputs`.
@@ -177,10 +180,15 @@ def encoded_image_signature(
     model: keras.Model,
     preprocess: Callable[[Any], Any] | None = None,
     size: tuple[int, int] | None = None,
+    *,
+    flag_damaged: bool = False,
 ) -> Signature:
     """Make a signature that decodes JPEG or PNG files in the graph.
 
     Its only input, `image_bytes`, is a batch of files with images of any size.
+    One file that cannot be decoded fails the whole request, and with a server
+    that batches requests, also those that it is batched with; see
+    `flag_damaged`.
 
     Args:
         model: `keras.Model` with one image as its input.
@@ -190,6 +198,10 @@ def encoded_image_signature(
             `[0, 255]`.
         size: Pair of integers, height and width of the preprocessed image.
             Defaults to the model's input size.
+        flag_damaged: Boolean, whether to answer for each file instead: the
+            additional output `is_image` is false for files that cannot be
+            decoded, whose other outputs are those of zeros. Decoding then takes
+            up to twice as long.
 
     Returns:
         `Signature`.
@@ -229,24 +241,32 @@ def encoded_image_signature(
     )
 
     def decode(encoded):
+        # TensorFlow takes the numbers of a BMP file's palette for colors.
+        tf.debugging.assert_none_equal(
+            tf.strings.substr(encoded, 0, 2),
+            b"BM",
+            message="BMP is not supported",
+        )
         image = tf.image.decode_image(
             encoded, channels=shape[3], expand_animations=False
         )
         image.set_shape((None, None, shape[3]))
-        return tf.ensure_shape(
-            tf.cast(preprocess(image), tf.float32), (*size, shape[3])
-        )
+        return tf.ensure_shape(tf.cast(preprocess(image), tf.float32), pixels)
+
+    pixels = (*size, shape[3])
 
     def to_model_inputs(tensors):
+        if flag_damaged:
+            images, is_image = _decode_and_flag(tensors[IMAGES], decode, pixels)
+            return {name: images, IS_IMAGE: is_image}
         images = tf.map_fn(
             decode,
             tensors[IMAGES],
-            fn_output_signature=tf.TensorSpec((*size, shape[3]), tf.float32),
+            fn_output_signature=tf.TensorSpec(pixels, tf.float32),
         )
         return {name: images}
 
     def examples(batch_size, random=None):
-        pixels = (*size, shape[3])
         files = [
             _png(
                 np.full(pixels, 128, "uint8")
@@ -259,6 +279,35 @@ def encoded_image_signature(
 
     inputs = {IMAGES: tf.TensorSpec((None,), tf.string, IMAGES)}
     return Signature(inputs, to_model_inputs, examples)
+
+
+def _decode_and_flag(files, decode, shape):
+    """Decode files inside a graph; zeros replace those that fail.
+
+    Only data sets can ignore errors inside a graph.
+
+    Returns:
+        Tuple of the images, of shape `(batch, *shape)`, and of booleans.
+    """
+    count = tf.size(files, tf.int64)
+    decoded = (
+        tf.data.Dataset.from_tensor_slices(files)
+        .map(decode)
+        .enumerate()
+        .ignore_errors()
+    )
+    # At least one element, whose number is one too high.
+    last = tf.data.Dataset.from_tensors((count, tf.zeros(shape)))
+    numbers, images = (
+        decoded.concatenate(last).batch(count + 1).get_single_element()
+    )
+
+    def scatter(values):
+        size = tf.concat([[count + 1], tf.shape(values, tf.int64)[1:]], 0)
+        return tf.scatter_nd(numbers[:, None], values, size)[:-1]
+
+    images = tf.ensure_shape(scatter(images), (None, *shape))
+    return images, scatter(tf.ones_like(numbers, tf.bool))
 
 
 def with_labels(outputs, labels):

@@ -479,6 +479,79 @@ def test_encoded_images_are_decoded_and_resized_in_the_graph(tmp_path):
     )
 
 
+def encode(image, file_format, **options):
+    buffer = io.BytesIO()
+    image.save(buffer, file_format, **options)
+    return buffer.getvalue()
+
+
+PHOTO = Image.new("RGB", (10, 12), (200, 30, 60))
+DAMAGED = {
+    "text": b"no image",
+    "empty": b"",
+    "null": bytes(500),
+    "cut JPEG": encode(PHOTO, "jpeg")[:-40],
+    "cut PNG": encode(PHOTO, "png")[:-30],
+    "head of a JPEG": encode(PHOTO, "jpeg")[:20],
+    "BMP": encode(PHOTO, "bmp"),
+    "BMP with a palette": encode(PHOTO.quantize(4), "bmp"),
+    "TIFF": encode(PHOTO, "tiff"),
+}
+
+
+@pytest.fixture(scope="module")
+def flagged(tmp_path_factory):
+    """The folder of an export, and its answers for `PHOTO` and for zeros."""
+    model = photo_model()
+    signatures = {
+        "serving_default": encoded_image_signature(model),
+        "flagged": encoded_image_signature(model, flag_damaged=True),
+    }
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(check, "predict_in_fresh_process", check.predict)
+        path = export_for_serving(
+            model, tmp_path_factory.mktemp("flagged"), signatures=signatures
+        )
+    inputs = [np.asarray(PHOTO, "float32"), np.zeros((12, 10, 3), "float32")]
+    return path, *model.predict_on_batch(np.stack(inputs))
+
+
+@pytest.mark.parametrize("damaged", DAMAGED)
+def test_damaged_files_are_flagged(flagged, damaged):
+    path, right, zeros = flagged
+    good = encode(PHOTO, "png")
+    orders = ((1, 0, 1), (0, 1), (0,), (1,), (0, 0, 1, 1, 0))
+    requests = [
+        [good if is_good else DAMAGED[damaged] for is_good in order]
+        for order in orders
+    ]
+    answers = check.predict(
+        path,
+        [
+            ("flagged", {"image_bytes": np.array(files, object)})
+            for files in requests
+        ],
+    )
+    for order, answer in zip(orders, answers, strict=True):
+        assert answer["is_image"].tolist() == [x == 1 for x in order]
+        np.testing.assert_allclose(
+            answer["probabilities"],
+            [right if is_good else zeros for is_good in order],
+            atol=1e-6,
+        )
+
+
+@pytest.mark.parametrize("damaged", DAMAGED)
+def test_one_damaged_file_fails_a_request(flagged, damaged):
+    import tensorflow as tf
+
+    path, _, _ = flagged
+    files = [encode(PHOTO, "png"), DAMAGED[damaged]]
+    request = {"image_bytes": np.array(files, object)}
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        check.predict(path, [("serving_default", request)])
+
+
 def test_encoded_images_need_an_image_model():
     model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(1)])
     with pytest.raises(ValueError, match=r"Received: \[\(None, 5\)\]"):

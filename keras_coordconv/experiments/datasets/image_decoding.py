@@ -1,7 +1,6 @@
 """Decodes windows of image files, and skips damaged files."""
 
 import contextlib
-import re
 
 import tensorflow as tf
 
@@ -10,6 +9,14 @@ _ASPECT_RANGE = (3 / 4, 4 / 3)
 _END_OF_JPEG = b"\xff\xd9"
 # This many damaged files in a row are no coincidence: their disk is gone.
 _TOO_MANY_IN_A_ROW = 1000
+_TOO_MANY = (
+    "Could not decode too many images in a row. Are the files still there?"
+)
+# Number of examples that are decoded one after the other. Groups are decoded in
+# parallel.
+_GROUP = 8
+# Bits per pixel of BMP files with a palette.
+_PALETTE_BITS = (b"\x01", b"\x04", b"\x08")
 
 
 def decode_window(encoded, choose_window):
@@ -19,7 +26,7 @@ def decode_window(encoded, choose_window):
 
     Args:
         encoded: String tensor, the content of a JPEG (RGB, grayscale or CMYK),
-            PNG, GIF or BMP file.
+            PNG, GIF, WebP or BMP file.
         choose_window: Function that maps the shape `(height, width, channels)`
             to the window: top, left, height, width.
 
@@ -27,7 +34,8 @@ def decode_window(encoded, choose_window):
         uint8 tensor of shape `(height, width, 3)`, the window.
 
     Raises:
-        InvalidArgumentError: inside a graph, if the image is damaged.
+        InvalidArgumentError: inside a graph, if the image is damaged, or if it
+            is a BMP file with a palette, which TensorFlow would ignore.
     """
 
     def decode_part():
@@ -35,6 +43,7 @@ def decode_window(encoded, choose_window):
         return tf.image.decode_and_crop_jpeg(encoded, window, channels=3)
 
     def decode_all():
+        tf.debugging.assert_equal(_is_bmp_with_palette(encoded), False)
         image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
         image.set_shape((None, None, 3))
         return cut(image, choose_window(tf.shape(image)))
@@ -46,6 +55,14 @@ def decode_window(encoded, choose_window):
         tf.strings.substr(encoded, -2, 2) == _END_OF_JPEG,
     )
     return tf.cond(has_end, decode_part, decode_all)
+
+
+def _is_bmp_with_palette(encoded):
+    bits = tf.strings.substr(encoded, 28, 1)
+    has_palette = tf.reduce_any(bits == tf.constant(_PALETTE_BITS))
+    return tf.logical_and(
+        tf.strings.substr(encoded, 0, 2) == b"BM", has_palette
+    )
 
 
 def random_window(shape, seed):
@@ -118,43 +135,25 @@ def decodable(examples, decode, count, skipped=None):
     """
     skipped = new_count() if skipped is None else skipped
     limit = max(1, min(count, _TOO_MANY_IN_A_ROW))
-    decoded_spec = examples.enumerate().map(decode).element_spec
+    nothing = _zeros(examples.enumerate().map(decode).element_spec)
 
-    # `ignore_errors` drops failures silently. To notice them even if everything
-    # fails, a mark that cannot fail follows every `limit` examples, and the
-    # last one.
-    mark = tf.data.Dataset.from_tensors(_zeros(examples.element_spec))
-    # Repeated constants: calling a function per position would be slow.
-    of_each = tf.range(limit + 1, dtype=tf.int64) // limit
-    source, is_mark = (
-        tf.data.Dataset.from_tensor_slices(x).repeat()
-        for x in (of_each, of_each == 1)
-    )
-    marked = tf.data.Dataset.zip(
-        tf.data.Dataset.choose_from_datasets([examples, mark.repeat()], source),
-        is_mark,
-    ).concatenate(tf.data.Dataset.zip(mark, tf.data.Dataset.from_tensors(True)))
+    def decode_group(numbers, group):
+        """Results of those that can be decoded, and then the group's end."""
 
-    def attempt(position, element):
-        example, is_mark = element
-        number = position - position // (limit + 1)
-        decoded = tf.cond(
-            is_mark,
-            lambda: _zeros(decoded_spec),
-            lambda: decode(number, example),
-        )
-        return number, ~is_mark, decoded
+        def decode_one(number, example):
+            return number, True, decode(number, example)
 
-    def count_missing(state, element):
-        following, in_a_row = state
+        decoded = tf.data.Dataset.from_tensor_slices((numbers, group))
+        end = tf.data.Dataset.from_tensors((numbers[-1] + 1, False, nothing))
+        return decoded.map(decode_one).ignore_errors().concatenate(end)
+
+    def count_skipped(state, element):
+        expected, in_a_row = state
         number, is_example, decoded = element
-        missing = number - following
+        missing = number - expected
         in_a_row += missing
         tf.debugging.assert_less(
-            in_a_row,
-            tf.constant(limit, tf.int64),
-            f"Could not decode {limit} images in a row. Are the files still "
-            "there?",
+            in_a_row, tf.constant(limit, tf.int64), _TOO_MANY
         )
         skipped.assign_add(missing)
         one = tf.cast(is_example, tf.int64)
@@ -162,10 +161,15 @@ def decodable(examples, decode, count, skipped=None):
 
     zero = tf.constant(0, tf.int64)
     return (
-        marked.enumerate()
-        .map(attempt, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .ignore_errors()
-        .scan((zero, zero), count_missing)
+        examples.enumerate()
+        .batch(_GROUP)
+        .interleave(
+            decode_group,
+            block_length=_GROUP + 1,
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
+        .scan((zero, zero), count_skipped)
         .filter(lambda is_example, decoded: is_example)
         .map(lambda is_example, decoded: decoded)
     )
@@ -178,15 +182,14 @@ def plain_errors():
     TensorFlow buries the same message in a page of other text.
 
     Raises:
-        ValueError: if no image could be decoded.
+        ValueError: if too many images in a row cannot be decoded.
     """
     try:
         yield
     except tf.errors.InvalidArgumentError as error:
-        found = re.search(r"Could not decode \d+ images[^?]*\?", error.message)
-        if not found:
+        if _TOO_MANY not in error.message:
             raise
-        raise ValueError(found[0]) from error
+        raise ValueError(_TOO_MANY) from error
 
 
 def _zeros(specs):

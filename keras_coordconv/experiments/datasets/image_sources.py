@@ -15,7 +15,7 @@ from keras_coordconv.experiments.datasets import epochs
 
 SUBSETS = ("train", "validation")
 
-_ENDINGS = (b".jpg", b".jpeg", b".png", b".gif", b".bmp")
+_ENDINGS = (b".jpg", b".jpeg", b".png", b".gif", b".webp", b".bmp")
 _FOLDERS = {"train": ("train",), "validation": ("val", "validation", "test")}
 # Without a validation folder, every tenth image is used for validation.
 _HELD_OUT = 10
@@ -32,9 +32,9 @@ class FolderSource:
 
     `val` may also be named `validation` or `test`. Without a folder `train`,
     the class folders are expected in `folder` itself, and every tenth image is
-    used for validation. Files with the extension .jpg, .jpeg, .png, .gif or
-    .bmp, in upper or lower case, are images; subfolders of a class folder are
-    searched too. Names that start with a dot are ignored.
+    used for validation. Files with the extension .jpg, .jpeg, .png, .gif, .webp
+    or .bmp, in upper or lower case, are images; subfolders of a class folder
+    are searched too. Names that start with a dot are ignored.
 
     Args:
         folder: String or path.
@@ -145,7 +145,7 @@ class TfdsSource:
 
     Raises:
         ValueError: if the data set is unknown to TFDS, or its files are
-            missing.
+            missing or of another format than TFRecord.
     """
 
     def __init__(self, name, data_dir=None, limit_examples=None, prepare=True):
@@ -159,6 +159,7 @@ class TfdsSource:
                 f"Received: data_dir={data_dir!r}"
             ) from error
         _prepare(self.builder, prepare)
+        check_file_format(self.builder)
         features = self.builder.info.features
         if not {"image", "label"} <= set(features):
             raise ValueError(
@@ -259,6 +260,20 @@ class TfdsSource:
             record, decoders={"image": tfds.decode.SkipDecoding()}
         )
         return example["image"], example["label"]
+
+
+def check_file_format(builder):
+    """Raises a `ValueError` if a data set is not stored as TFRecord files.
+
+    TensorFlow cannot read the other formats of TensorFlow Datasets.
+    """
+    found = builder.info.file_format.value
+    if found != "tfrecord":
+        raise ValueError(
+            f"The data set must be stored as tfrecord. Received: {found} in "
+            f"{builder.data_path}. Prepare it with TensorFlow Datasets in "
+            "another folder, without `file_format`."
+        )
 
 
 def open_source(

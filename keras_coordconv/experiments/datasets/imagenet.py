@@ -8,8 +8,6 @@ Images stay encoded until a single step reads a file, decodes only the crop, and
 resizes it.
 """
 
-import os
-
 import numpy as np
 import tensorflow as tf
 
@@ -218,21 +216,6 @@ def count_undecodable(source, subset):
     for _ in evaluation_dataset(source, 32, 64, subset, skipped=skipped):
         pass
     return int(skipped.numpy())
-
-
-def undecodable_files(source, subset):
-    """Yields the paths of the images that cannot be read or decoded.
-
-    Args:
-        source: `FolderSource`.
-        subset: String, `"train"` or `"validation"`.
-    """
-    for path in source.files(subset):
-        try:
-            encoded = tf.io.read_file(os.fsencode(path))
-            image_decoding.decode_window(encoded, _central_window)
-        except tf.errors.OpError:
-            yield path
 
 
 def _central_window(shape):

@@ -86,7 +86,7 @@ def open_images(folder):
         folder: String or path. If it contains `bedroom_train_lmdb.zip`, the
             file is first unpacked next to it, once. If it contains
             `bedroom_train_lmdb/`, these images are used; otherwise all JPEG,
-            PNG, GIF and BMP files in the folder and its subfolders.
+            PNG, GIF, WebP and BMP files in the folder and its subfolders.
 
     Returns:
         `LmdbImages` or `FolderImages`, a sequence of encoded images.
@@ -172,6 +172,10 @@ def decode_square(encoded):
     """
     with Image.open(io.BytesIO(encoded)) as image:
         side = min(image.size)
+        if image.mode.startswith("I"):
+            # 16 bits of gray, which Pillow would clip to 255.
+            gray = np.clip(np.asarray(image) // 256, 0, 255)
+            image = Image.fromarray(gray.astype("uint8"))
         left, top = ((length - side) // 2 for length in image.size)
         square = image.convert("RGB").resize(
             (CANVAS_SIZE, CANVAS_SIZE),

@@ -33,9 +33,12 @@ def load_digits(subset, data_dir=None):
         Uint8 array of shape `(digits, 28, 28)`.
 
     Raises:
-        ValueError: if the subset is unknown, or if `mnist` is not prepared.
+        ValueError: if the subset is unknown, or if `mnist` is not prepared or
+            stored in another format than TFRecord.
     """
     import tensorflow_datasets as tfds
+
+    from keras_coordconv.experiments.datasets import image_sources
 
     _check_subset(subset)
     builder = tfds.builder("mnist", data_dir=data_dir)
@@ -44,6 +47,7 @@ def load_digits(subset, data_dir=None):
             f"`mnist` not found in {builder.data_path}: prepare it with "
             f"TensorFlow Datasets. Received: data_dir={data_dir!r}"
         )
+    image_sources.check_file_format(builder)
     examples = builder.as_dataset(split=subset, batch_size=-1)
     return examples["image"].numpy()[..., 0]
 

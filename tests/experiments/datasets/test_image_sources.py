@@ -23,6 +23,7 @@ from image_files import write_numbered_folder
 
 from keras_coordconv.experiments.datasets import image_sources
 from keras_coordconv.experiments.datasets import imagenet
+from keras_coordconv.experiments.datasets import scattered_mnist
 
 pytestmark = pytest.mark.tensorflow_backend
 
@@ -153,7 +154,8 @@ TWO_CLASSES = {"a/0.jpg": PHOTO, "b/0.jpg": PHOTO}
         (["a/.ipynb_checkpoints/1.jpg", "a/.hidden.jpg"], 0),
         (["a/._0.jpg", "._a/0.jpg", "a/.DS_Store", ".DS_Store"], 0),
         (["a/Thumbs.db", "a/notes.txt", "a/jpg", "readme.jpg"], 0),
-        (["a/1.jpg.part", "a/2.jpg~", "a/3.webp"], 0),
+        (["a/1.webp", "a/2.WebP"], 2),
+        (["a/1.jpg.part", "a/2.jpg~", "a/3.tiff"], 0),
         (["empty/notes.txt"], 0),
     ],
 )
@@ -174,6 +176,7 @@ PARTS = st.sampled_from(
         "A.JPEG",
         "x.gif",
         "x.BMP",
+        "x.webp",
         "x.png.txt",
         "ä",
     ]
@@ -195,7 +198,9 @@ def test_random_trees(paths):
             with contextlib.suppress(OSError):
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.touch(exist_ok=False)
-                is_image = re.search(r"\.(jpe?g|png|gif|bmp)$", path[-1], re.I)
+                is_image = re.search(
+                    r"\.(jpe?g|png|gif|webp|bmp)$", path[-1], re.I
+                )
                 hidden = any(part.startswith(".") for part in path)
                 if is_image and not hidden and len(path) > 1:
                     expected.setdefault(path[0], set()).add(str(file))
@@ -218,7 +223,6 @@ def test_names_that_are_not_utf_8(tmp_path):
         pathlib.Path(os.fsdecode(path + name)).write_bytes(PHOTO)
     source = image_sources.FolderSource(folder)
     assert source.labels == ["a", "b", "caf\N{REPLACEMENT CHARACTER}"]
-    assert list(imagenet.undecodable_files(source, "train")) == []
     assert imagenet.count_undecodable(source, "train") == 0
 
 
@@ -362,6 +366,46 @@ def test_another_data_set_of_tfds():
     images, labels = next(iter(imagenet.train_dataset(source, 28, 50)))
     assert images.shape == (50, 28, 28, 3)
     assert len(set(labels.numpy().argmax(-1))) > 5
+
+
+class Numbers(tfds.core.GeneratorBasedBuilder):
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        features = {
+            "image": tfds.features.Image(shape=(28, 28, 1)),
+            "label": tfds.features.ClassLabel(names=["even", "odd"]),
+        }
+        return tfds.core.DatasetInfo(
+            builder=self, features=tfds.features.FeaturesDict(features)
+        )
+
+    def _split_generators(self, download_manager):
+        return {split: self._generate_examples() for split in ("train", "test")}
+
+    def _generate_examples(self):
+        for number in range(6):
+            image = np.full((28, 28, 1), 10 * number, "uint8")
+            yield number, {"image": image, "label": number % 2}
+
+
+@pytest.mark.parametrize("file_format", ["tfrecord", "array_record"])
+def test_file_formats_of_tfds(tmp_path, file_format, monkeypatch):
+    if file_format == "array_record":
+        pytest.importorskip("array_record")
+    builder = Numbers(data_dir=str(tmp_path), file_format=file_format)
+    builder.download_and_prepare()
+    if file_format == "tfrecord":
+        source = image_sources.open_source("numbers", str(tmp_path))
+        images, _ = next(iter(imagenet.train_dataset(source, 16, 6)))
+        assert sorted(numbers_of(images)) == list(range(6))
+        return
+    message = r"stored as tfrecord\. Received: array_record in .*/numbers/1"
+    with pytest.raises(ValueError, match=message):
+        image_sources.open_source("numbers", str(tmp_path))
+    monkeypatch.setattr(tfds, "builder", lambda *names, **folders: builder)
+    with pytest.raises(ValueError, match=message):
+        scattered_mnist.load_digits("train", str(tmp_path))
 
 
 def test_unknown_data_set(tmp_path):

@@ -102,6 +102,38 @@ def test_orders(tmp_path):
     assert colors_of(resumed) == epochs[2]
 
 
+@pytest.mark.parametrize(
+    ("file_format", "dtype"),
+    [("png", "uint16"), ("tiff", "uint16"), ("tiff", ">u2"), ("tiff", "int32")],
+)
+def test_sixteen_bits_of_gray(file_format, dtype):
+    """Pillow would clip them to 255, which is white."""
+    ramp = np.linspace(0, 65535, 128 * 128).reshape(128, 128).astype(dtype)
+    buffer = io.BytesIO()
+    Image.fromarray(ramp).save(buffer, file_format)
+    found = lsun.decode_square(buffer.getvalue())
+    expected = (ramp // 256).reshape(64, 2, 64, 2).mean(axis=(1, 3))
+    for channel in range(3):
+        np.testing.assert_allclose(found[..., channel], expected, atol=1)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["png", "png P", "bmp", "bmp P", "bmp L", "gif", "webp", "jpeg CMYK"],
+)
+def test_formats_and_palettes(tmp_path, kind):
+    file_format, _, mode = kind.partition(" ")
+    image = Image.new("RGB", (70, 90), (200, 30, 30))
+    if mode:
+        image = image.quantize(4) if mode == "P" else image.convert(mode)
+    image.save(tmp_path / f"0.{file_format}")
+    images = lsun.open_images(tmp_path)
+    assert len(images) == 1
+    color = (81, 81, 81) if mode == "L" else (200, 30, 30)
+    found = next(lsun.dataset(images, 1).as_numpy_iterator())
+    np.testing.assert_allclose(found, np.full((1, 64, 64, 3), color), atol=3)
+
+
 def test_center_of_an_image():
     # 128 x 192: the center is 128 x 128, and each 2x2 block becomes a pixel.
     image = RANDOM.integers(0, 256, (192, 128, 3), "uint8")
