@@ -17,6 +17,7 @@ from PIL import Image
 from keras_coordconv.experiments.demo import __main__ as demo
 from keras_coordconv.experiments.demo import drawing
 from keras_coordconv.experiments.demo import game
+from keras_coordconv.experiments.demo.models import SavedModels
 from keras_coordconv.experiments.models import actor_critic
 from keras_coordconv.serving import export_for_serving
 
@@ -181,6 +182,93 @@ def test_unreachable_server_shows_one_message(start):
     message = page.get_by_text(f"No valid response from {address}")
     message.wait_for()
     assert message.count() == 1
+
+
+def damage_variables(path):
+    file = path / "variables/variables.data-00000-of-00001"
+    file.write_bytes(file.read_bytes()[:100])
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (damage_variables, "Read less bytes than requested"),
+        (lambda path: shutil.rmtree(path / "variables"), "variables"),
+        (lambda path: (path / "saved_model.pb").unlink(), "does not exist"),
+        (
+            lambda path: (path / "saved_model.pb").write_bytes(b"junk"),
+            "Cannot parse file",
+        ),
+        (lambda path: (path.parent / "2").mkdir(), "does not exist"),
+    ],
+)
+def test_damaged_version_is_a_message(tmp_path, damage, reason):
+    gradio = pytest.importorskip("gradio")
+    from keras_coordconv.experiments.demo import page
+
+    path = tmp_path / "rendering/1"
+    shutil.copytree(ROOT / "saved_models/rendering/1", path)
+    damage(path)
+    render = page._show_errors(page._render)
+    with pytest.raises(gradio.Error) as raised:
+        render(SavedModels(tmp_path), "", 40, 22)
+    message = raised.value.message
+    assert message.startswith("Could not load or run the signature 'tensor' of")
+    assert reason in message and "\n" not in message
+
+
+def test_unknown_models_and_signatures():
+    models = SavedModels(ROOT / "saved_models")
+    location = {"location": np.float32([[40, 22]])}
+    with pytest.raises(ValueError, match="Unknown model 'nobody'"):
+        models.predict("nobody", location)
+    with pytest.raises(ValueError, match="the signature 'other' of"):
+        models.predict("rendering", location, "other")
+    with pytest.raises(ValueError, match="the signature 'tensor' of"):
+        models.predict("rendering", {"place": [1.0]}, "tensor")
+
+
+def test_pictures_and_uploads_are_not_kept(tmp_path, monkeypatch):
+    gradio = pytest.importorskip("gradio")
+    httpx = pytest.importorskip("httpx")
+    from gradio_client import Client
+
+    from keras_coordconv.experiments.demo import page
+
+    monkeypatch.setattr(page, "KEPT_SECONDS", 1)
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    launch = gradio.Blocks.launch
+    pages = []
+
+    def files():
+        return {path for path in tmp_path.rglob("*") if path.is_file()}
+
+    def launch_and_return(blocks, **settings):
+        pages.append(blocks)
+        launch(blocks, prevent_thread_lock=True, **settings)
+
+    monkeypatch.setattr(gradio.Blocks, "launch", launch_and_return)
+    monkeypatch.chdir(ROOT)
+    demo.main(["--port", f"{free_port()}"])
+    (blocks,) = pages
+    try:
+        # The pictures that the page shows at first are kept.
+        before = files()
+        client = Client(blocks.local_url, verbose=False)
+        for _ in range(3):
+            client.predict(api_name="/detect")
+        deadline = time.monotonic() + 20
+        while files() != before:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        answer = httpx.post(
+            f"{blocks.local_url}gradio_api/upload",
+            files={"files": ("photo.png", bytes(50_000_000))},
+        )
+        assert answer.status_code == 413
+        assert files() == before
+    finally:
+        blocks.close()
 
 
 def test_steps_of_a_game():

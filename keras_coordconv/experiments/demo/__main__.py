@@ -73,6 +73,8 @@ def main(argv=None):
         ),
         css=CSS,
         footer_links=[],
+        # In bytes: no tab takes files.
+        max_file_size=1,
         quiet=True,
     )
 

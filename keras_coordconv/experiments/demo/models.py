@@ -4,6 +4,7 @@ import pathlib
 
 import tensorflow as tf
 
+from keras_coordconv.serving import check
 from keras_coordconv.serving.signatures import read_signatures
 from keras_coordconv.serving.versions import versions
 
@@ -44,14 +45,26 @@ class SavedModels:
         return read_signatures(self._paths[model])
 
     def predict(self, model, inputs, signature="serving_default"):
-        """Run a model, like `ServingClient.predict`."""
+        """Run a model, like `ServingClient.predict`.
+
+        Raises:
+            ValueError: if the model or the signature is unknown, or the version
+                is damaged.
+        """
         if model not in self._paths:
             raise ValueError(
                 f"Unknown model {model!r}. Available: {', '.join(self._paths)}"
             )
-        if model not in self._loaded:
-            self._loaded[model] = tf.saved_model.load(str(self._paths[model]))
-        answer = self._loaded[model].signatures[signature](
-            **{name: tf.constant(value) for name, value in inputs.items()}
-        )
+        path = self._paths[model]
+        try:
+            if model not in self._loaded:
+                self._loaded[model] = tf.saved_model.load(str(path))
+            answer = self._loaded[model].signatures[signature](
+                **{name: tf.constant(value) for name, value in inputs.items()}
+            )
+        except Exception as error:  # Damaged files raise errors of many types.
+            raise ValueError(
+                f"Could not load or run the signature {signature!r} of {path}: "
+                f"{check.reason_of(error)}"
+            ) from error
         return {name: value.numpy() for name, value in answer.items()}

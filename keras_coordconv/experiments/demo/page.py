@@ -22,6 +22,8 @@ DETECTOR = "scattered_mnist_detector"
 GENERATOR = "clevr_generator"
 MIN_SCORE = 0.8
 SLIDERS = 4
+# Pictures are files until they are this old.
+KEPT_SECONDS = 600
 
 
 def build_page(models):
@@ -33,7 +35,11 @@ def build_page(models):
     Returns:
         `gradio.Blocks`.
     """
-    with gr.Blocks(title="CoordConv", analytics_enabled=False) as page:
+    with gr.Blocks(
+        title="CoordConv",
+        analytics_enabled=False,
+        delete_cache=(KEPT_SECONDS, KEPT_SECONDS),
+    ) as page:
         gr.Markdown("# Convolution vs. CoordConv")
         for title, question, predict in (
             ("Classification", "Which pixel is at (x, y)?", _classify),
