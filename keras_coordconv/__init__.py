@@ -27,6 +27,9 @@ from keras_coordconv.layers import CoordinateChannel2D
 from keras_coordconv.layers import CoordinateChannel3D
 from keras_coordconv.layers import CoordSeparableConv1D
 from keras_coordconv.layers import CoordSeparableConv2D
+from keras_coordconv.layers import SoftArgmax1D
+from keras_coordconv.layers import SoftArgmax2D
+from keras_coordconv.layers import SoftArgmax3D
 from keras_coordconv.preprocessing import CoordAugmentation
 
 __version__ = "0.2.0"
@@ -49,6 +52,9 @@ __all__ = [
     "FourierFeatures",
     "GaussianFourierFeatures",
     "Periodic",
+    "SoftArgmax1D",
+    "SoftArgmax2D",
+    "SoftArgmax3D",
     "convert_to_coordconv",
     "coordinate_grid",
     "fold_coordinates",

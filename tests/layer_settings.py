@@ -14,7 +14,9 @@ from numpy_layers import NumpyLayer
 import keras_coordconv
 from keras_coordconv.coordinates import ALIGNMENTS
 
-LAYERS = tuple(keras_coordconv.layers.__all__)
+LAYERS = tuple(
+    name for name in keras_coordconv.layers.__all__ if name.startswith("Coord")
+)
 DTYPES = ("float32", "float16", "bfloat16", "mixed_float16", "mixed_bfloat16")
 LARGEST_SIZE = {1: 40, 2: 16, 3: 6}
 # Maps on which a layer may choose another form than on small ones.

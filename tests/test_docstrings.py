@@ -41,7 +41,8 @@ def test_type_hints(name):
 @pytest.mark.parametrize("name", keras_coordconv.layers.__all__)
 def test_type_hints_of_layers(name):
     parameters = inspect.signature(getattr(keras_coordconv, name)).parameters
-    for argument in ("use_radius", "coordinate_range", "radius_center"):
+    own = parameters.keys() & {"use_radius", "radius_center", "temperature"}
+    for argument in (*own, "coordinate_range", "align"):
         assert parameters[argument].annotation is not inspect.Parameter.empty
 
 

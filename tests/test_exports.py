@@ -29,6 +29,21 @@ def every_layer_model(shape):
     return randomize(keras.Model(inputs, outputs))
 
 
+def regression_model(shape):
+    """Coordinates into a map, and out of it."""
+    inputs = keras.Input(shape, name="inputs")
+    x = keras_coordconv.CoordConv2D(4, 3, padding="same")(inputs)
+    points = keras_coordconv.SoftArgmax2D(
+        coordinate_range="pixel", trainable_temperature=True
+    )
+    return randomize(keras.Model(inputs, points(x)))
+
+
+every_model = pytest.mark.parametrize(
+    "make_model", [every_layer_model, regression_model]
+)
+
+
 def images(batch=3):
     random = np.random.default_rng(0)
     return random.normal(size=(batch, 12, 14, 3)).astype("float32")
@@ -65,9 +80,10 @@ def run_tflite(content, inputs):
     return outputs
 
 
+@every_model
 @pytest.mark.parametrize("shape", SIZES)
-def test_operations_of_the_graph(shape):
-    operations = graph_operations(every_layer_model(shape))
+def test_operations_of_the_graph(shape, make_model):
+    operations = graph_operations(make_model(shape))
     assert "Conv2D" in operations
     assert not UNWANTED & set(operations)
 
@@ -115,11 +131,18 @@ def test_folded_graph_is_convolution_and_add():
 
 
 @pytest.mark.parametrize("shape", SIZES)
-@pytest.mark.parametrize("int8", [False, True], ids=["float32", "int8"])
-def test_tflite_without_flex(tmp_path, shape, int8):
+@pytest.mark.parametrize(
+    ("make_model", "int8"),
+    [
+        (every_layer_model, False),
+        (every_layer_model, True),
+        (regression_model, False),
+    ],
+)
+def test_tflite_without_flex(tmp_path, shape, make_model, int8):
     import tensorflow as tf
 
-    model = every_layer_model(shape)
+    model = make_model(shape)
     model.export(tmp_path / "model", verbose=False)
     converter = tf.lite.TFLiteConverter.from_saved_model(
         str(tmp_path / "model")
@@ -145,12 +168,13 @@ def test_tflite_without_flex(tmp_path, shape, int8):
         np.testing.assert_allclose(outputs, expected, atol=tolerance, rtol=0)
 
 
+@every_model
 @pytest.mark.parametrize("shape", SIZES)
-def test_onnx_runtime_and_openvino(tmp_path, shape):
+def test_onnx_runtime_and_openvino(tmp_path, shape, make_model):
     for package in ("onnx", "tf2onnx"):
         pytest.importorskip(package)
     onnxruntime = pytest.importorskip("onnxruntime")
-    model = every_layer_model(shape)
+    model = make_model(shape)
     path = str(tmp_path / "model.onnx")
     model(images())  # Keras's exporter refuses a model that never ran.
     model.export(path, format="onnx", verbose=False)
@@ -186,10 +210,11 @@ def test_onnx_graph_of_unknown_size_is_small(tmp_path):
 
 @pytest.mark.parametrize("shape", SIZES)
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_saved_model(tmp_path, shape, jit_compile):
+@every_model
+def test_saved_model(tmp_path, shape, jit_compile, make_model):
     import tensorflow as tf
 
-    model = every_layer_model(shape)
+    model = make_model(shape)
     model.export(tmp_path / "model", verbose=False)
     loaded = tf.saved_model.load(tmp_path / "model")
     function = tf.function(loaded.serve, jit_compile=jit_compile)

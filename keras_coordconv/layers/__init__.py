@@ -13,6 +13,9 @@ from keras_coordconv.layers.coord_separable_conv import CoordSeparableConv2D
 from keras_coordconv.layers.coordinate_channel import CoordinateChannel1D
 from keras_coordconv.layers.coordinate_channel import CoordinateChannel2D
 from keras_coordconv.layers.coordinate_channel import CoordinateChannel3D
+from keras_coordconv.layers.soft_argmax import SoftArgmax1D
+from keras_coordconv.layers.soft_argmax import SoftArgmax2D
+from keras_coordconv.layers.soft_argmax import SoftArgmax3D
 
 __all__ = [
     "CoordConv1D",
@@ -28,4 +31,7 @@ __all__ = [
     "CoordinateChannel1D",
     "CoordinateChannel2D",
     "CoordinateChannel3D",
+    "SoftArgmax1D",
+    "SoftArgmax2D",
+    "SoftArgmax3D",
 ]

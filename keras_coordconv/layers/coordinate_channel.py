@@ -12,6 +12,7 @@ from keras_coordconv.coordinates import CoordinateRange
 from keras_coordconv.coordinates import Encoding
 from keras_coordconv.coordinates import RadiusCenter
 from keras_coordconv.layers.coordinate_layer import CoordinateLayer
+from keras_coordconv.layers.frame_layer import standardize_data_format
 
 
 class BaseCoordinateChannel(CoordinateLayer, keras.layers.Layer):
@@ -146,19 +147,3 @@ class CoordinateChannel3D(BaseCoordinateChannel):
     """
 
     rank = 3
-
-
-def standardize_data_format(data_format):
-    """`data_format`, or Keras's default for `None`.
-
-    Raises:
-        ValueError: if it is not one of the two formats.
-    """
-    if data_format is None:
-        return keras.config.image_data_format()
-    if data_format not in ("channels_first", "channels_last"):
-        raise ValueError(
-            '`data_format` must be "channels_first" or "channels_last". '
-            f"Received: data_format={data_format!r}"
-        )
-    return data_format

@@ -1,9 +1,8 @@
-"""Base class of all layers with coordinates: arguments, frames, features."""
+"""Base class of all layers that see coordinates, as features of positions."""
 
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_coordconv.coordinates import DEFAULT_RANGE
@@ -12,15 +11,9 @@ from keras_coordconv.coordinates import Axes
 from keras_coordconv.coordinates import CoordinateRange
 from keras_coordconv.coordinates import Encoding
 from keras_coordconv.coordinates import RadiusCenter
-from keras_coordconv.coordinates import axes_frames
 from keras_coordconv.coordinates import count_features
-from keras_coordconv.coordinates import features_of_affine
-from keras_coordconv.coordinates import features_of_maps
-from keras_coordconv.coordinates import features_of_range
-from keras_coordconv.coordinates import standardize_axes
-from keras_coordconv.coordinates import standardize_coordinate_range
-from keras_coordconv.coordinates import standardize_frame
 from keras_coordconv.coordinates import standardize_radius_center
+from keras_coordconv.layers.frame_layer import FrameLayer
 from keras_coordconv.layers.signature import CombinedSignature
 
 COORDINATE_ARGUMENTS = (
@@ -33,20 +26,12 @@ COORDINATE_ARGUMENTS = (
 )
 
 
-class CoordinateLayer:
+class CoordinateLayer(FrameLayer):
     """Mixin that gives a Keras layer the coordinates of its input.
 
-    It goes before a `keras.layers.Layer` that has the attributes `rank` and
-    `data_format`. The arguments of that layer keep their order;
+    The arguments of the layer that it goes before keep their order;
     `COORDINATE_ARGUMENTS` come after them, by keyword only.
-
-    A call takes the coordinates of each example as `affine` or `coordinates`,
-    which stay in float32 whatever the layer computes in. The layer is built for
-    the number of coordinates of its first call. Inside a graph the values
-    cannot be checked: what is not finite gives outputs that are not.
     """
-
-    rank: int
 
     __signature__ = CombinedSignature(COORDINATE_ARGUMENTS)
 
@@ -61,50 +46,20 @@ class CoordinateLayer:
         encoding: Encoding = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(*args, **kwargs)
-        own_axes = standardize_axes(axes, self.rank)
-        self.use_radius = bool(use_radius)
-        self.coordinate_range = standardize_coordinate_range(
-            coordinate_range, len(own_axes)
+        super().__init__(
+            *args,
+            coordinate_range=coordinate_range,
+            align=align,
+            axes=axes,
+            **kwargs,
         )
-        self._frames = axes_frames(self.coordinate_range, align, own_axes)
-        self.align = align
-        self.axes = None if axes is None else own_axes
+        self.use_radius = bool(use_radius)
         self.radius_center = standardize_radius_center(radius_center)
         self.encoding = _standardize_encoding(encoding)
-        # The first call may bring coordinates of another number.
-        self._coordinate_count = len(own_axes)
-        # Keras would cast the frames too: half precision would round them.
-        self._convert_input_args = False
 
-    def __call__(self, inputs, affine=None, coordinates=None, *args, **kwargs):
-        inputs = self.dtype_policy.convert_input(
-            inputs, autocast=False, dtype=self.compute_dtype
-        )
-        frame = _given(affine, coordinates)
-        count = self._count_coordinates(frame)
-        if not self.built:
-            self._coordinate_count = count
-        elif count != self._coordinate_count:
-            raise ValueError(
-                f"{self.name} was built for {self._coordinate_count} "
-                f"coordinates. Received: {count} coordinates"
-            )
-        return super().__call__(inputs, *args, **frame, **kwargs)
-
-    def build_from_config(self, config):
-        if config:
-            config = dict(config)
-            self._coordinate_count = config.pop(
-                "coordinate_count", self._coordinate_count
-            )
-            super().build_from_config(config)
-
-    def get_build_config(self):
-        config = super().get_build_config()
-        if config:
-            config["coordinate_count"] = self._coordinate_count
-        return config
+    @property
+    def _feature_arguments(self):
+        return self.use_radius, self.radius_center, self.encoding
 
     @property
     def _coordinate_channels(self):
@@ -112,102 +67,6 @@ class CoordinateLayer:
         return count_features(
             self._coordinate_count, self.encoding, self.use_radius
         )
-
-    def _count_coordinates(self, frame):
-        """Number of coordinates of a call with this frame.
-
-        Raises:
-            ValueError: if it is malformed, or does not go with an argument.
-        """
-        if not frame:
-            return len(self._frames)
-        if len(frame) > 1:
-            raise ValueError(
-                "A call takes `affine` or `coordinates`. Received: both"
-            )
-        ((name, value),) = frame.items()
-        if self.axes is not None:
-            raise ValueError(
-                "`axes` has no effect on coordinates that are given. "
-                f"Received: `{name}` in a call of {self.name}, which has "
-                f"axes={self.axes}"
-            )
-        shape = tuple(getattr(value, "shape", np.shape(value)))
-        axis = -2 if name == "affine" else -1
-        if len(shape) < 3 or shape[axis] is None:
-            raise ValueError(
-                f"`{name}` must have a batch axis and a known number of "
-                f"coordinates. Received: {name} of shape {shape}"
-            )
-        return shape[axis]
-
-    def _standardize_frame(self, inputs, affine, coordinates):
-        """The frame of a call, checked, in float32.
-
-        Returns:
-            Dictionary with `affine`, with `coordinates`, or with nothing.
-
-        Raises:
-            ValueError: if it cannot be that of the inputs.
-        """
-        sizes = {
-            "affine": ("d", self.rank + 1),
-            "coordinates": (*self._spatial_shape(inputs), "d"),
-        }
-        return {
-            name: standardize_frame(name, value, sizes[name], inputs.shape[0])
-            for name, value in _given(affine, coordinates).items()
-        }
-
-    def _features(self, spatial_shape, affine=None, coordinates=None):
-        """What the layer sees of the coordinates, channels last, in float32.
-
-        Returns:
-            Tensor of shape `(batch, *spatial_shape, channels)`, with a batch
-            axis of 1 where it is the same for all examples.
-        """
-        arguments = (self.use_radius, self.radius_center, self.encoding)
-        if affine is not None:
-            return features_of_affine(spatial_shape, affine, *arguments)
-        if coordinates is not None:
-            return features_of_maps(coordinates, *arguments)
-        features = features_of_range(spatial_shape, self._frames, *arguments)
-        return ops.expand_dims(features, 0)
-
-    @property
-    def _channel_axis(self):
-        return -1 if self.data_format == "channels_last" else 1
-
-    def _input_channels(self, input_shape):
-        """Number of channels of the layer's input.
-
-        Raises:
-            ValueError: if the shape has the wrong rank or no channel count.
-        """
-        channels = None
-        if len(input_shape) == self.rank + 2:
-            channels = input_shape[self._channel_axis]
-        if channels is None:
-            raise ValueError(
-                f"The input of {type(self).__name__} must have rank "
-                f"{self.rank + 2}: batch, spatial axes and a defined channel "
-                f"axis (data_format={self.data_format!r}). "
-                f"Received: input_shape={tuple(input_shape)}"
-            )
-        return channels
-
-    def _spatial_shape(self, inputs):
-        """Sizes of the spatial axes: integers, or scalars where unknown."""
-        shape = ops.shape(inputs)
-        if self.data_format == "channels_last":
-            return shape[1:-1]
-        return shape[2:]
-
-    def _to_data_format(self, tensor):
-        """A tensor with the channels last, in the layer's data format."""
-        if self.data_format == "channels_first":
-            return ops.moveaxis(tensor, -1, 1)
-        return tensor
 
     def _append_channels(self, tensor, features):
         """Appends channels that depend on the position.
@@ -224,17 +83,9 @@ class CoordinateLayer:
         return ops.concatenate([tensor, features], axis=self._channel_axis)
 
     def get_config(self):
-        config = super().get_config()
-        config.update(
-            {name: getattr(self, name) for name in COORDINATE_ARGUMENTS}
-        )
-        config["encoding"] = keras.saving.serialize_keras_object(self.encoding)
-        return config
-
-
-def _given(affine, coordinates):
-    frame = {"affine": affine, "coordinates": coordinates}
-    return {name: value for name, value in frame.items() if value is not None}
+        own = {name: getattr(self, name) for name in COORDINATE_ARGUMENTS}
+        encoding = keras.saving.serialize_keras_object(self.encoding)
+        return {**super().get_config(), **own, "encoding": encoding}
 
 
 def _standardize_encoding(encoding):

@@ -29,7 +29,11 @@ class CombinedSignature:
         owner = next(base for base in cls.__mro__ if "__init__" in vars(base))
         if owner is not self.mixin or not issubclass(cls, keras.layers.Layer):
             return None
-        keras_layer = cls.__mro__[cls.__mro__.index(self.mixin) + 1]
+        keras_layer = next(
+            base
+            for base in cls.__mro__[cls.__mro__.index(self.mixin) :]
+            if issubclass(base, keras.layers.Layer)
+        )
         *inherited, kwargs = inspect.signature(keras_layer).parameters.values()
         own = inspect.signature(self.mixin.__init__).parameters
         return inspect.Signature(

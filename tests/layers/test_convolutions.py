@@ -3,13 +3,14 @@
 import inspect
 
 import keras
+import layer_settings
 import numpy as np
 import pytest
 from keras import ops
 from reference import append_coordinates
 
 import keras_coordconv
-from keras_coordconv.layers import coordinate_layer
+from keras_coordconv.layers import frame_layer
 
 RANKS = (1, 2, 3)
 KERAS = {n: getattr(keras.layers, f"Conv{n}D") for n in RANKS}
@@ -340,9 +341,9 @@ def test_dtypes(dtype, tolerance, input_dtype, use_radius):
 
 
 def test_swapped_axes_would_be_seen(monkeypatch):
-    features = coordinate_layer.features_of_range
+    features = frame_layer.features_of_range
     monkeypatch.setattr(
-        coordinate_layer,
+        frame_layer,
         "features_of_range",
         lambda *args: ops.flip(features(*args), axis=-1),
     )
@@ -431,7 +432,7 @@ def test_convolution_op_can_be_overridden():
     )
 
 
-@pytest.mark.parametrize("name", keras_coordconv.layers.__all__)
+@pytest.mark.parametrize("name", layer_settings.LAYERS)
 def test_bad_input(name):
     def make(**arguments):
         if "Conv" in name:

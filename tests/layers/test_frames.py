@@ -3,6 +3,7 @@
 import random
 
 import keras
+import layer_settings
 import numpy as np
 import pytest
 from layer_settings import Setting
@@ -171,7 +172,7 @@ def test_the_crop_of_the_outputs_is_the_output_of_the_crop(count):
     """Coordinates of the whole, with "valid" padding, at random settings."""
     draw = random.Random(0)
     for _ in range(count):
-        name = draw.choice(keras_coordconv.layers.__all__)
+        name = draw.choice(layer_settings.LAYERS)
         rank = Setting(name, {}, ()).rank
         transposed = "Transpose" in name
         arguments, extent, stride = {}, np.ones(rank, int), 1
