@@ -34,8 +34,11 @@ from keras_coordconv.experiments.reinforcement import a2c
 from keras_coordconv.experiments.reinforcement.environments import (
     make_environments,
 )
-from keras_coordconv.experiments.training import arguments
-from keras_coordconv.experiments.training import history
+from keras_coordconv.experiments.training import callbacks
+from keras_coordconv.experiments.training import flags
+from keras_coordconv.experiments.training import recipes
+from keras_coordconv.experiments.training import run_files
+from keras_coordconv.experiments.training.command import command
 from keras_coordconv.experiments.training.run import Run
 
 NAME = "atari_a2c"
@@ -66,7 +69,7 @@ DISCOUNT = 0.99
 
 
 def build_parser():
-    parser = arguments.build_parser(__doc__)
+    parser = flags.build_parser(__doc__)
     game = parser.add_argument_group("game and model")
     game.add_argument(
         "--game",
@@ -84,28 +87,28 @@ def build_parser():
     training = parser.add_argument_group("training")
     training.add_argument(
         "--epochs",
-        type=arguments.positive_integer,
+        type=flags.positive_integer,
         help="number of epochs, each with --steps-per-epoch batches of "
         f"{STEPS_PER_BATCH} game steps",
     )
     training.add_argument(
         "--learning-rate",
-        type=arguments.not_negative_number,
+        type=flags.not_negative_number,
         help="initial learning rate",
     )
     training.add_argument(
         "--decay-epochs",
-        type=arguments.positive_integer,
+        type=flags.positive_integer,
         help="epochs over which the learning rate decays linearly to 0",
     )
     training.add_argument(
         "--entropy-weight",
-        type=arguments.not_negative_number,
+        type=flags.not_negative_number,
         help="weight of the policy's entropy in the loss",
     )
     training.add_argument(
         "--test-games",
-        type=arguments.positive_integer,
+        type=flags.positive_integer,
         default=30,
         help="number of games to play after training (default: %(default)s)",
     )
@@ -138,60 +141,61 @@ def build_model(args, environments):
     )
 
 
-@arguments.command
+@command
 def main(argv=None):
-    args = arguments.parse(build_parser(), RECIPES, argv)
+    args = recipes.parse(build_parser(), RECIPES, argv)
     environments = make_environments(args.game, ENVIRONMENTS)
     check_flags(args, environments)
-    run = Run(NAME, args, monitor=None)
+    with Run(NAME, args, monitor=None) as run:
+        model = build_model(args, environments)
+        model.summary()
+        learning_rate = keras.optimizers.schedules.PolynomialDecay(
+            args.learning_rate,
+            decay_steps=args.decay_epochs * args.steps_per_epoch,
+            end_learning_rate=0.0,
+        )
+        a2c.compile_model(model, learning_rate, args.entropy_weight)
+        run.track(model)
+        games = [
+            game
+            for game in run_files.read_table(run.path / "games.csv")
+            if game["epoch"] <= run.epochs_done
+        ]
+        rollouts = a2c.Rollouts(environments, ROLLOUT_STEPS, DISCOUNT)
+        for epoch in run.epochs(args.epochs):
+            logs = train_epoch(args, epoch, model, rollouts, games)
+            _files.write_table(run.output("games.csv"), games)
+            run.end_epoch(logs)
+            shown = ", ".join(f"{name} {x:.4g}" for name, x in logs.items())
+            print(f"epoch {epoch}/{args.epochs}: {shown}")
 
-    model = build_model(args, environments)
-    model.summary()
-    learning_rate = keras.optimizers.schedules.PolynomialDecay(
-        args.learning_rate,
-        decay_steps=args.decay_epochs * args.steps_per_epoch,
-        end_learning_rate=0.0,
-    )
-    a2c.compile_model(model, learning_rate, args.entropy_weight)
-    run.track(model)
-    games = [
-        game
-        for game in history.read_table(run.path / "games.csv")
-        if game["epoch"] <= run.epochs_done
-    ]
-    rollouts = a2c.Rollouts(environments, ROLLOUT_STEPS, DISCOUNT)
-    for epoch in run.epochs(args.epochs):
-        logs = train_epoch(args, epoch, model, rollouts, games)
-        _files.write_table(run.output("games.csv"), games)
-        run.end_epoch(logs)
-        shown = ", ".join(f"{name} {x:.4g}" for name, x in logs.items())
-        print(f"epoch {epoch}/{args.epochs}: {shown}")
-
-    best = run.best_model()
-    scores, first_game = a2c.play_games(
-        best, make_environments(args.game, args.test_games), seed=[args.seed, 0]
-    )
-    frames = run.history[-1]["steps"] * environments.frames_per_step
-    metrics = {
-        "train_return": run.history[-1].get("return"),
-        "test_return": float(scores.mean()),
-        "test_return_deviation": float(scores.std()),
-        "frames": frames,
-        "frames_per_second": frames / run.seconds,
-    }
-    print("test scores:", *(f"{score:g}" for score in scores))
-    run.save_figure(
-        "returns",
-        plots.plot_returns(
-            [{"args": vars(args), "history": run.history, "games": games}]
-        ),
-    )
-    if args.layer != "dense":
-        with _files.atomic_write(run.output("figures", "game.gif")) as path:
-            environments.save_animation(first_game, path)
-    if args.export_dir:
-        export(best, args, run.card(metrics))
-    return run.finish(metrics)
+        best = run.best_model()
+        scores, first_game = a2c.play_games(
+            best,
+            make_environments(args.game, args.test_games),
+            seed=[args.seed, 0],
+        )
+        frames = run.history[-1]["steps"] * environments.frames_per_step
+        metrics = {
+            "train_return": run.history[-1].get("return"),
+            "test_return": float(scores.mean()),
+            "test_return_deviation": float(scores.std()),
+            "frames": frames,
+            "frames_per_second": frames / run.seconds,
+        }
+        print("test scores:", *(f"{score:g}" for score in scores))
+        run.save_figure(
+            "returns",
+            plots.plot_returns(
+                [{"args": vars(args), "history": run.history, "games": games}]
+            ),
+        )
+        if args.layer != "dense":
+            with _files.atomic_write(run.output("figures", "game.gif")) as path:
+                environments.save_animation(first_game, path)
+        if args.export_dir:
+            run.export(best, metrics, outputs=actor_critic.serving_outputs)
+        return run.finish(metrics)
 
 
 def train_epoch(args, epoch, model, rollouts, games):
@@ -228,20 +232,7 @@ def train_epoch(args, epoch, model, rollouts, games):
     ]
     for name in batches[0]:
         logs[name] = np.mean([batch[name] for batch in batches])
-    return history.plain_names(logs)
-
-
-def export(model, args, card):
-    # TensorFlow only, as --export-dir says.
-    from keras_coordconv.serving import export_for_serving
-
-    exported = export_for_serving(
-        model,
-        args.export_dir,
-        outputs=actor_critic.serving_outputs,
-        card=card,
-    )
-    print(f"exported: {exported}")
+    return callbacks.plain_names(logs)
 
 
 if __name__ == "__main__":

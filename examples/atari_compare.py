@@ -28,16 +28,19 @@ import sys
 import numpy as np
 
 from keras_coordconv import _files
+from keras_coordconv import _signals
 from keras_coordconv.experiments import plots
 from keras_coordconv.experiments.evaluation import game_scores
 from keras_coordconv.experiments.models import actor_critic
-from keras_coordconv.experiments.training import arguments
-from keras_coordconv.experiments.training import history
+from keras_coordconv.experiments.training import flags
+from keras_coordconv.experiments.training import results
+from keras_coordconv.experiments.training import run_files
 from keras_coordconv.experiments.training import sweeps
+from keras_coordconv.experiments.training.command import command
 
 
 def build_parser():
-    parser = arguments.Parser(__doc__)
+    parser = flags.Parser(__doc__)
     parser.add_argument(
         "--games",
         nargs="+",
@@ -54,19 +57,19 @@ def build_parser():
     parser.add_argument(
         "--seeds",
         nargs="+",
-        type=arguments.seed,
+        type=flags.seed,
         default=[0, 1, 2],
         help="default: 0 1 2",
     )
     for flag in ("--epochs", "--steps-per-epoch", "--test-games"):
         parser.add_argument(
             flag,
-            type=arguments.positive_integer,
+            type=flags.positive_integer,
             help="flag of each run (default: that of atari_a2c.py)",
         )
     parser.add_argument(
         "--dtype-policy",
-        type=arguments.dtype_policy,
+        type=flags.dtype_policy,
         help="flag of each run (default: that of atari_a2c.py)",
     )
     parser.add_argument(
@@ -101,7 +104,7 @@ def list_runs(args):
     ]
 
 
-@arguments.command
+@command
 def main(argv=None):
     args = build_parser().parse_args(argv)
     workdir = pathlib.Path(args.workdir)
@@ -114,11 +117,11 @@ def main(argv=None):
         )
         for settings in list_runs(args)
     ]
-    arguments.say_how_to_continue(["python", *sys.argv])
-    failed = [] if args.draw else sweeps.run_points(points)
+    with _signals.ContinuedBy("python", *sys.argv):
+        failed = [] if args.draw else sweeps.run_points(points)
     runs = [
-        history.read_run(folder)
-        | {"games": history.read_table(folder / "games.csv")}
+        results.read_run(folder)
+        | {"games": run_files.read_table(folder / "games.csv")}
         for _, folder, _ in points
         if sweeps.is_done(folder)
     ]

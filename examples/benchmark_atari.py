@@ -25,7 +25,8 @@ from keras_coordconv.experiments.reinforcement import a2c
 from keras_coordconv.experiments.reinforcement.environments import (
     make_environments,
 )
-from keras_coordconv.experiments.training import arguments
+from keras_coordconv.experiments.training import flags
+from keras_coordconv.experiments.training.command import command
 
 NAME = "benchmark_atari"
 BASELINE = "stable-baselines3"
@@ -169,20 +170,20 @@ class StableBaselines3:
 
 
 def build_parser():
-    parser = arguments.Parser(__doc__)
+    parser = flags.Parser(__doc__)
     parser.add_argument(
         "--game", default="Seaquest", help="Atari game (default: %(default)s)"
     )
     parser.add_argument(
         "--batches",
-        type=arguments.positive_integer,
+        type=flags.positive_integer,
         default=50,
         help=f"batches of {ENVIRONMENTS * ROLLOUT_STEPS} steps to train per "
         "turn (default: %(default)s)",
     )
     parser.add_argument(
         "--dtype-policy",
-        type=arguments.dtype_policy,
+        type=flags.dtype_policy,
         default="float32",
         help="Keras dtype policy of this project's networks; "
         "stable-baselines3 uses float32 (default: %(default)s)",
@@ -198,7 +199,7 @@ def measure(learner, batches):
     return time.perf_counter() - start, *parts
 
 
-@arguments.command
+@command
 def main(argv=None):
     args = build_parser().parse_args(argv)
     output = benchmarking.make_output(args)

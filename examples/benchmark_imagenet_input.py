@@ -44,7 +44,8 @@ from keras_coordconv.experiments import benchmarking
 from keras_coordconv.experiments.datasets import image_decoding
 from keras_coordconv.experiments.datasets import image_sources
 from keras_coordconv.experiments.datasets import imagenet
-from keras_coordconv.experiments.training import arguments
+from keras_coordconv.experiments.training import flags
+from keras_coordconv.experiments.training.command import command
 
 AUTOTUNE = tf.data.AUTOTUNE
 DRAWN = 200
@@ -201,7 +202,7 @@ def draw_photos(folder):
 
 
 def build_parser():
-    parser = arguments.Parser(__doc__)
+    parser = flags.Parser(__doc__)
     parser.add_argument(
         "--data-dir", help="folder with class folders (default: drawn images)"
     )
@@ -213,7 +214,7 @@ def build_parser():
     ):
         parser.add_argument(
             f"--{name}",
-            type=arguments.positive_integer,
+            type=flags.positive_integer,
             default=default,
             help=f"{text} (default: %(default)s)",
         )
@@ -226,14 +227,14 @@ def build_parser():
     )
     parser.add_argument(
         "--seed",
-        type=arguments.seed,
+        type=flags.seed,
         default=0,
         help="random seed (default: %(default)s)",
     )
     return parser
 
 
-@arguments.command
+@command
 def main(argv=None):
     args = build_parser().parse_args(argv)
     output = benchmarking.make_output(args)

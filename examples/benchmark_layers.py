@@ -63,7 +63,8 @@ from keras_coordconv import frames
 from keras_coordconv.experiments import benchmarking
 from keras_coordconv.experiments import plots
 from keras_coordconv.experiments.models import resnet
-from keras_coordconv.experiments.training import arguments
+from keras_coordconv.experiments.training import flags
+from keras_coordconv.experiments.training.command import command
 
 NAME = "benchmark_layers"
 NAME_OF_PACKAGE = "keras_coordconv"
@@ -550,11 +551,11 @@ def print_table(rows, title, ratio, value, unit):
 
 
 def build_parser():
-    parser = arguments.Parser(__doc__)
+    parser = flags.Parser(__doc__)
     benchmarking.add_flags(parser, NAME, turns=31)
     parser.add_argument(
         "--calls-together",
-        type=arguments.positive_integer,
+        type=flags.positive_integer,
         default=1,
         help="number of calls of one model to time together, without waiting "
         "in between; use 20 on a GPU, where a call of a small model takes less "
@@ -583,7 +584,7 @@ def build_parser():
     )
     parser.add_argument(
         "--batch-size",
-        type=arguments.positive_integer,
+        type=flags.positive_integer,
         default=16,
         help="images per step of ResNet-50 (default: %(default)s)",
     )
@@ -600,20 +601,20 @@ def build_parser():
     )
     parser.add_argument(
         "--dtype-policy",
-        type=arguments.dtype_policy,
+        type=flags.dtype_policy,
         default="float32",
         help="Keras dtype policy, such as bfloat16 (default: %(default)s)",
     )
     parser.add_argument(
         "--seed",
-        type=arguments.seed,
+        type=flags.seed,
         default=0,
         help="seed of the inputs and of the order (default: %(default)s)",
     )
     return parser
 
 
-@arguments.command
+@command
 def main(argv=None):
     parser = build_parser()
     args = parser.parse_args(argv)

@@ -18,7 +18,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_coordconv.experiments import benchmarking
-from keras_coordconv.experiments.training import arguments
+from keras_coordconv.experiments.training import flags
+from keras_coordconv.experiments.training.command import command
 from keras_coordconv.serving import ServingClient
 from keras_coordconv.serving import check
 from keras_coordconv.serving.signatures import read_signatures
@@ -95,7 +96,7 @@ def examples(specs, batch_size, image):
 
 
 def build_parser():
-    parser = arguments.Parser(__doc__)
+    parser = flags.Parser(__doc__)
     parser.add_argument(
         "targets",
         nargs="+",
@@ -108,7 +109,7 @@ def build_parser():
     )
     parser.add_argument(
         "--batch-sizes",
-        type=arguments.positive_integer,
+        type=flags.positive_integer,
         nargs="+",
         default=[1, 32],
         help="numbers of examples per request (default: 1 and 32)",
@@ -120,7 +121,7 @@ def build_parser():
     return parser
 
 
-@arguments.command
+@command
 def main(argv=None):
     args = build_parser().parse_args(argv)
     output = benchmarking.make_output(args)

@@ -19,14 +19,17 @@ import startup  # noqa: F401, before the rest
 import keras
 import numpy as np
 
+from keras_coordconv import serving
 from keras_coordconv.conversion.clone import in_float32
 from keras_coordconv.experiments import plots
 from keras_coordconv.experiments.datasets import sort_of_clevr
 from keras_coordconv.experiments.evaluation.coverage import coverage
 from keras_coordconv.experiments.models import gan
 from keras_coordconv.experiments.training import adversarial
-from keras_coordconv.experiments.training import arguments
+from keras_coordconv.experiments.training import flags
 from keras_coordconv.experiments.training import optimizers
+from keras_coordconv.experiments.training import recipes
+from keras_coordconv.experiments.training.command import command
 from keras_coordconv.experiments.training.run import Run
 
 NAME = "clevr_gan"
@@ -61,21 +64,21 @@ SHOWN = 64
 
 
 def build_parser():
-    parser = arguments.build_parser(__doc__)
-    model, training = arguments.add_generator(parser)
+    parser = flags.build_parser(__doc__)
+    model, training = flags.add_generator(parser)
     model.add_argument(
         "--discriminator-width",
-        type=arguments.not_negative_number,
+        type=flags.not_negative_number,
         help="factor on the number of filters of the discriminator",
     )
     training.add_argument(
         "--discriminator-learning-rate",
-        type=arguments.not_negative_number,
+        type=flags.not_negative_number,
         help="learning rate of the discriminator (Adam)",
     )
     training.add_argument(
         "--beta-1",
-        type=arguments.not_negative_number,
+        type=flags.not_negative_number,
         help="beta_1 of Adam, for both networks",
     )
     return parser
@@ -92,83 +95,72 @@ def build_models(args):
     return generator, gan.discriminator(args.discriminator_width, coordinates)
 
 
-@arguments.command
+@command
 def main(argv=None):
-    args = arguments.parse(build_parser(), RECIPES, argv)
-    run = Run(NAME, args, monitor=None)
-
-    images = (
-        sort_of_clevr.dataset(
-            "train",
-            args.batch_size,
-            args.limit_examples,
-            shuffle_seed=args.seed,
-            epochs_done=run.epochs_done,
+    args = recipes.parse(build_parser(), RECIPES, argv)
+    with Run(NAME, args, monitor=None) as run:
+        images = (
+            sort_of_clevr.dataset(
+                "train",
+                args.batch_size,
+                args.limit_examples,
+                shuffle_seed=args.seed,
+                epochs_done=run.epochs_done,
+            )
+            .take(args.steps_per_epoch or -1)
+            .map(lambda example: example["image"])
+            .map(keras.layers.Rescaling(2 / 255, -1, dtype="float32"))
         )
-        .take(args.steps_per_epoch or -1)
-        .map(lambda example: example["image"])
-        .map(keras.layers.Rescaling(2 / 255, -1, dtype="float32"))
-    )
-    real = sort_of_clevr.load_arrays("test", SAMPLES)["image"]
+        real = sort_of_clevr.load_arrays("test", SAMPLES)["image"]
 
-    generator, discriminator = build_models(args)
-    generator.summary()
-    discriminator.summary()
-    discriminator_step = gan.discriminator_step(
-        generator,
-        discriminator,
-        optimizers.adam(args.discriminator_learning_rate, args.beta_1),
-    )
-    generator_step = gan.generator_step(
-        generator,
-        discriminator,
-        optimizers.adam(args.learning_rate, args.beta_1),
-    )
-    run.track(
-        generator,
-        generator_step=generator_step,
-        discriminator_step=discriminator_step,
-    )
-
-    # The same in every epoch, to show how their images change.
-    shape = (SAMPLES, args.latent_size)
-    latent = np.random.default_rng(args.seed).uniform(-1, 1, shape)
-    for epoch in run.epochs(args.epochs):
-        print(f"Epoch {epoch}/{args.epochs}")
-        random = np.random.default_rng([args.seed, epoch])
-        logs = adversarial.train_epoch(
-            discriminator_step, generator_step, images, random
+        generator, discriminator = build_models(args)
+        generator.summary()
+        discriminator.summary()
+        discriminator_step = gan.discriminator_step(
+            generator,
+            discriminator,
+            optimizers.adam(args.discriminator_learning_rate, args.beta_1),
         )
-        run.check_finite(logs)
-        drawn = gan.draw(generator, latent)
+        generator_step = gan.generator_step(
+            generator,
+            discriminator,
+            optimizers.adam(args.learning_rate, args.beta_1),
+        )
+        run.track(
+            generator,
+            generator_step=generator_step,
+            discriminator_step=discriminator_step,
+        )
+
+        # The same in every epoch, to show how their images change.
+        shape = (SAMPLES, args.latent_size)
+        latent = np.random.default_rng(args.seed).uniform(-1, 1, shape)
+        for epoch in run.epochs(args.epochs):
+            print(f"Epoch {epoch}/{args.epochs}")
+            random = np.random.default_rng([args.seed, epoch])
+            logs = adversarial.train_epoch(
+                discriminator_step, generator_step, images, random
+            )
+            run.check_finite(logs)
+            drawn = gan.draw(generator, latent)
+            run.save_figure(
+                f"samples_{epoch:03d}", plots.plot_images(drawn[:SHOWN])
+            )
+            run.end_epoch({**logs, **coverage(drawn, real)})
+
+        best = run.best_model()
+        drawn = gan.draw(best, latent)
+        metrics = coverage(drawn, real)
         run.save_figure(
-            f"samples_{epoch:03d}", plots.plot_images(drawn[:SHOWN])
+            "coverage", plots.plot_coverage({"data": real, args.layer: drawn})
         )
-        run.end_epoch({**logs, **coverage(drawn, real)})
-
-    best = run.best_model()
-    drawn = gan.draw(best, latent)
-    metrics = coverage(drawn, real)
-    run.save_figure(
-        "coverage", plots.plot_coverage({"data": real, args.layer: drawn})
-    )
-    if args.export_dir:
-        export(best, args, run.card(metrics))
-    return run.finish(metrics)
-
-
-def export(model, args, card):
-    # TensorFlow only, as --export-dir says.
-    from keras_coordconv.serving import export_for_serving
-    from keras_coordconv.serving import with_png
-
-    exported = export_for_serving(
-        in_float32(model),
-        args.export_dir,
-        outputs=with_png(gan.serving_outputs),
-        card=card,
-    )
-    print(f"exported: {exported}")
+        if args.export_dir:
+            run.export(
+                in_float32(best),
+                metrics,
+                outputs=serving.with_png(gan.serving_outputs),
+            )
+        return run.finish(metrics)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import startup  # noqa: F401, before the rest
 import keras
 import numpy as np
 
+from keras_coordconv import serving
 from keras_coordconv.conversion.clone import in_float32
 from keras_coordconv.experiments import plots
 from keras_coordconv.experiments.datasets import sort_of_clevr
@@ -25,8 +26,10 @@ from keras_coordconv.experiments.evaluation.coverage import count_jumps
 from keras_coordconv.experiments.evaluation.coverage import coverage
 from keras_coordconv.experiments.models import gan
 from keras_coordconv.experiments.models import vae
-from keras_coordconv.experiments.training import arguments
+from keras_coordconv.experiments.training import flags
 from keras_coordconv.experiments.training import optimizers
+from keras_coordconv.experiments.training import recipes
+from keras_coordconv.experiments.training.command import command
 from keras_coordconv.experiments.training.run import Run
 
 NAME = "clevr_vae"
@@ -59,11 +62,11 @@ SHOWN = 6
 
 
 def build_parser():
-    parser = arguments.build_parser(__doc__)
-    _, training = arguments.add_generator(parser)
+    parser = flags.build_parser(__doc__)
+    _, training = flags.add_generator(parser)
     training.add_argument(
         "--kl-weight",
-        type=arguments.not_negative_number,
+        type=flags.not_negative_number,
         help="weight of the KL divergence of the codes from a normal "
         "distribution, relative to the mean squared error of the pixels",
     )
@@ -79,67 +82,56 @@ def build_dataset(args, subset, batch_size, **order):
     )
 
 
-@arguments.command
+@command
 def main(argv=None):
-    args = arguments.parse(build_parser(), RECIPES, argv)
-    run = Run(NAME, args, monitor="val_loss")
+    args = recipes.parse(build_parser(), RECIPES, argv)
+    with Run(NAME, args, monitor="val_loss") as run:
+        shuffled = build_dataset(
+            args,
+            "train",
+            args.batch_size,
+            shuffle_seed=args.seed,
+            epochs_done=run.epochs_done,
+        ).take(args.steps_per_epoch or -1)
+        data = {s: build_dataset(args, s, 64) for s in ("train", "test")}
 
-    shuffled = build_dataset(
-        args,
-        "train",
-        args.batch_size,
-        shuffle_seed=args.seed,
-        epochs_done=run.epochs_done,
-    ).take(args.steps_per_epoch or -1)
-    data = {s: build_dataset(args, s, 64) for s in ("train", "test")}
+        model = vae.autoencoder(
+            vae.encoder(args.layer, args.latent_size, args.width),
+            vae.decoder(args.layer, args.latent_size, args.width),
+            args.kl_weight,
+        )
+        model.summary(expand_nested=True)
+        model.compile(
+            optimizers.adam(args.learning_rate),
+            {"image": keras.losses.MeanSquaredError()},
+        )
+        run.fit(model, shuffled, args.epochs, validation_data=data["test"])
 
-    model = vae.autoencoder(
-        vae.encoder(args.layer, args.latent_size, args.width),
-        vae.decoder(args.layer, args.latent_size, args.width),
-        args.kl_weight,
-    )
-    model.summary(expand_nested=True)
-    model.compile(
-        optimizers.adam(args.learning_rate),
-        {"image": keras.losses.MeanSquaredError()},
-    )
-    run.fit(model, shuffled, args.epochs, validation_data=data["test"])
-
-    best = run.best_model()
-    encoder, decoder = best.get_layer("encoder"), best.get_layer("decoder")
-    real = sort_of_clevr.load_arrays("test", SAMPLES)["image"]
-    lines = vae.interpolate(encoder, decoder, real[: 2 * LINES], STEPS)
-    # The codes of images are nearly normally distributed.
-    shape = (SAMPLES, args.latent_size)
-    drawn = gan.draw(
-        decoder, np.random.default_rng(args.seed).normal(size=shape)
-    )
-    metrics = {
-        **run.evaluate(best, **data),
-        "jumps": count_jumps(lines),
-        **coverage(drawn, real),
-    }
-    run.save_figure("lines", plots.plot_lines({args.layer: lines[:SHOWN]}))
-    run.save_figure(
-        "coverage", plots.plot_coverage({"data": real, args.layer: drawn})
-    )
-    if args.export_dir:
-        export(decoder, args, run.card(metrics))
-    return run.finish(metrics)
-
-
-def export(decoder, args, card):
-    # TensorFlow only, as --export-dir says.
-    from keras_coordconv.serving import export_for_serving
-    from keras_coordconv.serving import with_png
-
-    exported = export_for_serving(
-        in_float32(decoder),
-        args.export_dir,
-        outputs=with_png(gan.serving_outputs),
-        card=card,
-    )
-    print(f"exported: {exported}")
+        best = run.best_model()
+        encoder, decoder = best.get_layer("encoder"), best.get_layer("decoder")
+        real = sort_of_clevr.load_arrays("test", SAMPLES)["image"]
+        lines = vae.interpolate(encoder, decoder, real[: 2 * LINES], STEPS)
+        # The codes of images are nearly normally distributed.
+        shape = (SAMPLES, args.latent_size)
+        drawn = gan.draw(
+            decoder, np.random.default_rng(args.seed).normal(size=shape)
+        )
+        metrics = {
+            **run.evaluate(best, **data),
+            "jumps": count_jumps(lines),
+            **coverage(drawn, real),
+        }
+        run.save_figure("lines", plots.plot_lines({args.layer: lines[:SHOWN]}))
+        run.save_figure(
+            "coverage", plots.plot_coverage({"data": real, args.layer: drawn})
+        )
+        if args.export_dir:
+            run.export(
+                in_float32(decoder),
+                metrics,
+                outputs=serving.with_png(gan.serving_outputs),
+            )
+        return run.finish(metrics)
 
 
 if __name__ == "__main__":

@@ -26,9 +26,11 @@ from keras_coordconv.experiments import plots
 from keras_coordconv.experiments.datasets import not_so_clevr
 from keras_coordconv.experiments.models import blocks
 from keras_coordconv.experiments.models import coordinate_classification
-from keras_coordconv.experiments.training import arguments
-from keras_coordconv.experiments.training import history
+from keras_coordconv.experiments.training import callbacks
+from keras_coordconv.experiments.training import flags
 from keras_coordconv.experiments.training import optimizers
+from keras_coordconv.experiments.training import recipes
+from keras_coordconv.experiments.training.command import command
 from keras_coordconv.experiments.training.run import Run
 
 NAME = "coordinate_classification"
@@ -56,8 +58,8 @@ RECIPES = {
 
 
 def build_parser():
-    parser = arguments.build_parser(__doc__)
-    model = arguments.add_task(parser, not_so_clevr.SPLITS)
+    parser = flags.build_parser(__doc__)
+    model = flags.add_task(parser, not_so_clevr.SPLITS)
     model.add_argument(
         "--units",
         choices=blocks.UNITS,
@@ -66,21 +68,21 @@ def build_parser():
     )
     model.add_argument(
         "--first-layer-scale",
-        type=arguments.not_negative_number,
+        type=flags.not_negative_number,
         help="factor on the initial kernel of the CoordConv network's first "
         "layer, 1 in the paper",
     )
     model.add_argument(
         "--filter-size",
-        type=arguments.positive_integer,
+        type=flags.positive_integer,
         help="kernel size of the deconvolutional network",
     )
     model.add_argument(
         "--width",
-        type=arguments.positive_integer,
+        type=flags.positive_integer,
         help="factor on the number of filters of the deconvolutional network",
     )
-    arguments.add_training(parser)
+    flags.add_training(parser)
     return parser
 
 
@@ -102,45 +104,48 @@ def build_dataset(args, subset, batch_size=64, **order):
     ).map(lambda example: (example["location"], example["pixel"]))
 
 
-@arguments.command
+@command
 def main(argv=None):
-    args = arguments.parse(build_parser(), RECIPES, argv)
-    run = Run(NAME, args)
+    args = recipes.parse(build_parser(), RECIPES, argv)
+    with Run(NAME, args) as run:
+        shuffled = build_dataset(
+            args,
+            "train",
+            args.batch_size,
+            shuffle_seed=args.seed,
+            epochs_done=run.epochs_done,
+        ).take(args.steps_per_epoch or -1)
+        data = {
+            subset: build_dataset(args, subset) for subset in ("train", "test")
+        }
 
-    shuffled = build_dataset(
-        args,
-        "train",
-        args.batch_size,
-        shuffle_seed=args.seed,
-        epochs_done=run.epochs_done,
-    ).take(args.steps_per_epoch or -1)
-    data = {subset: build_dataset(args, subset) for subset in ("train", "test")}
+        model = build_model(args)
+        model.summary()
+        model.compile(
+            optimizers.paper_adam(args, len(shuffled)),
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            metrics=["accuracy"],
+            steps_per_execution=min(16, len(shuffled)),
+        )
+        perfect = callbacks.TimeToTarget(data["train"], "accuracy", at_least=1)
+        run.fit(
+            model,
+            shuffled,
+            args.epochs,
+            validation_data=data["test"],
+            callbacks=[perfect],
+        )
 
-    model = build_model(args)
-    model.summary()
-    model.compile(
-        optimizers.paper_adam(args, len(shuffled)),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-        steps_per_execution=min(16, len(shuffled)),
-    )
-    perfect = history.TimeToPerfect(data["train"], "accuracy", at_least=1)
-    run.fit(
-        model,
-        shuffled,
-        args.epochs,
-        validation_data=data["test"],
-        callbacks=[perfect],
-    )
-
-    best = run.best_model()
-    metrics = run.evaluate(best, **data)
-    metrics["seconds_to_perfect"] = perfect.seconds(run.history)
-    for name, figure in draw_figures(best, args, data).items():
-        run.save_figure(name, figure)
-    if args.export_dir:
-        export(best, args, run.card(metrics))
-    return run.finish(metrics)
+        best = run.best_model()
+        metrics = run.evaluate(best, **data)
+        metrics["seconds_to_perfect"] = perfect.seconds(run.history)
+        for name, figure in draw_figures(best, args, data).items():
+            run.save_figure(name, figure)
+        if args.export_dir:
+            run.export(
+                best, metrics, outputs=coordinate_classification.serving_outputs
+            )
+        return run.finish(metrics)
 
 
 def draw_figures(model, args, data):
@@ -160,19 +165,6 @@ def draw_figures(model, args, data):
             truths, {args.layer: predictions}
         ),
     }
-
-
-def export(model, args, card):
-    # TensorFlow only, as --export-dir says.
-    from keras_coordconv.serving import export_for_serving
-
-    exported = export_for_serving(
-        model,
-        args.export_dir,
-        outputs=coordinate_classification.serving_outputs,
-        card=card,
-    )
-    print(f"exported: {exported}")
 
 
 if __name__ == "__main__":

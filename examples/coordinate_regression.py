@@ -18,13 +18,16 @@ trains the convolutional network that the paper uses on that split.
 
 import startup  # noqa: F401, before the rest
 
+from keras_coordconv import serving
 from keras_coordconv.experiments import plots
 from keras_coordconv.experiments.datasets import not_so_clevr
 from keras_coordconv.experiments.evaluation.metrics import MeanPixelDistance
 from keras_coordconv.experiments.models import coordinate_regression
-from keras_coordconv.experiments.training import arguments
-from keras_coordconv.experiments.training import history
+from keras_coordconv.experiments.training import callbacks
+from keras_coordconv.experiments.training import flags
 from keras_coordconv.experiments.training import optimizers
+from keras_coordconv.experiments.training import recipes
+from keras_coordconv.experiments.training.command import command
 from keras_coordconv.experiments.training.run import Run
 
 NAME = "coordinate_regression"
@@ -54,21 +57,21 @@ CONV_MODELS = {
 
 
 def build_parser():
-    parser = arguments.build_parser(__doc__)
-    model = arguments.add_task(parser, not_so_clevr.SPLITS)
+    parser = flags.build_parser(__doc__)
+    model = flags.add_task(parser, not_so_clevr.SPLITS)
     model.add_argument(
         "--input-scale",
-        type=arguments.not_negative_number,
+        type=flags.not_negative_number,
         help="factor on the white pixel in the CoordConv network: 255 for "
         "uint8 images, 1 in the paper",
     )
     model.add_argument(
         "--first-layer-scale",
-        type=arguments.not_negative_number,
+        type=flags.not_negative_number,
         help="factor on the initial kernel of the CoordConv network's first "
         "layer, 1 in the paper",
     )
-    arguments.add_training(parser)
+    flags.add_training(parser)
     return parser
 
 
@@ -88,45 +91,54 @@ def build_dataset(args, subset, batch_size=64, **order):
     ).map(lambda example: (example["center"], example["normalized_location"]))
 
 
-@arguments.command
+@command
 def main(argv=None):
-    args = arguments.parse(build_parser(), RECIPES, argv)
-    run = Run(NAME, args)
+    args = recipes.parse(build_parser(), RECIPES, argv)
+    with Run(NAME, args) as run:
+        shuffled = build_dataset(
+            args,
+            "train",
+            args.batch_size,
+            shuffle_seed=args.seed,
+            epochs_done=run.epochs_done,
+        ).take(args.steps_per_epoch or -1)
+        data = {
+            subset: build_dataset(args, subset) for subset in ("train", "test")
+        }
 
-    shuffled = build_dataset(
-        args,
-        "train",
-        args.batch_size,
-        shuffle_seed=args.seed,
-        epochs_done=run.epochs_done,
-    ).take(args.steps_per_epoch or -1)
-    data = {subset: build_dataset(args, subset) for subset in ("train", "test")}
+        model = build_model(args)
+        model.summary()
+        model.compile(
+            optimizers.paper_adam(args, len(shuffled)),
+            "mse",
+            metrics=[MeanPixelDistance()],
+            steps_per_execution=min(16, len(shuffled)),
+        )
+        perfect = callbacks.TimeToTarget(data["train"], "distance", at_most=0.5)
+        run.fit(
+            model,
+            shuffled,
+            args.epochs,
+            validation_data=data["test"],
+            callbacks=[perfect],
+        )
 
-    model = build_model(args)
-    model.summary()
-    model.compile(
-        optimizers.paper_adam(args, len(shuffled)),
-        "mse",
-        metrics=[MeanPixelDistance()],
-        steps_per_execution=min(16, len(shuffled)),
-    )
-    perfect = history.TimeToPerfect(data["train"], "distance", at_most=0.5)
-    run.fit(
-        model,
-        shuffled,
-        args.epochs,
-        validation_data=data["test"],
-        callbacks=[perfect],
-    )
-
-    best = run.best_model()
-    metrics = run.evaluate(best, **data)
-    metrics["seconds_to_perfect"] = perfect.seconds(run.history)
-    for name, figure in draw_figures(best, args, data).items():
-        run.save_figure(name, figure)
-    if args.export_dir:
-        export(best, args, run.card(metrics))
-    return run.finish(metrics)
+        best = run.best_model()
+        metrics = run.evaluate(best, **data)
+        metrics["seconds_to_perfect"] = perfect.seconds(run.history)
+        for name, figure in draw_figures(best, args, data).items():
+            run.save_figure(name, figure)
+        if args.export_dir:
+            run.export(
+                best,
+                metrics,
+                signatures={
+                    "serving_default": serving.encoded_image_signature(
+                        best, coordinate_regression.preprocess_for_serving
+                    )
+                },
+            )
+        return run.finish(metrics)
 
 
 def draw_figures(model, args, data):
@@ -140,25 +152,6 @@ def draw_figures(model, args, data):
         "not_so_clevr": plots.plot_not_so_clevr(),
         "locations": plots.plot_locations(locations),
     }
-
-
-def export(model, args, card):
-    """Image files are the default; the signature `tensor` takes arrays."""
-    # TensorFlow only, as --export-dir says.
-    from keras_coordconv.serving import encoded_image_signature
-    from keras_coordconv.serving import export_for_serving
-
-    exported = export_for_serving(
-        model,
-        args.export_dir,
-        signatures={
-            "serving_default": encoded_image_signature(
-                model, coordinate_regression.preprocess_for_serving
-            )
-        },
-        card=card,
-    )
-    print(f"exported: {exported}")
 
 
 if __name__ == "__main__":

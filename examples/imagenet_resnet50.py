@@ -32,15 +32,18 @@ os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "true")
 
 import keras
 
+from keras_coordconv import serving
 from keras_coordconv.experiments.datasets import image_decoding
 from keras_coordconv.experiments.datasets import image_sources
 from keras_coordconv.experiments.datasets import imagenet
 from keras_coordconv.experiments.datasets import stand_in
 from keras_coordconv.experiments.models import resnet
-from keras_coordconv.experiments.training import arguments
 from keras_coordconv.experiments.training import callbacks
 from keras_coordconv.experiments.training import distribution
+from keras_coordconv.experiments.training import flags
 from keras_coordconv.experiments.training import optimizers
+from keras_coordconv.experiments.training import recipes
+from keras_coordconv.experiments.training.command import command
 from keras_coordconv.experiments.training.run import Run
 
 NAME = "imagenet_resnet50"
@@ -76,7 +79,7 @@ DROPS = (30 / 90, 60 / 90, 80 / 90)
 
 
 def build_parser():
-    parser = arguments.build_parser(__doc__)
+    parser = flags.build_parser(__doc__)
     data = parser.add_argument_group("data and model")
     data.add_argument(
         "--layer",
@@ -101,10 +104,10 @@ def build_parser():
     )
     data.add_argument(
         "--image-size",
-        type=arguments.positive_integer,
+        type=flags.positive_integer,
         help="height and width of the crops",
     )
-    training = arguments.add_training(
+    training = flags.add_training(
         parser,
         learning_rate="peak learning rate of SGD at batch size 256, scaled "
         "linearly",
@@ -113,13 +116,13 @@ def build_parser():
     )
     training.add_argument(
         "--label-smoothing",
-        type=arguments.fraction,
+        type=flags.fraction,
         default=0.0,
         help="label smoothing, from 0 to 1 (default: %(default)s)",
     )
     training.add_argument(
         "--ema-momentum",
-        type=arguments.fraction,
+        type=flags.fraction,
         default=0.0,
         help="momentum of the moving averages of the weights, such as 0.9999; "
         "these are validated and saved (default: 0, no averages)",
@@ -169,9 +172,9 @@ def build_metrics():
     ]
 
 
-@arguments.command
+@command
 def main(argv=None):
-    args = arguments.parse(build_parser(), RECIPES, argv)
+    args = recipes.parse(build_parser(), RECIPES, argv)
     devices = distribution.start(
         args.devices, args.coordinator, args.processes, args.process_id
     )
@@ -185,105 +188,96 @@ def main(argv=None):
             "The training set must have at least one batch. Received: "
             f"{source.count('train')} images for a batch of {args.batch_size}"
         )
-    run = Run(NAME, args, devices=devices)
-    devices.check_same(
-        images={
-            subset: source.count(subset) for subset in image_sources.SUBSETS
-        }
-    )
-
-    skipped = image_decoding.new_count()
-    share = {"shards": devices.processes, "shard": devices.process_id}
-    train = imagenet.train_dataset(
-        source,
-        args.image_size,
-        batch_size,
-        seed=args.seed,
-        # A resumed run continues with the images that would have come next.
-        start=run.epochs_done * steps_per_epoch * args.batch_size,
-        skipped=skipped,
-        **share,
-    )
-    validation = imagenet.evaluation_dataset(
-        source, args.image_size, batch_size, **share
-    )
-
-    with devices.scope():
-        model = resnet.resnet50(
-            args.layer,
-            classes=len(source.labels),
-            image_size=args.image_size,
-            l2=args.l2,
-            synchronized=devices.is_mirrored,
-        )
-        model.compile(
-            build_optimizer(args, steps_per_epoch),
-            keras.losses.CategoricalCrossentropy(
-                from_logits=True, label_smoothing=args.label_smoothing
-            ),
-            # Weighted: images that pad the last batch have weight 0.
-            weighted_metrics=build_metrics(),
-            **devices.compile_arguments(),
-        )
-    print(
-        f"{args.layer}: {source.count('train'):,} training images, "
-        f"{len(source.labels)} classes, {devices.count} devices"
-    )
-    averaging = [keras.callbacks.SwapEMAWeights()] if args.ema_momentum else []
-    with image_decoding.plain_errors():
-        run.fit(
-            model,
-            train,
-            args.epochs,
-            steps_per_epoch=steps_per_epoch,
-            validation_data=validation,
-            callbacks=[
-                callbacks.Throughput(args.batch_size),
-                callbacks.ReportSkippedImages(skipped),
-                *averaging,
-            ],
+    with Run(NAME, args, devices=devices) as run:
+        devices.check_same(
+            images={
+                subset: source.count(subset) for subset in image_sources.SUBSETS
+            }
         )
 
-    best = run.best_model()
-    scores = run.evaluate(best, test=validation)
-    metrics = {
-        "images_per_second": run.history[-1].get("images_per_second"),
-        "devices": devices.count,
-        "test_loss": scores["test_cross_entropy"],
-        "test_top1": scores["test_top1"],
-        "test_top5": scores["test_top5"],
-    }
-    if devices.is_first_process:
-        # Not counted during the run: Keras starts the data set repeatedly.
-        undecodable = imagenet.count_undecodable(source, "validation")
-        metrics["validation_undecodable_images"] = undecodable
-        if args.export_dir:
-            export(best, args, source.labels, run.card(metrics))
-    return run.finish(metrics)
+        skipped = image_decoding.new_count()
+        share = {"shards": devices.processes, "shard": devices.process_id}
+        train = imagenet.train_dataset(
+            source,
+            args.image_size,
+            batch_size,
+            seed=args.seed,
+            # A resumed run continues with the images that would have come next.
+            start=run.epochs_done * steps_per_epoch * args.batch_size,
+            skipped=skipped,
+            **share,
+        )
+        validation = imagenet.evaluation_dataset(
+            source, args.image_size, batch_size, **share
+        )
 
-
-def export(model, args, labels, card):
-    """Writes a SavedModel that accepts JPEG files and returns class names."""
-    # TensorFlow only, as --export-dir says.
-    from keras_coordconv.serving import encoded_image_signature
-    from keras_coordconv.serving import export_for_serving
-
-    exported = export_for_serving(
-        model,
-        args.export_dir,
-        outputs=resnet.serving_outputs,
-        signatures={
-            "serving_default": encoded_image_signature(
-                model,
-                lambda image: imagenet.preprocess_for_serving(
-                    image, args.image_size
-                ),
+        with devices.scope():
+            model = resnet.resnet50(
+                args.layer,
+                classes=len(source.labels),
+                image_size=args.image_size,
+                l2=args.l2,
+                synchronized=devices.is_mirrored,
             )
-        },
-        labels=labels,
-        card=card,
-    )
-    print(f"exported: {exported}")
+            model.compile(
+                build_optimizer(args, steps_per_epoch),
+                keras.losses.CategoricalCrossentropy(
+                    from_logits=True, label_smoothing=args.label_smoothing
+                ),
+                # Weighted: images that pad the last batch have weight 0.
+                weighted_metrics=build_metrics(),
+                **devices.compile_arguments(),
+            )
+        print(
+            f"{args.layer}: {source.count('train'):,} training images, "
+            f"{len(source.labels)} classes, {devices.count} devices"
+        )
+        averaging = (
+            [keras.callbacks.SwapEMAWeights()] if args.ema_momentum else []
+        )
+        with image_decoding.plain_errors():
+            run.fit(
+                model,
+                train,
+                args.epochs,
+                steps_per_epoch=steps_per_epoch,
+                validation_data=validation,
+                callbacks=[
+                    callbacks.Throughput(args.batch_size),
+                    callbacks.ReportSkippedImages(skipped),
+                    *averaging,
+                ],
+            )
+
+        best = run.best_model()
+        scores = run.evaluate(best, test=validation)
+        metrics = {
+            "images_per_second": run.history[-1].get("images_per_second"),
+            "devices": devices.count,
+            "test_loss": scores["test_cross_entropy"],
+            "test_top1": scores["test_top1"],
+            "test_top5": scores["test_top5"],
+        }
+        if devices.is_first_process:
+            # Not counted during the run: Keras starts the data set repeatedly.
+            undecodable = imagenet.count_undecodable(source, "validation")
+            metrics["validation_undecodable_images"] = undecodable
+            if args.export_dir:
+                run.export(
+                    best,
+                    metrics,
+                    outputs=resnet.serving_outputs,
+                    labels=source.labels,
+                    signatures={
+                        "serving_default": serving.encoded_image_signature(
+                            best,
+                            lambda image: imagenet.preprocess_for_serving(
+                                image, args.image_size
+                            ),
+                        )
+                    },
+                )
+        return run.finish(metrics)
 
 
 if __name__ == "__main__":

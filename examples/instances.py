@@ -25,8 +25,10 @@ from keras import layers
 from keras_coordconv.experiments import plots
 from keras_coordconv.experiments.datasets import epochs
 from keras_coordconv.experiments.evaluation.metrics import MeanImageIoU
-from keras_coordconv.experiments.training import arguments
+from keras_coordconv.experiments.training import flags
 from keras_coordconv.experiments.training import optimizers
+from keras_coordconv.experiments.training import recipes
+from keras_coordconv.experiments.training.command import command
 from keras_coordconv.experiments.training.run import Run
 from keras_coordconv.layers import CoordConv2D
 
@@ -39,7 +41,7 @@ SMALLEST, LARGEST = 3, 9
 
 
 def build_parser():
-    parser = arguments.build_parser(__doc__, exports=False)
+    parser = flags.build_parser(__doc__, exports=False)
     group = parser.add_argument_group("data and training")
     group.add_argument(
         "--frame",
@@ -47,7 +49,7 @@ def build_parser():
         default="center",
         help="where the coordinates are measured from (default: %(default)s)",
     )
-    arguments.add_length(group, "canvases a step")
+    flags.add_length(group, "canvases a step")
     return parser
 
 
@@ -184,38 +186,40 @@ def mean_iou(labels, numbers):
     return float(metric.result())
 
 
-@arguments.command
+@command
 def main(argv=None):
-    args = arguments.parse(build_parser(), RECIPES, argv)
-    run = Run(NAME, args)
+    args = recipes.parse(build_parser(), RECIPES, argv)
+    with Run(NAME, args) as run:
+        shuffled = build_dataset(
+            args, "train", shuffle_seed=args.seed, epochs_done=run.epochs_done
+        ).take(args.steps_per_epoch or -1)
+        test = build_dataset(args, "test")
 
-    shuffled = build_dataset(
-        args, "train", shuffle_seed=args.seed, epochs_done=run.epochs_done
-    ).take(args.steps_per_epoch or -1)
-    test = build_dataset(args, "test")
+        model = mask_net(channels=1 if args.frame == "center" else 3)
+        model.summary()
+        model.compile(
+            optimizers.cosine_adam(args, len(shuffled)),
+            keras.losses.BinaryCrossentropy(from_logits=True),
+            metrics=[MeanImageIoU()],
+        )
+        run.fit(model, shuffled, args.epochs, validation_data=test)
 
-    model = mask_net(channels=1 if args.frame == "center" else 3)
-    model.summary()
-    model.compile(
-        optimizers.cosine_adam(args, len(shuffled)),
-        keras.losses.BinaryCrossentropy(from_logits=True),
-        metrics=[MeanImageIoU()],
-    )
-    run.fit(model, shuffled, args.epochs, validation_data=test)
-
-    best = run.best_model()
-    metrics = run.evaluate(best, test=test)
-    canvases = draw_canvases(10, seed=2)
-    larger = draw_canvases(10, cells=6, seed=2)
-    drawn = draw_all(args, best, canvases)
-    metrics["all_iou"] = mean_iou(canvases["label"], drawn)
-    metrics["larger_iou"] = mean_iou(
-        larger["label"], draw_all(args, best, larger)
-    )
-    maps = {"rectangles": canvases["label"][0], "drawn one by one": drawn[0]}
-    names = ["background", *map(str, range(1, 10))]
-    run.save_figure("instances", plots.plot_classes(maps, names))
-    return run.finish(metrics)
+        best = run.best_model()
+        metrics = run.evaluate(best, test=test)
+        canvases = draw_canvases(10, seed=2)
+        larger = draw_canvases(10, cells=6, seed=2)
+        drawn = draw_all(args, best, canvases)
+        metrics["all_iou"] = mean_iou(canvases["label"], drawn)
+        metrics["larger_iou"] = mean_iou(
+            larger["label"], draw_all(args, best, larger)
+        )
+        maps = {
+            "rectangles": canvases["label"][0],
+            "drawn one by one": drawn[0],
+        }
+        names = ["background", *map(str, range(1, 10))]
+        run.save_figure("instances", plots.plot_classes(maps, names))
+        return run.finish(metrics)
 
 
 if __name__ == "__main__":

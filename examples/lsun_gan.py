@@ -21,6 +21,7 @@ import argparse
 import keras
 import numpy as np
 
+from keras_coordconv import serving
 from keras_coordconv.conversion.clone import in_float32
 from keras_coordconv.experiments import plots
 from keras_coordconv.experiments.datasets import image_decoding
@@ -28,7 +29,9 @@ from keras_coordconv.experiments.datasets import lsun
 from keras_coordconv.experiments.datasets import stand_in
 from keras_coordconv.experiments.models import gan
 from keras_coordconv.experiments.training import adversarial
-from keras_coordconv.experiments.training import arguments
+from keras_coordconv.experiments.training import flags
+from keras_coordconv.experiments.training import recipes
+from keras_coordconv.experiments.training.command import command
 from keras_coordconv.experiments.training.run import Run
 
 NAME = "lsun_gan"
@@ -63,8 +66,8 @@ SAMPLES = 64
 
 
 def build_parser():
-    parser = arguments.build_parser(__doc__)
-    data, _ = arguments.add_generator(parser)
+    parser = flags.build_parser(__doc__)
+    data, _ = flags.add_generator(parser)
     data.add_argument(
         "--data-dir", help="folder with LSUN or with other images"
     )
@@ -90,79 +93,72 @@ def open_data(args):
         raise ValueError(NO_DATA.format(reason=error)) from error
 
 
-@arguments.command
+@command
 def main(argv=None):
-    args = arguments.parse(build_parser(), RECIPES, argv)
+    args = recipes.parse(build_parser(), RECIPES, argv)
     encoded = open_data(args)
-    run = Run(NAME, args, monitor=None)
-
-    images = (
-        lsun.dataset(
-            encoded,
-            args.batch_size,
-            args.limit_examples,
-            shuffle_seed=args.seed,
-            epochs_done=run.epochs_done,
-        )
-        .take(args.steps_per_epoch or -1)
-        .map(keras.layers.Rescaling(2 / 255, -1, dtype="float32"))
-    )
-
-    coordinates = "all" if args.layer == "coordconv" else "none"
-    generator = gan.conv_generator(args.latent_size, args.width, coordinates)
-    discriminator = gan.discriminator(args.width, coordinates)
-    generator.summary()
-    discriminator.summary()
-    discriminator_step = gan.discriminator_step(
-        generator, discriminator, build_optimizer(args)
-    )
-    generator_step = gan.generator_step(
-        generator, discriminator, build_optimizer(args)
-    )
-    run.track(
-        generator,
-        generator_step=generator_step,
-        discriminator_step=discriminator_step,
-    )
-
-    # The same in every epoch, to show how their images change.
-    shape = (SAMPLES, args.latent_size)
-    latent = np.random.default_rng(args.seed).uniform(-1, 1, shape)
-    for epoch in run.epochs(args.epochs):
-        print(f"Epoch {epoch}/{args.epochs}")
-        random = np.random.default_rng([args.seed, epoch])
-        with image_decoding.plain_errors():
-            logs = adversarial.train_epoch(
-                discriminator_step, generator_step, images, random
+    with Run(NAME, args, monitor=None) as run:
+        images = (
+            lsun.dataset(
+                encoded,
+                args.batch_size,
+                args.limit_examples,
+                shuffle_seed=args.seed,
+                epochs_done=run.epochs_done,
             )
-        run.check_finite(logs)
-        drawn = gan.draw(generator, latent)
-        run.save_figure(f"samples_{epoch:03d}", plots.plot_images(drawn))
-        run.end_epoch(logs)
+            .take(args.steps_per_epoch or -1)
+            .map(keras.layers.Rescaling(2 / 255, -1, dtype="float32"))
+        )
 
-    losses = {n: x for n, x in run.history[-1].items() if n.endswith("loss")}
-    if args.export_dir:
-        export(run.best_model(), args, run.card(losses))
-    return run.finish(losses)
+        coordinates = "all" if args.layer == "coordconv" else "none"
+        generator = gan.conv_generator(
+            args.latent_size, args.width, coordinates
+        )
+        discriminator = gan.discriminator(args.width, coordinates)
+        generator.summary()
+        discriminator.summary()
+        discriminator_step = gan.discriminator_step(
+            generator, discriminator, build_optimizer(args)
+        )
+        generator_step = gan.generator_step(
+            generator, discriminator, build_optimizer(args)
+        )
+        run.track(
+            generator,
+            generator_step=generator_step,
+            discriminator_step=discriminator_step,
+        )
+
+        # The same in every epoch, to show how their images change.
+        shape = (SAMPLES, args.latent_size)
+        latent = np.random.default_rng(args.seed).uniform(-1, 1, shape)
+        for epoch in run.epochs(args.epochs):
+            print(f"Epoch {epoch}/{args.epochs}")
+            random = np.random.default_rng([args.seed, epoch])
+            with image_decoding.plain_errors():
+                logs = adversarial.train_epoch(
+                    discriminator_step, generator_step, images, random
+                )
+            run.check_finite(logs)
+            drawn = gan.draw(generator, latent)
+            run.save_figure(f"samples_{epoch:03d}", plots.plot_images(drawn))
+            run.end_epoch(logs)
+
+        losses = {
+            n: x for n, x in run.history[-1].items() if n.endswith("loss")
+        }
+        if args.export_dir:
+            run.export(
+                in_float32(run.best_model()),
+                losses,
+                outputs=serving.with_png(gan.serving_outputs),
+            )
+        return run.finish(losses)
 
 
 def build_optimizer(args):
     """Adam with DCGAN's settings."""
     return keras.optimizers.Adam(args.learning_rate, beta_1=0.5)
-
-
-def export(model, args, card):
-    # TensorFlow only, as --export-dir says.
-    from keras_coordconv.serving import export_for_serving
-    from keras_coordconv.serving import with_png
-
-    exported = export_for_serving(
-        in_float32(model),
-        args.export_dir,
-        outputs=with_png(gan.serving_outputs),
-        card=card,
-    )
-    print(f"exported: {exported}")
 
 
 if __name__ == "__main__":

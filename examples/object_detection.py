@@ -29,6 +29,7 @@ import argparse
 import keras
 import numpy as np
 
+from keras_coordconv import serving
 from keras_coordconv.experiments import plots
 from keras_coordconv.experiments.datasets import epochs
 from keras_coordconv.experiments.datasets import scattered_mnist
@@ -36,8 +37,10 @@ from keras_coordconv.experiments.evaluation import detection
 from keras_coordconv.experiments.evaluation.losses import BoxLoss
 from keras_coordconv.experiments.evaluation.losses import ScoreLoss
 from keras_coordconv.experiments.models import region_proposal
-from keras_coordconv.experiments.training import arguments
+from keras_coordconv.experiments.training import flags
 from keras_coordconv.experiments.training import optimizers
+from keras_coordconv.experiments.training import recipes
+from keras_coordconv.experiments.training.command import command
 from keras_coordconv.experiments.training.run import Run
 
 NAME = "object_detection"
@@ -92,9 +95,9 @@ def coordconv_sites(text):
 
 
 def build_parser():
-    parser = arguments.build_parser(__doc__)
+    parser = flags.build_parser(__doc__)
     model = parser.add_argument_group("data and model")
-    arguments.add_layer(model)
+    flags.add_layer(model)
     model.add_argument(
         "--recipe",
         choices=("paper", "modern"),
@@ -135,19 +138,19 @@ def build_parser():
     )
     model.add_argument(
         "--width",
-        type=arguments.positive_integer,
+        type=flags.positive_integer,
         help="factor on the number of filters",
     )
-    training = arguments.add_training(parser)
+    training = flags.add_training(parser)
     training.add_argument(
         "--samples",
-        type=arguments.positive_integer,
+        type=flags.positive_integer,
         help="maximum number of positive boxes, and of negative boxes, that a "
         "loss samples per image",
     )
     training.add_argument(
         "--negative-iou",
-        type=arguments.fraction,
+        type=flags.fraction,
         help="boxes whose IOU with every digit is below this are negative",
     )
     return parser
@@ -191,62 +194,71 @@ def build_optimizer(args, steps_per_epoch):
     return keras.optimizers.SGD(args.learning_rate, momentum=0.9)
 
 
-@arguments.command
+@command
 def main(argv=None):
-    args = arguments.parse(build_parser(), RECIPES, argv)
+    args = recipes.parse(build_parser(), RECIPES, argv)
     examples = load_examples(args)
-    run = Run(NAME, args, monitor=None)
+    with Run(NAME, args, monitor=None) as run:
+        shuffled = build_dataset(
+            examples["train"],
+            args.batch_size,
+            shuffle_seed=args.seed,
+            epochs_done=run.epochs_done,
+        ).take(args.steps_per_epoch or -1)
+        # Measure on as many training images as there are test images.
+        count = len(examples["test"]["image"])
+        measured = {
+            subset: {name: array[:count] for name, array in of_subset.items()}
+            for subset, of_subset in examples.items()
+        }
+        data = {subset: build_dataset(e) for subset, e in measured.items()}
 
-    shuffled = build_dataset(
-        examples["train"],
-        args.batch_size,
-        shuffle_seed=args.seed,
-        epochs_done=run.epochs_done,
-    ).take(args.steps_per_epoch or -1)
-    # Measure on as many training images as there are test images.
-    count = len(examples["test"]["image"])
-    measured = {
-        subset: {name: array[:count] for name, array in of_subset.items()}
-        for subset, of_subset in examples.items()
-    }
-    data = {subset: build_dataset(e) for subset, e in measured.items()}
+        anchors = region_proposal.anchor_boxes(args.anchors)
+        model = region_proposal.region_proposal_model(
+            args.coordinates.split(",") if args.layer == "coordconv" else (),
+            anchors,
+            args.width,
+            args.l2,
+        )
+        model.summary()
+        # An attribute of the model, so that the run reseeds it for each epoch.
+        model.sampler = keras.random.SeedGenerator(args.seed)
+        matching = {
+            "samples": args.samples,
+            "negative_iou": args.negative_iou,
+            "seed": model.sampler,
+        }
+        model.compile(
+            build_optimizer(args, len(shuffled)),
+            {
+                "deltas": BoxLoss(anchors, **matching),
+                "proposals": ScoreLoss(**matching),
+            },
+            steps_per_execution=min(16, len(shuffled)),
+        )
+        run.fit(model, shuffled, args.epochs, validation_data=data["test"])
 
-    anchors = region_proposal.anchor_boxes(args.anchors)
-    model = region_proposal.region_proposal_model(
-        args.coordinates.split(",") if args.layer == "coordconv" else (),
-        anchors,
-        args.width,
-        args.l2,
-    )
-    model.summary()
-    # An attribute of the model, so that the run reseeds it for each epoch.
-    model.sampler = keras.random.SeedGenerator(args.seed)
-    matching = {
-        "samples": args.samples,
-        "negative_iou": args.negative_iou,
-        "seed": model.sampler,
-    }
-    model.compile(
-        build_optimizer(args, len(shuffled)),
-        {
-            "deltas": BoxLoss(anchors, **matching),
-            "proposals": ScoreLoss(**matching),
-        },
-        steps_per_execution=min(16, len(shuffled)),
-    )
-    run.fit(model, shuffled, args.epochs, validation_data=data["test"])
-
-    best = run.best_model()
-    paper_detector = region_proposal.detector(best, PAPER_OVERLAP)
-    detector = region_proposal.detector(best, OVERLAP)
-    metrics = run.evaluate(best, **data)
-    for subset, of_subset in measured.items():
-        scores = measure(paper_detector, detector, **of_subset)
-        metrics |= {f"{subset}_{name}": x for name, x in scores.items()}
-    run.save_figure("detections", draw_detections(detector, **examples["test"]))
-    if args.export_dir:
-        export(detector, args, run.card(metrics))
-    return run.finish(metrics)
+        best = run.best_model()
+        paper_detector = region_proposal.detector(best, PAPER_OVERLAP)
+        detector = region_proposal.detector(best, OVERLAP)
+        metrics = run.evaluate(best, **data)
+        for subset, of_subset in measured.items():
+            scores = measure(paper_detector, detector, **of_subset)
+            metrics |= {f"{subset}_{name}": x for name, x in scores.items()}
+        run.save_figure(
+            "detections", draw_detections(detector, **examples["test"])
+        )
+        if args.export_dir:
+            run.export(
+                detector,
+                metrics,
+                signatures={
+                    "serving_default": serving.encoded_image_signature(
+                        detector, lambda image: image / 255
+                    )
+                },
+            )
+        return run.finish(metrics)
 
 
 def measure(paper_detector, detector, image, boxes):
@@ -263,24 +275,6 @@ def draw_detections(detector, image, boxes):
     image = image[:9]
     found = detector.predict_on_batch(image)
     return plots.plot_detections(image, boxes, found["boxes"], found["scores"])
-
-
-def export(detector, args, card):
-    # TensorFlow only, as --export-dir says.
-    from keras_coordconv.serving import encoded_image_signature
-    from keras_coordconv.serving import export_for_serving
-
-    exported = export_for_serving(
-        detector,
-        args.export_dir,
-        signatures={
-            "serving_default": encoded_image_signature(
-                detector, lambda image: image / 255
-            )
-        },
-        card=card,
-    )
-    print(f"exported: {exported}")
 
 
 if __name__ == "__main__":

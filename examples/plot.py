@@ -36,9 +36,10 @@ from keras_coordconv.experiments.evaluation import intervals
 from keras_coordconv.experiments.models import gan
 from keras_coordconv.experiments.models import position_codes
 from keras_coordconv.experiments.models import vae
-from keras_coordconv.experiments.training import arguments
-from keras_coordconv.experiments.training import history
+from keras_coordconv.experiments.training import flags
+from keras_coordconv.experiments.training import results
 from keras_coordconv.experiments.training import run_files
+from keras_coordconv.experiments.training.command import command
 
 SCORES = ("accuracy", "distance", "iou")
 TITLES = {"conv": "convolution", "coordconv": "CoordConv"}
@@ -56,7 +57,7 @@ LINES = 4
 
 
 def build_parser():
-    parser = arguments.Parser(__doc__)
+    parser = flags.Parser(__doc__)
     parser.add_argument("kind", choices=KINDS, help="which figure to draw")
     parser.add_argument("runs", nargs="+", help="folders of finished runs")
     parser.add_argument(
@@ -65,10 +66,10 @@ def build_parser():
     return parser
 
 
-@arguments.command
+@command
 def main(argv=None):
     args = build_parser().parse_args(argv)
-    runs = {folder: history.read_run(folder) for folder in args.runs}
+    runs = {folder: results.read_run(folder) for folder in args.runs}
     figure = KINDS[args.kind](runs)
     output = args.output or f"{args.kind}.png"
     _files.write_figure(output, figure)
@@ -98,7 +99,7 @@ def group_runs(runs):
     """Groups the runs that differ in nothing but their seed.
 
     Args:
-        runs: List of dictionaries, as from `history.read_run`.
+        runs: List of dictionaries, as from `results.read_run`.
 
     Returns:
         Dictionary from a label to a list of runs. The label has the layer, the
@@ -109,7 +110,7 @@ def group_runs(runs):
     >>> group_runs([conv_seed0, conv_seed1, conv_wide])
     {'conv, width 1': [conv_seed0, conv_seed1], 'conv, width 2': [conv_wide]}
     """
-    flags = [history.training_flags(run["args"]) for run in runs]
+    flags = [flags.training_flags(run["args"]) for run in runs]
     names = dict.fromkeys(["layer", "split", *(n for f in flags for n in f)])
     labels = [""] * len(runs)
     for name in names:
@@ -263,7 +264,7 @@ def draw_position_codes(runs):
 
 def read_positions(folder, run):
     """A run as `plots.plot_position_codes` takes it."""
-    rows = history.read_table(f"{folder}/found.csv")
+    rows = run_files.read_table(f"{folder}/found.csv")
     centers = np.array([(row["x"], row["y"]) for row in rows])
     found = np.array([(row["found_x"], row["found_y"]) for row in rows])
     return {

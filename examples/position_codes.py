@@ -25,8 +25,10 @@ from keras_coordconv import _files
 from keras_coordconv.experiments.canvas import CANVAS_SIZE
 from keras_coordconv.experiments.datasets import not_so_clevr
 from keras_coordconv.experiments.models import position_codes
-from keras_coordconv.experiments.training import arguments
+from keras_coordconv.experiments.training import flags
 from keras_coordconv.experiments.training import optimizers
+from keras_coordconv.experiments.training import recipes
+from keras_coordconv.experiments.training.command import command
 from keras_coordconv.experiments.training.run import Run
 
 NAME = "position_codes"
@@ -51,7 +53,7 @@ RECIPES = {
 
 
 def build_parser():
-    parser = arguments.build_parser(__doc__, exports=False)
+    parser = flags.build_parser(__doc__, exports=False)
     group = parser.add_argument_group("data and model")
     group.add_argument(
         "--code",
@@ -74,10 +76,10 @@ def build_parser():
     )
     group.add_argument(
         "--first-layer-scale",
-        type=arguments.not_negative_number,
+        type=flags.not_negative_number,
         help="factor on the initial kernel of the first layer, 1 in the paper",
     )
-    arguments.add_training(parser)
+    flags.add_training(parser)
     return parser
 
 
@@ -106,41 +108,41 @@ def measure(model, data):
     return float(np.mean(distances)), rows
 
 
-@arguments.command
+@command
 def main(argv=None):
-    args = arguments.parse(build_parser(), RECIPES, argv)
+    args = recipes.parse(build_parser(), RECIPES, argv)
     # The last epoch counts: the rate ends at zero.
-    run = Run(NAME, args, monitor=None)
+    with Run(NAME, args, monitor=None) as run:
+        train = {"test": "train", "validation": "fit"}[args.held_out]
+        shuffled = build_dataset(
+            args,
+            train,
+            args.batch_size,
+            shuffle_seed=args.seed,
+            epochs_done=run.epochs_done,
+        ).take(args.steps_per_epoch or -1)
+        held_out = build_dataset(args, args.held_out)
 
-    train = {"test": "train", "validation": "fit"}[args.held_out]
-    shuffled = build_dataset(
-        args,
-        train,
-        args.batch_size,
-        shuffle_seed=args.seed,
-        epochs_done=run.epochs_done,
-    ).take(args.steps_per_epoch or -1)
-    held_out = build_dataset(args, args.held_out)
+        model = position_codes.position_classifier(
+            args.code, args.l2, args.first_layer_scale
+        )
+        model.summary()
+        model.compile(
+            optimizers.paper_adam(args, len(shuffled)),
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            metrics=["accuracy"],
+            steps_per_execution=min(16, len(shuffled)),
+        )
+        run.fit(model, shuffled, args.epochs, validation_data=held_out)
 
-    model = position_codes.position_classifier(
-        args.code, args.l2, args.first_layer_scale
-    )
-    model.summary()
-    model.compile(
-        optimizers.paper_adam(args, len(shuffled)),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-        steps_per_execution=min(16, len(shuffled)),
-    )
-    run.fit(model, shuffled, args.epochs, validation_data=held_out)
-
-    best = run.best_model()
-    metrics = run.evaluate(
-        best, **{"train": build_dataset(args, train), args.held_out: held_out}
-    )
-    metrics[f"{args.held_out}_distance"], found = measure(best, held_out)
-    _files.write_table(run.output("found.csv"), found)
-    return run.finish(metrics)
+        best = run.best_model()
+        metrics = run.evaluate(
+            best,
+            **{"train": build_dataset(args, train), args.held_out: held_out},
+        )
+        metrics[f"{args.held_out}_distance"], found = measure(best, held_out)
+        _files.write_table(run.output("found.csv"), found)
+        return run.finish(metrics)
 
 
 if __name__ == "__main__":

@@ -33,8 +33,10 @@ from keras import layers
 
 from keras_coordconv.experiments import plots
 from keras_coordconv.experiments.datasets import epochs
-from keras_coordconv.experiments.training import arguments
+from keras_coordconv.experiments.training import flags
 from keras_coordconv.experiments.training import optimizers
+from keras_coordconv.experiments.training import recipes
+from keras_coordconv.experiments.training.command import command
 from keras_coordconv.experiments.training.run import Run
 from keras_coordconv.layers import CoordConv2D
 
@@ -72,7 +74,7 @@ TEST_FRACTION = 0.25
 
 
 def build_parser():
-    parser = arguments.build_parser(__doc__, exports=False)
+    parser = flags.build_parser(__doc__, exports=False)
     group = parser.add_argument_group("data and training")
     group.add_argument(
         "--probe",
@@ -87,18 +89,18 @@ def build_parser():
     )
     group.add_argument(
         "--coordinate-limit",
-        type=arguments.not_negative_number,
+        type=flags.not_negative_number,
         help="the coordinates go from minus this to this, where a white pixel "
         "is 1",
     )
     group.add_argument(
         "--epochs",
-        type=arguments.positive_integer,
+        type=flags.positive_integer,
         help="length of the training",
     )
     group.add_argument(
         "--learning-rate",
-        type=arguments.not_negative_number,
+        type=flags.not_negative_number,
         help="learning rate at the start, of half a cosine",
     )
     return parser
@@ -313,63 +315,71 @@ def score(args, model, examples):
     return CANVAS_SIZE * np.linalg.norm(answer - target, axis=-1, keepdims=True)
 
 
-@arguments.command
+@command
 def main(argv=None):
-    args = arguments.parse(build_parser(), RECIPES, argv)
-    run = Run(NAME, args, monitor=None)
-
-    models = build_models(args)
-    examples = {
-        (model.name, subset): build_examples(args, subset, model)
-        for model in models
-        for subset in ("train", "test")
-    }
-    for model in models:
-        count = len(examples[model.name, "train"]["image"])
-        model.compile(
-            optimizers.cosine_adam(args, -(-count // BATCH_SIZE)),
-            LOSSES[args.probe],
-        )
-    shuffled = {
-        model.name: epochs.batches(
-            examples[model.name, "train"],
-            BATCH_SIZE,
-            shuffle_seed=args.seed,
-            epochs_done=run.epochs_done,
-        )
-        .map(lambda batch: (batch["image"], batch["target"]))
-        .take(args.steps_per_epoch or -1)
-        for model in models
-    }
-    first, *others = models
-    run.track(first, **{model.name: model for model in others})
-    for epoch in run.epochs(args.epochs):
-        logs = {}
+    args = recipes.parse(build_parser(), RECIPES, argv)
+    with Run(NAME, args, monitor=None) as run:
+        models = build_models(args)
+        examples = {
+            (model.name, subset): build_examples(args, subset, model)
+            for model in models
+            for subset in ("train", "test")
+        }
         for model in models:
-            trained = model.fit(shuffled[model.name], shuffle=False, verbose=0)
-            logs[f"{model.name}_loss"] = trained.history["loss"][0]
-        run.end_epoch(logs)
-        losses = ", ".join(f"{name} {loss:.4g}" for name, loss in logs.items())
-        print(f"epoch {epoch}/{args.epochs}: {losses}")
-
-    metrics, by_place = {}, {}
-    for model in models:
-        for subset in ("train", "test"):
-            scores = score(args, model, examples[model.name, subset])
-            name = f"{model.name}_{subset}_{SCORES[args.probe]}"
-            metrics[name] = float(scores.mean())
-            if args.probe == "row":
-                # The part of the rows' variance that the readout explains.
-                rows = examples[model.name, subset]["place"]
-                metrics[f"{model.name}_{subset}_r2"] = float(
-                    1 - np.mean(scores**2) / np.var(rows)
+            count = len(examples[model.name, "train"]["image"])
+            model.compile(
+                optimizers.cosine_adam(args, -(-count // BATCH_SIZE)),
+                LOSSES[args.probe],
+            )
+        shuffled = {
+            model.name: epochs.batches(
+                examples[model.name, "train"],
+                BATCH_SIZE,
+                shuffle_seed=args.seed,
+                epochs_done=run.epochs_done,
+            )
+            .map(lambda batch: (batch["image"], batch["target"]))
+            .take(args.steps_per_epoch or -1)
+            for model in models
+        }
+        first, *others = models
+        run.track(first, **{model.name: model for model in others})
+        for epoch in run.epochs(args.epochs):
+            logs = {}
+            for model in models:
+                trained = model.fit(
+                    shuffled[model.name], shuffle=False, verbose=0
                 )
-        by_place[model.name] = (examples[model.name, "test"]["place"], scores)
-    run.save_figure(
-        "by_place",
-        plots.plot_by_place(by_place, PLACES[args.probe], SCORES[args.probe]),
-    )
-    return run.finish(metrics)
+                logs[f"{model.name}_loss"] = trained.history["loss"][0]
+            run.end_epoch(logs)
+            losses = ", ".join(
+                f"{name} {loss:.4g}" for name, loss in logs.items()
+            )
+            print(f"epoch {epoch}/{args.epochs}: {losses}")
+
+        metrics, by_place = {}, {}
+        for model in models:
+            for subset in ("train", "test"):
+                scores = score(args, model, examples[model.name, subset])
+                name = f"{model.name}_{subset}_{SCORES[args.probe]}"
+                metrics[name] = float(scores.mean())
+                if args.probe == "row":
+                    # The part of the rows' variance that the readout explains.
+                    rows = examples[model.name, subset]["place"]
+                    metrics[f"{model.name}_{subset}_r2"] = float(
+                        1 - np.mean(scores**2) / np.var(rows)
+                    )
+            by_place[model.name] = (
+                examples[model.name, "test"]["place"],
+                scores,
+            )
+        run.save_figure(
+            "by_place",
+            plots.plot_by_place(
+                by_place, PLACES[args.probe], SCORES[args.probe]
+            ),
+        )
+        return run.finish(metrics)
 
 
 if __name__ == "__main__":

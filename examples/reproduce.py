@@ -26,10 +26,11 @@ import sys
 import typing
 
 from keras_coordconv import _files
+from keras_coordconv import _signals
 from keras_coordconv.experiments.datasets import not_so_clevr
-from keras_coordconv.experiments.training import arguments
-from keras_coordconv.experiments.training import history
+from keras_coordconv.experiments.training import flags
 from keras_coordconv.experiments.training import sweeps
+from keras_coordconv.experiments.training.command import command
 
 SEEDS = (0, 1, 2, 3, 4)
 
@@ -129,7 +130,7 @@ QUEUE = [
 
 
 def build_parser():
-    parser = arguments.Parser(__doc__)
+    parser = flags.Parser(__doc__)
     parser.add_argument(
         "--part",
         default="",
@@ -182,13 +183,13 @@ def collect(points, workdir, results):
     for _, folder, _ in points:
         if not sweeps.is_done(folder):
             continue
-        run = history.read_run(folder)
+        run = results.read_run(folder)
         target = pathlib.Path(results, folder.relative_to(workdir))
         _files.write_json(
             target.with_name(f"{target.name}.json"),
             {
                 **run["metrics"],
-                "settings": history.training_flags(run["args"]),
+                "settings": flags.training_flags(run["args"]),
             },
         )
         _files.write_table(
@@ -197,7 +198,7 @@ def collect(points, workdir, results):
         print(f"written: {target}.json")
 
 
-@arguments.command
+@command
 def main(argv=None):
     args = build_parser().parse_args(argv)
     parts = [part for part in QUEUE if part.name.startswith(args.part)]
@@ -209,8 +210,9 @@ def main(argv=None):
     elif args.collect:
         collect(points, args.workdir, args.collect)
     else:
-        arguments.say_how_to_continue(["python", *sys.argv])
-        sweeps.check_all_ended(sweeps.run_points(points))
+        with _signals.ContinuedBy("python", *sys.argv):
+            failed = sweeps.run_points(points)
+        sweeps.check_all_ended(failed)
 
 
 if __name__ == "__main__":

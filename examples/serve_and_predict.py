@@ -23,7 +23,8 @@ from tqdm import tqdm
 
 from keras_coordconv import _files
 from keras_coordconv.experiments import plots
-from keras_coordconv.experiments.training import arguments
+from keras_coordconv.experiments.training import flags
+from keras_coordconv.experiments.training.command import command
 from keras_coordconv.serving import ServingClient
 from keras_coordconv.serving import ServingError
 from keras_coordconv.serving import check
@@ -37,7 +38,7 @@ SAVED_MODELS = pathlib.Path(__file__).parents[1] / "saved_models"
 
 
 def build_parser():
-    parser = arguments.Parser(__doc__)
+    parser = flags.Parser(__doc__)
     parser.add_argument(
         "--saved-models",
         default=SAVED_MODELS,
@@ -121,7 +122,7 @@ def export_model(path, folder):
     print(f"exported: {exported}")
 
 
-@arguments.command
+@command
 def main(argv=None):
     args = build_parser().parse_args(argv)
     if args.model:

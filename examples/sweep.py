@@ -25,9 +25,11 @@ import pathlib
 import sys
 
 from keras_coordconv import _files
-from keras_coordconv.experiments.training import arguments
-from keras_coordconv.experiments.training import history
+from keras_coordconv import _signals
+from keras_coordconv.experiments.training import flags
+from keras_coordconv.experiments.training import results
 from keras_coordconv.experiments.training import sweeps
+from keras_coordconv.experiments.training.command import command
 
 SUPERVISED = ("coordinate_classification", "coordinate_regression", "rendering")
 TASKS = (*SUPERVISED, "object_detection")
@@ -182,7 +184,7 @@ GRIDS = {
 
 
 def build_parser():
-    parser = arguments.Parser(__doc__)
+    parser = flags.Parser(__doc__)
     parser.add_argument("task", choices=(*TASKS, "all"), help="task to sweep")
     parser.add_argument(
         "--grid",
@@ -193,7 +195,7 @@ def build_parser():
     parser.add_argument(
         "--seeds",
         nargs="+",
-        type=arguments.seed,
+        type=flags.seed,
         default=[0],
         help="seeds with which to run each point (default: 0)",
     )
@@ -204,7 +206,7 @@ def build_parser():
     )
     parser.add_argument(
         "--limit-examples",
-        type=arguments.positive_integer,
+        type=flags.positive_integer,
         help="maximum number of examples of each set",
     )
     parser.add_argument(
@@ -234,8 +236,8 @@ def write_table(args, points):
     for task, settings in points:
         folder = point_folder(args, task, settings)
         if sweeps.is_done(folder):
-            results = history.read_metrics(folder)
-            rows.append({"task": task, **settings, **results})
+            metrics = results.read_metrics(folder)
+            rows.append({"task": task, **settings, **metrics})
     if not rows:
         print("no finished points")
         return rows
@@ -258,7 +260,7 @@ def write_table(args, points):
     return rows
 
 
-@arguments.command
+@command
 def main(argv=None):
     args = build_parser().parse_args(argv)
     points = list(grid_points(args))
@@ -267,19 +269,19 @@ def main(argv=None):
             f"--grid {args.grid} has no points for {args.task}, only for "
             f"{', '.join(GRIDS[args.grid])}."
         )
-    arguments.say_how_to_continue(["python", *sys.argv])
     failed = []
     if not args.table:
-        failed = sweeps.run_points(
-            [
-                (
-                    pathlib.Path(__file__).with_name(f"{task}.py"),
-                    point_folder(args, task, settings),
-                    settings,
-                )
-                for task, settings in points
-            ]
-        )
+        with _signals.ContinuedBy("python", *sys.argv):
+            failed = sweeps.run_points(
+                [
+                    (
+                        pathlib.Path(__file__).with_name(f"{task}.py"),
+                        point_folder(args, task, settings),
+                        settings,
+                    )
+                    for task, settings in points
+                ]
+            )
     rows = write_table(args, points)
     sweeps.check_all_ended(failed)
     return rows

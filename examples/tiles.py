@@ -30,8 +30,10 @@ from keras import layers
 
 from keras_coordconv.experiments import plots
 from keras_coordconv.experiments.datasets import epochs
-from keras_coordconv.experiments.training import arguments
+from keras_coordconv.experiments.training import flags
 from keras_coordconv.experiments.training import optimizers
+from keras_coordconv.experiments.training import recipes
+from keras_coordconv.experiments.training.command import command
 from keras_coordconv.experiments.training.run import Run
 from keras_coordconv.frames import affine_from_range
 from keras_coordconv.frames import crop_affine
@@ -56,7 +58,7 @@ RECIPES = {
 
 
 def build_parser():
-    parser = arguments.build_parser(__doc__, exports=False)
+    parser = flags.build_parser(__doc__, exports=False)
     group = parser.add_argument_group("data and training")
     group.add_argument(
         "--frame",
@@ -72,7 +74,7 @@ def build_parser():
         default=2,
         help="images or volumes (default: %(default)s)",
     )
-    arguments.add_length(group, "crops a step")
+    flags.add_length(group, "crops a step")
     return parser
 
 
@@ -225,50 +227,49 @@ def predict_tiles(args, model, images):
     return logits
 
 
-@arguments.command
+@command
 def main(argv=None):
-    args = arguments.parse(build_parser(), RECIPES, argv)
-    run = Run(NAME, args)
+    args = recipes.parse(build_parser(), RECIPES, argv)
+    with Run(NAME, args) as run:
+        shuffled = build_dataset(
+            args, "train", shuffle_seed=args.seed, epochs_done=run.epochs_done
+        ).take(args.steps_per_epoch or -1)
+        test = build_dataset(args, "test")
 
-    shuffled = build_dataset(
-        args, "train", shuffle_seed=args.seed, epochs_done=run.epochs_done
-    ).take(args.steps_per_epoch or -1)
-    test = build_dataset(args, "test")
+        model = place_segmenter(len(CLASSES), axes=args.axes)
+        model.summary()
+        model.compile(
+            optimizers.cosine_adam(args, len(shuffled)),
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            metrics=["accuracy"],
+        )
+        run.fit(model, shuffled, args.epochs, validation_data=test)
 
-    model = place_segmenter(len(CLASSES), axes=args.axes)
-    model.summary()
-    model.compile(
-        optimizers.cosine_adam(args, len(shuffled)),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-    )
-    run.fit(model, shuffled, args.epochs, validation_data=test)
-
-    best = run.best_model()
-    canvases = draw_canvases(20, seed=2, axes=args.axes)
-    inside = [slice(MARGIN, -MARGIN)] * args.axes
-    labels = canvases["label"][:, *inside]
-    whole = predict(args, best, canvases["image"], [0] * args.axes)
-    in_tiles = predict_tiles(args, best, canvases["image"])
-    on_squares = labels > 0
-    metrics = run.evaluate(best, test=test)
-    metrics["whole_accuracy"] = np.mean(
-        whole.argmax(-1)[on_squares] == labels[on_squares]
-    )
-    metrics["tiles_accuracy"] = np.mean(
-        in_tiles.argmax(-1)[on_squares] == labels[on_squares]
-    )
-    metrics["tiles_largest_difference"] = abs(whole - in_tiles).max()
-    metrics = {name: float(value) for name, value in metrics.items()}
-    # Of a volume, the slice in the middle.
-    shown = (0, *[labels.shape[1] // 2] * (args.axes - 2))
-    maps = {
-        "truth": labels[shown],
-        "read as a whole": whole[shown].argmax(-1),
-        "read in tiles": in_tiles[shown].argmax(-1),
-    }
-    run.save_figure("classes", plots.plot_classes(maps, CLASSES))
-    return run.finish(metrics)
+        best = run.best_model()
+        canvases = draw_canvases(20, seed=2, axes=args.axes)
+        inside = [slice(MARGIN, -MARGIN)] * args.axes
+        labels = canvases["label"][:, *inside]
+        whole = predict(args, best, canvases["image"], [0] * args.axes)
+        in_tiles = predict_tiles(args, best, canvases["image"])
+        on_squares = labels > 0
+        metrics = run.evaluate(best, test=test)
+        metrics["whole_accuracy"] = np.mean(
+            whole.argmax(-1)[on_squares] == labels[on_squares]
+        )
+        metrics["tiles_accuracy"] = np.mean(
+            in_tiles.argmax(-1)[on_squares] == labels[on_squares]
+        )
+        metrics["tiles_largest_difference"] = abs(whole - in_tiles).max()
+        metrics = {name: float(value) for name, value in metrics.items()}
+        # Of a volume, the slice in the middle.
+        shown = (0, *[labels.shape[1] // 2] * (args.axes - 2))
+        maps = {
+            "truth": labels[shown],
+            "read as a whole": whole[shown].argmax(-1),
+            "read in tiles": in_tiles[shown].argmax(-1),
+        }
+        run.save_figure("classes", plots.plot_classes(maps, CLASSES))
+        return run.finish(metrics)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ once.
 
 import contextlib
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -17,7 +18,8 @@ NAMES = {
     signal.SIGHUP: "Hung up.",
 }
 
-_advice = ""
+_ADVICE = "To continue: "
+
 _received = None
 _printed = False
 
@@ -26,14 +28,29 @@ class Stopped(KeyboardInterrupt):
     """A signal that ends the process has arrived."""
 
 
-def set_advice(text):
-    """Sets how to continue, which is printed when the command is stopped."""
-    global _advice
-    _advice = text
+class ContinuedBy:
+    """Context manager that notes on errors and signals how to continue.
+
+    Args:
+        *command: Strings, the command that continues the work.
+    """
+
+    def __init__(self, *command):
+        self.command = command
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if error is not None:
+            error.add_note(f"{_ADVICE}{shlex.join(self.command)}")
 
 
-def advice():
-    return _advice
+def with_advice(message, error):
+    """A message, followed by how to continue if the error has a note of it."""
+    notes = getattr(error, "__notes__", ())
+    advice = [note for note in notes if note.startswith(_ADVICE)]
+    return " ".join([message, *advice])
 
 
 def end_imports():
@@ -56,7 +73,6 @@ def clean_exit():
     Raises:
         SystemExit: with 128 plus the signal's number, if one arrives.
     """
-    set_advice("")
     previous = _set_handlers(_stop)
     try:
         yield
@@ -67,7 +83,7 @@ def clean_exit():
             number = signal.SIGINT
         if number is None:
             raise
-        _print_line(number)
+        _print_line(with_advice(NAMES[number], error))
         raise SystemExit(128 + number) from None
     finally:
         if _received is None:
@@ -94,14 +110,13 @@ def _stop(number, frame):
 
 
 def _end_now(number, frame):
-    _print_line(number)
+    _print_line(NAMES[number])
     os._exit(128 + number)
 
 
-def _print_line(number):
+def _print_line(line):
     global _printed
     if not _printed:
-        line = " ".join(filter(None, (NAMES[number], _advice)))
         # Not by `print`, which the signal may have interrupted.
         os.write(2, f"\n{line}\n".encode())
     _printed = _received is not None

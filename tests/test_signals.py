@@ -22,8 +22,7 @@ def wait():
     say("waiting")
     time.sleep(600)
 
-with _signals.clean_exit():
-    _signals.set_advice("To continue: python 'it is.py'")
+with _signals.clean_exit(), _signals.ContinuedBy("python", "it is.py"):
 """
 WAIT = """
     try:
@@ -62,12 +61,12 @@ def start(program, before=None):
     return process
 
 
-def finish(process, number):
+def finish(process, number, advice=" To continue: python 'it is.py'"):
     """What it has printed, when it has ended with one line."""
     printed, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + number
     name = _signals.NAMES[number]
-    assert errors == f"\n{name} To continue: python 'it is.py'\n"
+    assert errors == f"\n{name}{advice}\n"
     return printed
 
 
@@ -90,7 +89,7 @@ def test_a_second_signal_ends_it_at_once(first, second):
     process.send_signal(first)
     assert process.stdout.readline() == "waiting\n"
     process.send_signal(second)
-    finish(process, second)
+    finish(process, second, advice="")
 
 
 @pytest.mark.parametrize(

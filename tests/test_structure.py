@@ -35,7 +35,7 @@ EXPERIMENTS = {
     "models": ("canvas",),
     "datasets": ("canvas",),
     "evaluation": ("canvas",),
-    "training": (),
+    "training": ("serving",),
     "reinforcement": ("training",),
     "plots": ("canvas", "datasets", "evaluation"),
     "demo": (
@@ -81,7 +81,7 @@ def test_no_circle():
     graphlib.TopologicalSorter(graph).prepare()
     assert graph["keras_coordconv.experiments.training.run"] >= {
         "keras_coordconv._files",
-        "keras_coordconv.experiments.training.arguments",
+        "keras_coordconv.experiments.training.results",
     }
 
 

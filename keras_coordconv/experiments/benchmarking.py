@@ -19,20 +19,20 @@ import numpy as np
 from tqdm import tqdm
 
 from keras_coordconv import _files
-from keras_coordconv.experiments.training import arguments
+from keras_coordconv.experiments.training import flags
 
 
 def add_flags(parser, name, turns):
     """Adds `--turns` and `--output`.
 
     Args:
-        parser: An `arguments.Parser`.
+        parser: An `flags.Parser`.
         name: String, the script's name.
         turns: Integer, the default of `--turns`.
     """
     parser.add_argument(
         "--turns",
-        type=arguments.positive_integer,
+        type=flags.positive_integer,
         default=turns,
         help="number of measurements of each (default: %(default)s)",
     )

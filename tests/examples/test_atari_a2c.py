@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_coordconv.experiments.training import history
+from keras_coordconv.experiments.training import results
 
 pytestmark = pytest.mark.tensorflow_backend
 
@@ -52,7 +52,7 @@ def test_small_run(scripts, layer):
             *("--dtype-policy", "mixed_bfloat16"),
         ]
     )
-    assert history.read_metrics("run") == metrics
+    assert results.read_metrics("run") == metrics
     # Four actions.
     others = 32_832 + 36_928 + 1_606_144 + 4 * 513 + 513
     first = 64 * 4 * 32 + 32 + 64 * 2 * 32 * (layer == "coordconv")

@@ -70,7 +70,7 @@ def test_runs_table_and_figures(scripts, monkeypatch, capsys):
 def test_each_run_is_one_of_the_script():
     import atari_a2c
 
-    from keras_coordconv.experiments.training import arguments
+    from keras_coordconv.experiments.training import recipes
 
     args = atari_compare.build_parser().parse_args(
         ["--test-games", "3", "--dtype-policy", "mixed_bfloat16"]
@@ -78,7 +78,7 @@ def test_each_run_is_one_of_the_script():
     settings = atari_compare.list_runs(args)
     assert len(settings) == 9 * 2 * 3
     for flags in settings[::10]:
-        parsed = arguments.parse(
+        parsed = recipes.parse(
             atari_a2c.build_parser(),
             atari_a2c.RECIPES,
             [f"--{name}={value}" for name, value in flags.items()],

@@ -8,7 +8,7 @@ import plot
 import pytest
 
 from keras_coordconv.experiments.models import coordinate_classification
-from keras_coordconv.experiments.training import history
+from keras_coordconv.experiments.training import results
 
 pytestmark = pytest.mark.tensorflow_backend
 
@@ -64,7 +64,7 @@ def test_runs_are_pooled_over_the_seed_alone(scripts):
     runs = []
     for number, own in enumerate(flags):
         write_scores(str(number), **own)
-        runs.append(history.read_run(str(number)))
+        runs.append(results.read_run(str(number)))
     # The width would tell nothing that the penalty does not.
     assert plot.group_runs(runs) == {
         "conv, uniform, l2 0.0": runs[:2],
@@ -82,7 +82,7 @@ def test_units(scripts):
     kernel[0, 0, :, 1] = [0, 3, 63 * 2, 0]
     model.get_layer("coordconv1").set_weights([kernel, bias])
     model.save("run/best.keras")
-    run = plot.first_layer("run", history.read_run("run"))
+    run = plot.first_layer("run", results.read_run("run"))
     np.testing.assert_allclose(run["weights"][0], [0.5**0.5, -(0.5**0.5)])
     np.testing.assert_allclose(run["weights"][1], [0, 0])
     assert (run["units"], run["scale"], run["accuracy"]) == ("mixed", 0.1, 0.5)
@@ -123,7 +123,7 @@ def test_tables_and_figure_of_position_codes(scripts):
     assert "| `coordinates` | +0.0 ±" in printed
     assert printed.endswith("written: position_codes.png\n")
     assert is_png("position_codes.png")
-    run = plot.read_positions("axis_seed1", history.read_run("axis_seed1"))
+    run = plot.read_positions("axis_seed1", results.read_run("axis_seed1"))
     assert run["found"].tolist() == [True, False]
 
 

@@ -6,7 +6,7 @@ import position_codes
 import pytest
 
 from keras_coordconv.experiments.datasets import not_so_clevr
-from keras_coordconv.experiments.training import history
+from keras_coordconv.experiments.training import results
 
 pytestmark = pytest.mark.tensorflow_backend
 
@@ -20,7 +20,7 @@ def test_small_run(scripts, held_out):
             *("--dtype-policy", "mixed_bfloat16"),
         ]
     )
-    assert history.read_metrics("run") == metrics
+    assert results.read_metrics("run") == metrics
     assert metrics["parameters"] == 10_497
     with pathlib.Path("run/found.csv").open() as file:
         rows = np.array(

@@ -4,7 +4,7 @@ import numpy as np
 import position_probes
 import pytest
 
-from keras_coordconv.experiments.training import history
+from keras_coordconv.experiments.training import results
 
 pytestmark = pytest.mark.tensorflow_backend
 RANDOM = np.random.default_rng(0)
@@ -22,7 +22,7 @@ def test_small_run(scripts, probe, names):
     metrics = position_probes.main(
         [*("--probe", probe, "--workdir", "run"), *map(str, SMALL)]
     )
-    assert history.read_metrics("run") == metrics
+    assert results.read_metrics("run") == metrics
     scores = {"row": ("distance", "r2"), "side": ("accuracy",)}[probe]
     assert metrics.keys() - {"seconds", "parameters"} == {
         f"{name}_{subset}_{score}"

@@ -7,8 +7,8 @@ import pathlib
 import pytest
 import reproduce
 
-from keras_coordconv.experiments.training import arguments
-from keras_coordconv.experiments.training import history
+from keras_coordconv.experiments.training import recipes
+from keras_coordconv.experiments.training import results
 
 pytestmark = pytest.mark.tensorflow_backend
 
@@ -45,7 +45,7 @@ def test_run_list_and_collect(scripts, monkeypatch, capsys):
     settings = result.pop("settings")
     assert (settings["layer"], settings["seed"]) == ("conv", 3)
     assert "workdir" not in settings
-    assert result == history.read_metrics(begun)
+    assert result == results.read_metrics(begun)
     rows = (begun / "history.csv").read_text().splitlines()
     assert len(rows) == 2
     copy = (collected / "conv_seed3_history.csv").read_text()
@@ -71,6 +71,6 @@ def test_each_point_is_a_run_of_its_script():
             folders.append(folder)
             module = importlib.import_module(script.stem)
             flags = [f"--{name}={value}" for name, value in settings.items()]
-            args = arguments.parse(module.build_parser(), module.RECIPES, flags)
+            args = recipes.parse(module.build_parser(), module.RECIPES, flags)
             assert args.seed == settings["seed"]
     assert len(set(folders)) == len(folders)

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 import sweep
 
-from keras_coordconv.experiments.training import arguments
+from keras_coordconv.experiments.training import recipes
 from keras_coordconv.experiments.training import sweeps
 
 pytestmark = pytest.mark.tensorflow_backend
@@ -89,7 +89,7 @@ def test_each_point_is_a_run_of_its_script(grid):
     for task, settings in points[:: max(1, len(points) // 50)]:
         script = importlib.import_module(task)
         flags = [f"--{name}={value}" for name, value in settings.items()]
-        args = arguments.parse(script.build_parser(), script.RECIPES, flags)
+        args = recipes.parse(script.build_parser(), script.RECIPES, flags)
         assert args.layer == settings["layer"]
 
 

@@ -9,7 +9,7 @@ from keras_coordconv.experiments import plots
 from keras_coordconv.experiments.datasets import sort_of_clevr
 from keras_coordconv.experiments.evaluation import coverage
 from keras_coordconv.experiments.plots import generators
-from keras_coordconv.experiments.training.history import read_run
+from keras_coordconv.experiments.training.results import read_run
 
 
 def write_run(folder, scores, final, seconds=10):

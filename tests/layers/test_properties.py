@@ -23,6 +23,7 @@ from layer_settings import runs_on_small_runtimes
 from layer_settings import runs_without_xla
 
 from keras_coordconv import fold_coordinates
+from keras_coordconv.layers import frame_layer
 
 needs_tensorflow = pytest.mark.tensorflow_backend
 ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
@@ -61,8 +62,44 @@ REMEMBERED = [
         {"kernel_size": (1,), "data_format": "channels_first"},
         (2, 3),
     ),
-    # A large map.
+    Setting(
+        "CoordConv1D",
+        {
+            "filters": 2,
+            "kernel_size": (3,),
+            "padding": "causal",
+            "use_radius": True,
+        },
+        (7, 3),
+    ),
+    # Large maps, whose coordinates are taken axis by axis.
     Setting("CoordConv2D", {"filters": 2, "kernel_size": (3, 2)}, (64, 65, 2)),
+    Setting(
+        "CoordConv2D",
+        {
+            "filters": 2,
+            "kernel_size": (4, 3),
+            "padding": "same",
+            "strides": (3, 2),
+            "coordinate_range": ((3, -1), (0, 2)),
+        },
+        (64, 66, 2),
+    ),
+    Setting(
+        "CoordConv2D",
+        {
+            "filters": 2,
+            "kernel_size": (1, 3),
+            "padding": "same",
+            "dilation_rate": (1, 2),
+        },
+        (1, 4100, 2),
+    ),
+    Setting(
+        "CoordConv3D",
+        {"filters": 2, "kernel_size": (1, 3, 2), "groups": 2},
+        (16, 17, 16, 2),
+    ),
     # Twice as many filters as channels, and many of both.
     Setting("CoordConv2D", {"filters": 33, "kernel_size": (1, 1)}, (3, 4, 16)),
     # Coordinates that come with each example.
@@ -156,6 +193,20 @@ def quick_and_long(quick, long):
 
 def everything(setting):
     return True
+
+
+def test_swapped_axes_would_be_seen(monkeypatch):
+    features = frame_layer.features_of_range
+    monkeypatch.setattr(
+        frame_layer,
+        "features_of_range",
+        lambda *args: keras.ops.flip(features(*args), axis=-1),
+    )
+    setting = Setting(
+        "CoordConv2D", {"filters": 2, "kernel_size": (1, 1)}, (6, 9, 3)
+    )
+    with pytest.raises(AssertionError):
+        Group(1, [setting]).check_outputs(ways_to_run.eager)
 
 
 @quick_and_long(20, 500)

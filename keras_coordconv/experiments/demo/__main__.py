@@ -15,7 +15,8 @@ import os
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
-from keras_coordconv.experiments.training import arguments
+from keras_coordconv.experiments.training import flags
+from keras_coordconv.experiments.training.command import command
 from keras_coordconv.serving import ServingClient
 
 # Hides Gradio's empty toolbars over images. Enlarges animations, which Gradio
@@ -30,7 +31,7 @@ CSS = """
 
 
 def build_parser():
-    parser = arguments.Parser(__doc__)
+    parser = flags.Parser(__doc__)
     parser.add_argument(
         "--saved-models",
         default="saved_models",
@@ -39,14 +40,14 @@ def build_parser():
     parser.add_argument("--server", help="address of a server to use instead")
     parser.add_argument(
         "--port",
-        type=arguments.positive_integer,
+        type=flags.positive_integer,
         default=7860,
         help="port of the page (default: %(default)s)",
     )
     return parser
 
 
-@arguments.command
+@command
 def main(argv=None):
     args = build_parser().parse_args(argv)
     try:

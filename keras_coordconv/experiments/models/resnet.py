@@ -14,7 +14,6 @@ from keras_coordconv.experiments.models.blocks import l2_penalty
 from keras_coordconv.layers import CoordConv2D
 
 LAYERS = ("coordconv", "conv", "conv_stem")
-VERSIONS = ("v1.5", "v1")
 STEM_FILTERS = 8
 # Number of filters and blocks of the four stages, `conv2` to `conv5`.
 STAGES = ((64, 3), (128, 4), (256, 6), (512, 3))
@@ -24,7 +23,6 @@ def resnet50(
     layer="coordconv",
     classes=1000,
     image_size=224,
-    version="v1.5",
     l2=0.0,
     data_format=None,
     synchronized=False,
@@ -36,6 +34,11 @@ def resnet50(
     CoordConv stem adds 15,736: its own 6 x 8 + 8, and 7 x 7 x 64 for each of
     the 5 additional input channels of the first convolution.
 
+    Unlike in `keras.applications.ResNet50`, the stride of a stage is in its
+    first 3x3 convolution (version 1.5 of the network), convolutions have no
+    biases, and the scales of the last normalization in each block start at
+    zero, so that a block starts as the identity.
+
     Args:
         layer: String. `"coordconv"`, the paper's model: a 1x1 CoordConv with
             radius from RGB to 8 channels, then the unchanged ResNet. `"conv"`:
@@ -44,13 +47,6 @@ def resnet50(
             more layer without coordinates.
         classes: Integer, number of classes.
         image_size: Integer, or pair of integers or `None`s: height and width.
-        version: String. `"v1.5"`, for training: the stride of a stage is in its
-            first 3x3 convolution, convolutions have no biases, and the scales
-            of the last normalization in each block start at zero, so that a
-            block starts as the identity. `"v1"`, for comparison with
-            `keras.applications.ResNet50`, whose weights it can load: the
-            stride is in the first 1x1 convolution, convolutions have biases,
-            and all scales start at one.
         l2: Float, weight of the penalty on the sum of the squared kernels.
         data_format: String, `"channels_last"` or `"channels_first"`. Defaults
             to `keras.config.image_data_format()`.
@@ -62,7 +58,7 @@ def resnet50(
         A Functional `keras.Model` from `image` to `logits`.
 
     Raises:
-        ValueError: if `layer` or `version` is unknown.
+        ValueError: if `layer` is unknown.
 
     Example:
 
@@ -70,14 +66,10 @@ def resnet50(
     """
     if layer not in LAYERS:
         raise ValueError(f"`layer` must be one of {LAYERS}. Received: {layer=}")
-    if version not in VERSIONS:
-        raise ValueError(
-            f"`version` must be one of {VERSIONS}. Received: {version=}"
-        )
     data_format = data_format or keras.config.image_data_format()
     if isinstance(image_size, int):
         image_size = (image_size, image_size)
-    build = _Layers(version, l2, data_format, synchronized)
+    build = _Layers(l2, data_format, synchronized)
 
     channels_first = data_format == "channels_first"
     inputs = keras.Input(
@@ -142,25 +134,24 @@ def apply_block(x, filters, stride, project, build, name):
     Returns:
         Tensor.
     """
-    strides = (stride, 1) if build.version == "v1" else (1, stride)
     shortcut = x
     if project:
         shortcut = build.convolution(4 * filters, 1, stride, f"{name}_0_conv")(
             shortcut
         )
         shortcut = build.normalization(f"{name}_0_bn")(shortcut)
-    x = build.convolution(filters, 1, strides[0], f"{name}_1_conv")(x)
+    x = build.convolution(filters, 1, 1, f"{name}_1_conv")(x)
     x = build.normalization(f"{name}_1_bn")(x)
     x = layers.Activation("relu", name=f"{name}_1_relu")(x)
-    if strides[1] > 1:
+    if stride > 1:
         # Padding "same" would pad even sizes on one side only.
         x = build.padding(1, f"{name}_2_pad")(x)
     x = build.convolution(
         filters,
         3,
-        strides[1],
+        stride,
         f"{name}_2_conv",
-        padding="valid" if strides[1] > 1 else "same",
+        padding="valid" if stride > 1 else "same",
     )(x)
     x = build.normalization(f"{name}_2_bn")(x)
     x = layers.Activation("relu", name=f"{name}_2_relu")(x)
@@ -178,8 +169,7 @@ def serving_outputs(logits):
 class _Layers:
     """Builds the layers of one model with its common settings."""
 
-    def __init__(self, version, l2, data_format, synchronized):
-        self.version = version
+    def __init__(self, l2, data_format, synchronized):
         self.l2 = l2
         self.data_format = data_format
         self.synchronized = synchronized
@@ -196,7 +186,7 @@ class _Layers:
             strides=strides,
             padding=padding,
             data_format=self.data_format,
-            use_bias=self.version == "v1",
+            use_bias=False,
             kernel_initializer=initializers.VarianceScaling(
                 2.0, mode="fan_out", distribution="truncated_normal"
             ),
@@ -205,12 +195,11 @@ class _Layers:
         )
 
     def normalization(self, name, ends_block=False):
-        zeros = ends_block and self.version == "v1.5"
         return layers.BatchNormalization(
             axis=1 if self.data_format == "channels_first" else -1,
             momentum=0.9,
-            epsilon=1.001e-5 if self.version == "v1" else 1e-5,
-            gamma_initializer="zeros" if zeros else "ones",
+            epsilon=1e-5,
+            gamma_initializer="zeros" if ends_block else "ones",
             synchronized=self.synchronized,
             name=name,
         )

@@ -14,7 +14,7 @@ def plot_returns(runs):
     """Mean return of the last 100 games over the steps. Figure 8 of the paper.
 
     Args:
-        runs: List of dictionaries, as from `training.history.read_run`, each
+        runs: List of dictionaries, as from `training.results.read_run`, each
             with the flags `game` and `layer`, `steps` in its history, and a
             list of its `games`, dictionaries of `steps` and `return`. Runs of a
             game and a layer have different seeds.

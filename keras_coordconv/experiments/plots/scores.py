@@ -28,7 +28,7 @@ def plot_scores(runs, score):
 
     Args:
         runs: Dictionary from a label to a list of runs with the same settings
-            and different seeds, as from `training.history.read_run`.
+            and different seeds, as from `training.results.read_run`.
         score: String, the metric: `"accuracy"`, `"distance"` or `"iou"`.
 
     Returns:

@@ -1,8 +1,9 @@
-"""Keras callbacks for training on many images."""
+"""Keras callbacks, and the names in their logs."""
 
 import time
 
 import keras
+import numpy as np
 
 
 class Throughput(keras.callbacks.Callback):
@@ -63,3 +64,93 @@ class ReportSkippedImages(keras.callbacks.Callback):
                 f"\nSkipped {new} training images in epoch {epoch + 1}: they "
                 "could not be decoded."
             )
+
+
+class TimeToTarget(keras.callbacks.Callback):
+    """Callback that finds out when a model is perfect on both data sets.
+
+    The training score that `fit` logs is an average over the epoch, while the
+    weights change. This callback evaluates the training set anew after each
+    epoch in which the test set is perfect, and adds `train_<score>` to the
+    logs.
+
+    Args:
+        train_data: Data set for `evaluate`.
+        score: String, the metric, as `"accuracy"`.
+        at_least: Number. A score is perfect from here on.
+        at_most: Number. A score is perfect up to here.
+
+    Example:
+
+    >>> perfect = TimeToTarget(train_data, "accuracy", at_least=1)
+    >>> run.fit(model, data, 10, validation_data=test, callbacks=[perfect])
+    >>> perfect.seconds(run.history)
+    18.5
+    """
+
+    def __init__(self, train_data, score, at_least=-np.inf, at_most=np.inf):
+        super().__init__()
+        self.train_data = train_data
+        self.score = score
+        self.at_least = at_least
+        self.at_most = at_most
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self._is_reached(plain_names(logs), "val"):
+            results = self.model.evaluate(
+                self.train_data, verbose=0, return_dict=True
+            )
+            logs[f"train_{self.score}"] = plain_names(results)[self.score]
+
+    def seconds(self, history):
+        """Seconds of training until both sets were perfect, or `None`.
+
+        Args:
+            history: List of dictionaries, as `Run.history`.
+        """
+        for row in history:
+            if self._is_reached(row, "train") and self._is_reached(row, "val"):
+                return row["seconds"]
+        return None
+
+    def _is_reached(self, row, subset):
+        score = row.get(f"{subset}_{self.score}", np.nan)
+        return self.at_least <= score <= self.at_most
+
+
+def plain_names(logs):
+    """Logs of Keras without the output's name in the names of metrics.
+
+    A model with several outputs logs `image_iou`, here `iou`. Losses keep their
+    names, and so do metrics that would otherwise have the same name.
+
+    Args:
+        logs: Dictionary of numbers by name, from `fit` or `evaluate`.
+
+    Example:
+
+    >>> plain_names({"loss": 3, "image_loss": 2, "a_loss": 1, "image_iou": 0})
+    {'loss': 3, 'image_loss': 2, 'a_loss': 1, 'iou': 0}
+    """
+    outputs = [
+        name.removesuffix("loss")
+        for name in logs
+        if name.endswith("_loss") and not name.startswith("val_")
+    ]
+
+    def plain(name):
+        metric = name.removeprefix("val_")
+        prefix = name.removesuffix(metric)
+        for output in outputs:
+            if metric.startswith(output) and metric != f"{output}loss":
+                return prefix + metric.removeprefix(output)
+        return name
+
+    plain_to_full = {}
+    for name in logs:
+        plain_to_full.setdefault(plain(name), []).append(name)
+    return {
+        (plain_name if len(names) == 1 else name): logs[name]
+        for plain_name, names in plain_to_full.items()
+        for name in names
+    }

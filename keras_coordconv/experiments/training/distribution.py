@@ -22,7 +22,8 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from keras_coordconv.experiments.training import history
+from keras_coordconv.experiments.training import flags
+from keras_coordconv.experiments.training import results
 
 ALL = "all"
 
@@ -128,8 +129,8 @@ class Devices:
         self.wait_for_all()
         has_flags = (run.path / "args.json").exists()
         self.check_same(
-            flags=history.training_flags(vars(run.args)),
-            work_folder=history.read_flags(run.path) if has_flags else "empty",
+            flags=flags.training_flags(vars(run.args)),
+            work_folder=results.read_flags(run.path) if has_flags else "empty",
             epochs_done=run.epochs_done,
         )
 

@@ -32,18 +32,20 @@ import keras
 import numpy as np
 
 from keras_coordconv import _files
-from keras_coordconv.experiments.training import arguments
-from keras_coordconv.experiments.training import history
+from keras_coordconv import _signals
+from keras_coordconv.experiments.training import flags
+from keras_coordconv.experiments.training import results
 from keras_coordconv.experiments.training import run_files
+from keras_coordconv.experiments.training.callbacks import plain_names
 
 _FILES = ("args.json", "history.csv", "best.keras", "metrics.json", "figures")
 
 
-class Run:
+class Run(_signals.ContinuedBy):
     """A training run, new or resumed, of one model or of several.
 
     It sets the random seeds and the dtype policy of the flags. Make it before
-    the models.
+    the models. It is a context manager that locks the folder.
 
     Args:
         name: String, the experiment. With no `args.workdir`, the run's folder
@@ -62,17 +64,17 @@ class Run:
 
     Example: one model with `fit`
 
-    >>> run = Run("regression", args)
-    >>> run.fit(model, train_data, epochs=10)
-    >>> run.finish(run.evaluate(run.best_model(), test=test_data))
+    >>> with Run("regression", args) as run:
+    ...     run.fit(model, train_data, epochs=10)
+    ...     run.finish(run.evaluate(run.best_model(), test=test_data))
 
     Example: several models with a loop
 
-    >>> run = Run("gan", args, monitor=None)
-    >>> run.track(generator, discriminator=discriminator)
-    >>> for epoch in run.epochs(10):
-    ...     run.end_epoch({"loss": train(generator, discriminator)})
-    >>> run.finish({})
+    >>> with Run("gan", args, monitor=None) as run:
+    ...     run.track(generator, discriminator=discriminator)
+    ...     for epoch in run.epochs(10):
+    ...         run.end_epoch({"loss": train(generator, discriminator)})
+    ...     run.finish({})
     """
 
     def __init__(self, name, args, monitor="loss", mode="min", devices=None):
@@ -86,6 +88,9 @@ class Run:
             self.path = pathlib.Path(args.workdir)
         else:
             self.path = _make_numbered_folder(pathlib.Path("runs", name))
+        super().__init__(
+            "python", sys.argv[0], "--resume", "--workdir", str(self.path)
+        )
         self._folder = self._lock_folder() if self.writes else None
         try:
             if self.writes:
@@ -111,6 +116,10 @@ class Run:
         if self.writes:
             print(f"run: {self.path}, {self.epochs_done} epochs done")
             self._note_environment()
+
+    def __exit__(self, kind, error, trace):
+        super().__exit__(kind, error, trace)
+        _files.unlock_folder(self._folder)
 
     @property
     def seconds(self):
@@ -235,7 +244,7 @@ class Run:
                 keras.callbacks.LambdaCallback(
                     on_epoch_begin=lambda epoch, logs: self._seed_epoch(),
                     on_epoch_end=lambda epoch, logs: self.end_epoch(
-                        history.plain_names(logs)
+                        plain_names(logs)
                     ),
                 ),
             ],
@@ -264,7 +273,7 @@ class Run:
         return {
             f"{subset}_{name}": float(value)
             for subset, dataset in data.items()
-            for name, value in history.plain_names(
+            for name, value in plain_names(
                 model.evaluate(dataset, verbose=0, return_dict=True)
             ).items()
         }
@@ -294,18 +303,25 @@ class Run:
         """Writes a `matplotlib` figure to `figures/<name>.png`."""
         _files.write_figure(self.output("figures", f"{name}.png"), figure)
 
-    def card(self, metrics):
-        """What there is to say of a model that the run has trained.
+    def export(self, model, metrics, **arguments):
+        """Exports a model as a SavedModel below `--export-dir`.
+
+        Its card has the task, the flags that change the training, and metrics.
 
         Args:
+            model: `keras.Model`.
             metrics: Dictionary of numbers by name.
-
-        Returns:
-            Dictionary of the `task`, the flags that change the training, and
-            the `metrics`.
+            **arguments: Further arguments of `export_for_serving`.
         """
-        flags = history.training_flags(vars(self.args))
-        return {"task": self.name, **flags, "metrics": metrics}
+        # TensorFlow only, as --export-dir says.
+        from keras_coordconv.serving import export_for_serving
+
+        settings = flags.training_flags(vars(self.args))
+        card = {"task": self.name, **settings, "metrics": metrics}
+        exported = export_for_serving(
+            model, self.args.export_dir, card=card, **arguments
+        )
+        print(f"exported: {exported}")
 
     def finish(self, metrics):
         """Writes the result, prints it and the paths of what was written.
@@ -333,7 +349,6 @@ class Run:
             for path in sorted(paths):
                 if path.is_file():
                     print(f"written: {path}")
-        _files.unlock_folder(self._folder)
         return result
 
     def _lock_folder(self):
@@ -356,25 +371,18 @@ class Run:
                 f"Received: --workdir {self.path}, which has "
                 f"{', '.join(taken)}. {advice} another folder."
             )
-        self._environment = history.environment()
+        self._environment = _environment()
         if has_run:
-            self._environment |= history.read_environment(self.path)
-            self._say_how_to_continue()
+            self._environment |= results.read_environment(self.path)
         flags = {**vars(self.args), "workdir": str(self.path)}
         del flags["resume"]
         run_files.write_json(
             self.path / "args.json", {**flags, "environment": self._environment}
         )
-        self._say_how_to_continue()
-
-    def _say_how_to_continue(self):
-        arguments.say_how_to_continue(
-            ["python", sys.argv[0], "--resume", "--workdir", str(self.path)]
-        )
 
     def _note_environment(self):
         """Prints in what the environment of a resumed run differs."""
-        now = history.environment()
+        now = _environment()
         changes = [
             f"{name} was {value} and is {now.get(name)}"
             for name, value in self._environment.items()
@@ -483,3 +491,17 @@ def _make_numbered_folder(parent):
         with contextlib.suppress(FileExistsError):
             path.mkdir(parents=True)
             return path
+
+
+def _environment():
+    """Settings beside the flags that change the last digits of a training.
+
+    Returns:
+        Dictionary of the `backend` and, on TensorFlow, `onednn`: whether it was
+        turned on or off, or `None` for the processor's default.
+    """
+    settings = {"backend": keras.backend.backend()}
+    if settings["backend"] == "tensorflow":
+        turned = os.environ.get("TF_ENABLE_ONEDNN_OPTS")
+        settings["onednn"] = {"0": False, "1": True}.get(turned)
+    return settings

@@ -14,15 +14,15 @@ import keras
 import toys
 
 from keras_coordconv import _files
-from keras_coordconv.experiments.training import history
+from keras_coordconv.experiments.training import results
 from keras_coordconv.experiments.training import run_files
 from keras_coordconv.experiments.training.run import Run
 
 
 def read_all(folder):
     """All that the project reads from a run, when it plots and resumes it."""
-    contents = history.read_run(folder)
-    contents["environment"] = history.read_environment(folder)
+    contents = results.read_run(folder)
+    contents["environment"] = results.read_environment(folder)
     best = run_files.load_model(folder / "best.keras")
     contents["best"] = [w.tolist() for w in best.get_weights()]
     contents["config"] = best.get_config()

@@ -20,8 +20,9 @@ import keras
 import kill_runs
 import toys
 
-from keras_coordconv.experiments.training import arguments
+from keras_coordconv import _signals
 from keras_coordconv.experiments.training import sweeps
+from keras_coordconv.experiments.training.command import command
 from keras_coordconv.serving import export_for_serving
 
 # A run without TensorFlow, to be started quickly: it says when it has begun.
@@ -34,22 +35,22 @@ time.sleep(600)
 """
 
 
-@arguments.command
+@command
 def sweep(folder):
     script = folder / "point.py"
     folder.mkdir(exist_ok=True)
     script.write_text(POINT)
-    arguments.say_how_to_continue(["python", "it's sweep.py"])
-    sweeps.run_points([(script, folder / "point", {"seed": 0})])
+    with _signals.ContinuedBy("python", "it's sweep.py"):
+        sweeps.run_points([(script, folder / "point", {"seed": 0})])
 
 
-@arguments.command
+@command
 def export(folder):
-    arguments.say_how_to_continue(["python", "export.py"])
-    while True:
-        inputs = keras.Input((4,))
-        model = keras.Model(inputs, keras.layers.Dense(2)(inputs))
-        export_for_serving(model, folder / "model")
+    with _signals.ContinuedBy("python", "export.py"):
+        while True:
+            inputs = keras.Input((4,))
+            model = keras.Model(inputs, keras.layers.Dense(2)(inputs))
+            export_for_serving(model, folder / "model")
 
 
 def train(kind):

@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 
 from keras_coordconv.experiments.training import distribution
-from keras_coordconv.experiments.training import history
+from keras_coordconv.experiments.training import results
 from keras_coordconv.experiments.training import run_files
 from keras_coordconv.experiments.training.run import Run
 
@@ -82,7 +82,7 @@ def test_what_a_run_writes(tmp_path, capsys):
         "parameters": 3,
         "test_loss": 0.5,
     }
-    assert history.read_metrics(run.path) == metrics
+    assert results.read_metrics(run.path) == metrics
     assert run_files.read_json(run.path / "args.json") == {
         "workdir": str(run.path),
         "seed": 0,
@@ -172,15 +172,22 @@ def test_random_numbers_depend_on_seed_and_epoch(tmp_path):
         assert not set(others) & set(first[2])
 
 
-def test_card_has_what_changes_the_training(tmp_path):
-    run = Run("toy", flags(tmp_path, width=2))
-    assert run.card({"loss": 0.5}) == {
+def test_card_has_what_changes_the_training(tmp_path, monkeypatch):
+    cards = []
+    monkeypatch.setattr(
+        "keras_coordconv.serving.export_for_serving",
+        lambda model, path, card, labels: cards.append((path, labels, card)),
+    )
+    run = Run("toy", flags(tmp_path, width=2, export_dir="out"))
+    run.export(None, {"loss": 0.5}, labels=["a"])
+    card = {
         "task": "toy",
         "seed": 0,
         "dtype_policy": "float32",
         "width": 2,
         "metrics": {"loss": 0.5},
     }
+    assert cards == [("out", ["a"], card)]
 
 
 def test_folder_with_a_run_is_not_overwritten(tmp_path):
@@ -361,11 +368,9 @@ time.sleep(600)
 def test_a_run_that_another_process_is_training(tmp_path, resume):
     if resume:
         train(Run("toy", flags(tmp_path)), epochs=1)
-    run = Run("toy", flags(tmp_path, resume=resume))
-    train(run, epochs=2)
+    with Run("toy", flags(tmp_path, resume=resume)) as run:
+        train(run, epochs=2)
     before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
-    run.finish({})
-    (tmp_path / "metrics.json").unlink()
     process = subprocess.Popen(
         [sys.executable, "-c", OTHER_PROCESS, tmp_path], stdout=subprocess.PIPE
     )

@@ -15,7 +15,9 @@ from keras import layers
 from keras import ops
 
 from keras_coordconv.experiments.datasets import epochs
-from keras_coordconv.experiments.training import arguments
+from keras_coordconv.experiments.training import flags
+from keras_coordconv.experiments.training import recipes
+from keras_coordconv.experiments.training.command import command
 from keras_coordconv.experiments.training.run import Run
 
 EPOCHS = 6
@@ -23,10 +25,10 @@ RECIPES = {"--layer any": {"epochs": EPOCHS}}
 
 
 def parse(argv):
-    parser = arguments.build_parser(__doc__)
+    parser = flags.build_parser(__doc__)
     parser.add_argument("--layer", default="any")
     parser.add_argument("--epochs", type=int)
-    return arguments.parse(parser, RECIPES, argv)
+    return recipes.parse(parser, RECIPES, argv)
 
 
 def dense_model(sizes, name, dropout=0.0):
@@ -44,21 +46,21 @@ def points(numbers):
     return ops.stack([ops.cos(angle), ops.sin(angle)], axis=-1)
 
 
-@arguments.command
+@command
 def supervised(argv=None):
     args = parse(argv)
-    run = Run("supervised", args)
-    train, test = (
-        numbers.batch(4).map(lambda n: (points(n), points(n + 1)))
-        for numbers in (
-            epochs.shuffled_numbers(24, args.seed, run.epochs_done),
-            tf.data.Dataset.range(24, 32),
+    with Run("supervised", args) as run:
+        train, test = (
+            numbers.batch(4).map(lambda n: (points(n), points(n + 1)))
+            for numbers in (
+                epochs.shuffled_numbers(24, args.seed, run.epochs_done),
+                tf.data.Dataset.range(24, 32),
+            )
         )
-    )
-    model = dense_model([2, 32, 32, 2], "model", dropout=0.2)
-    model.compile("adam", "mse", steps_per_execution=2)
-    run.fit(model, train, args.epochs, validation_data=test)
-    return run.finish(run.evaluate(run.best_model(), test=test))
+        model = dense_model([2, 32, 32, 2], "model", dropout=0.2)
+        model.compile("adam", "mse", steps_per_execution=2)
+        run.fit(model, train, args.epochs, validation_data=test)
+        return run.finish(run.evaluate(run.best_model(), test=test))
 
 
 class Frozen(layers.Layer):
@@ -79,29 +81,31 @@ class Frozen(layers.Layer):
         return outputs
 
 
-@arguments.command
+@command
 def gan(argv=None):
     args = parse(argv)
-    run = Run("gan", args, monitor=None)
-    generator = dense_model([4, 16, 2], "generator")
-    discriminator = dense_model([2, 16, 1], "discriminator", dropout=0.2)
-    loss = keras.losses.BinaryCrossentropy(from_logits=True)
-    discriminator.compile(keras.optimizers.Adam(0.01), loss)
-    latent = keras.Input((4,))
-    combined = keras.Model(latent, Frozen(discriminator)(generator(latent)))
-    combined.compile(keras.optimizers.Adam(0.01), loss)
-    run.track(generator, combined=combined, discriminator=discriminator)
-    real = epochs.shuffled_numbers(24, args.seed, run.epochs_done).batch(8)
-    for _ in run.epochs(args.epochs):
-        logs = {}
-        for numbers in real:
-            latents = np.random.normal(size=(8, 4)).astype("float32")
-            images = np.concatenate([points(numbers), generator(latents)])
-            truth = np.repeat([[1.0], [0.0]], 8, axis=0)
-            logs["discriminator"] = discriminator.train_on_batch(images, truth)
-            logs["generator"] = combined.train_on_batch(latents, truth[:8])
-        run.end_epoch(logs)
-    return run.finish({})
+    with Run("gan", args, monitor=None) as run:
+        generator = dense_model([4, 16, 2], "generator")
+        discriminator = dense_model([2, 16, 1], "discriminator", dropout=0.2)
+        loss = keras.losses.BinaryCrossentropy(from_logits=True)
+        discriminator.compile(keras.optimizers.Adam(0.01), loss)
+        latent = keras.Input((4,))
+        combined = keras.Model(latent, Frozen(discriminator)(generator(latent)))
+        combined.compile(keras.optimizers.Adam(0.01), loss)
+        run.track(generator, combined=combined, discriminator=discriminator)
+        real = epochs.shuffled_numbers(24, args.seed, run.epochs_done).batch(8)
+        for _ in run.epochs(args.epochs):
+            logs = {}
+            for numbers in real:
+                latents = np.random.normal(size=(8, 4)).astype("float32")
+                images = np.concatenate([points(numbers), generator(latents)])
+                truth = np.repeat([[1.0], [0.0]], 8, axis=0)
+                logs["discriminator"] = discriminator.train_on_batch(
+                    images, truth
+                )
+                logs["generator"] = combined.train_on_batch(latents, truth[:8])
+            run.end_epoch(logs)
+        return run.finish({})
 
 
 @keras.saving.register_keras_serializable(package="toys")
@@ -110,55 +114,61 @@ def policy_loss(chosen, logits):
     return -ops.sum(chosen * ops.log_softmax(logits), axis=-1)
 
 
-@arguments.command
+@command
 def a2c(argv=None):
     """A walk on six places: reward 1 at the right end."""
     args = parse(argv)
-    run = Run("a2c", args, monitor="reward", mode="max")
-    place = keras.Input((6,))
-    x = layers.Dense(16, activation="tanh")(place)
-    outputs = {
-        "logits": layers.Dense(2, name="logits")(x),
-        "value": layers.Dense(1, name="value")(x),
-    }
-    actor_critic = keras.Model(place, outputs)
+    with Run("a2c", args, monitor="reward", mode="max") as run:
+        place = keras.Input((6,))
+        x = layers.Dense(16, activation="tanh")(place)
+        outputs = {
+            "logits": layers.Dense(2, name="logits")(x),
+            "value": layers.Dense(1, name="value")(x),
+        }
+        actor_critic = keras.Model(place, outputs)
 
-    actor_critic.compile(
-        keras.optimizers.RMSprop(0.02),
-        {"logits": policy_loss, "value": "mse"},
-    )
-    averaged = keras.models.clone_model(actor_critic)
-    run.track(actor_critic, averaged=averaged)
-    for _ in run.epochs(args.epochs):
-        places, actions, rewards = [], [], []
-        position = np.random.randint(5)
-        for _ in range(16):
-            state = np.eye(6, dtype="float32")[[position]]
-            logits = ops.convert_to_numpy(actor_critic(state)["logits"])[0]
-            right = np.random.rand() < 1 / (1 + np.exp(logits[0] - logits[1]))
-            places.append(state[0])
-            actions.append(int(right))
-            position = max(position + (1 if right else -1), 0)
-            rewards.append(float(position == 5))
-            position %= 5
-        returns = np.cumsum(rewards[::-1])[::-1, None].astype("float32") / 16
-        values = ops.convert_to_numpy(actor_critic(np.array(places))["value"])
-        chosen = np.eye(2, dtype="float32")[actions] * (returns - values)
-        losses = actor_critic.train_on_batch(
-            np.array(places), {"logits": chosen, "value": returns}
+        actor_critic.compile(
+            keras.optimizers.RMSprop(0.02),
+            {"logits": policy_loss, "value": "mse"},
         )
-        averaged.set_weights(
-            [
-                0.9 * old + 0.1 * new
-                for old, new in zip(
-                    averaged.get_weights(),
-                    actor_critic.get_weights(),
-                    strict=True,
+        averaged = keras.models.clone_model(actor_critic)
+        run.track(actor_critic, averaged=averaged)
+        for _ in run.epochs(args.epochs):
+            places, actions, rewards = [], [], []
+            position = np.random.randint(5)
+            for _ in range(16):
+                state = np.eye(6, dtype="float32")[[position]]
+                logits = ops.convert_to_numpy(actor_critic(state)["logits"])[0]
+                right = np.random.rand() < 1 / (
+                    1 + np.exp(logits[0] - logits[1])
                 )
-            ]
-        )
-        run.end_epoch({"loss": losses[0], "reward": np.mean(rewards)})
-    return run.finish({"reward": max(r["reward"] for r in run.history)})
+                places.append(state[0])
+                actions.append(int(right))
+                position = max(position + (1 if right else -1), 0)
+                rewards.append(float(position == 5))
+                position %= 5
+            returns = (
+                np.cumsum(rewards[::-1])[::-1, None].astype("float32") / 16
+            )
+            values = ops.convert_to_numpy(
+                actor_critic(np.array(places))["value"]
+            )
+            chosen = np.eye(2, dtype="float32")[actions] * (returns - values)
+            losses = actor_critic.train_on_batch(
+                np.array(places), {"logits": chosen, "value": returns}
+            )
+            averaged.set_weights(
+                [
+                    0.9 * old + 0.1 * new
+                    for old, new in zip(
+                        averaged.get_weights(),
+                        actor_critic.get_weights(),
+                        strict=True,
+                    )
+                ]
+            )
+            run.end_epoch({"loss": losses[0], "reward": np.mean(rewards)})
+        return run.finish({"reward": max(r["reward"] for r in run.history)})
 
 
 KINDS = {"supervised": supervised, "gan": gan, "a2c": a2c}

@@ -15,8 +15,9 @@ from keras import layers
 from keras_coordconv import CoordConv2D
 from keras_coordconv.experiments.datasets import image_sources
 from keras_coordconv.experiments.datasets import imagenet
-from keras_coordconv.experiments.training import arguments
 from keras_coordconv.experiments.training import distribution
+from keras_coordconv.experiments.training import flags
+from keras_coordconv.experiments.training import recipes
 from keras_coordconv.experiments.training.run import Run
 
 BATCH_SIZE = 8
@@ -42,11 +43,11 @@ def check_that_differences_are_found(devices):
 
 
 def main():
-    parser = arguments.build_parser(__doc__)
+    parser = flags.build_parser(__doc__)
     parser.add_argument("--data-dir")
     parser.add_argument("--output")
     distribution.add_arguments(parser)
-    args = arguments.parse(parser, {})
+    args = recipes.parse(parser, {})
     devices = distribution.start(
         args.devices, args.coordinator, args.processes, args.process_id
     )

@@ -1,13 +1,11 @@
-"""Flags, recipes and the errors of a user."""
+"""Flags, and recipes with their defaults."""
 
-import errno
 import json
-import os
-import pathlib
 
 import pytest
 
-from keras_coordconv.experiments.training import arguments
+from keras_coordconv.experiments.training import flags
+from keras_coordconv.experiments.training import recipes
 
 RECIPES = {
     "--layer coordconv": {"scale": 2.0, "epochs": 3, "warmup_epochs": 0.5},
@@ -16,19 +14,19 @@ RECIPES = {
 }
 
 
-def parse(*flags):
-    parser = arguments.build_parser("A toy.\n\n    python toy.py")
-    group = arguments.add_task(parser, ("uniform", "quadrant"))
-    group.add_argument("--scale", type=arguments.not_negative_number)
-    group.add_argument("--width", type=arguments.positive_integer)
-    arguments.add_training(parser)
+def parse(*given):
+    parser = flags.build_parser("A toy.\n\n    python toy.py")
+    group = flags.add_task(parser, ("uniform", "quadrant"))
+    group.add_argument("--scale", type=flags.not_negative_number)
+    group.add_argument("--width", type=flags.positive_integer)
+    flags.add_training(parser)
     # In no recipe: these mean nothing here.
     parser.set_defaults(batch_size=8, learning_rate=0.1, l2=0.0)
-    return arguments.parse(parser, RECIPES, [str(flag) for flag in flags])
+    return recipes.parse(parser, RECIPES, [str(flag) for flag in given])
 
 
 @pytest.mark.parametrize(
-    ("flags", "expected"),
+    ("given", "expected"),
     [
         ((), {"scale": 2.0, "epochs": 3}),
         (("--scale", 1), {"scale": 1.0, "epochs": 3}),
@@ -39,8 +37,8 @@ def parse(*flags):
         ),
     ],
 )
-def test_recipes(flags, expected):
-    args = vars(parse(*flags))
+def test_recipes(given, expected):
+    args = vars(parse(*given))
     assert expected.items() <= args.items()
     assert ("width" in args, "scale" in args) == (
         "width" in expected,
@@ -65,7 +63,7 @@ def test_help_has_each_recipe_once(capsys):
 
 
 @pytest.mark.parametrize(
-    ("flags", "message"),
+    ("given", "message"),
     [
         (("--width", 3), "--width 3, which is for --layer conv."),
         (
@@ -80,15 +78,15 @@ def test_help_has_each_recipe_once(capsys):
         (("--export-dir", "file/out"), "--export-dir must be a writable"),
     ],
 )
-def test_flags_that_do_not_fit(tmp_path, monkeypatch, flags, message):
+def test_flags_that_do_not_fit(tmp_path, monkeypatch, given, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ValueError, match=message):
-        parse(*flags)
+        parse(*given)
 
 
 @pytest.mark.parametrize(
-    ("flags", "message"),
+    ("given", "message"),
     [
         (("--filters", 3), "unrecognized arguments: --filters"),
         (("--layer", "dense"), "invalid choice: 'dense'"),
@@ -103,9 +101,9 @@ def test_flags_that_do_not_fit(tmp_path, monkeypatch, flags, message):
         (("--work", "folder"), "unrecognized arguments: --work"),
     ],
 )
-def test_flags_that_do_not_exist(capsys, flags, message):
+def test_flags_that_do_not_exist(capsys, given, message):
     with pytest.raises(SystemExit, match="2"):
-        parse(*flags)
+        parse(*given)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ") and message in line
 
@@ -116,8 +114,8 @@ def test_warmup_nobody_asked_for_fits_the_epochs():
     assert parse("--layer", "conv", "--epochs", 20).warmup_epochs == 5
 
 
-def write_args(folder, **flags):
-    args = {**vars(parse("--layer", "conv", "--workdir", folder)), **flags}
+def write_args(folder, **settings):
+    args = {**vars(parse("--layer", "conv", "--workdir", folder)), **settings}
     del args["resume"]
     (folder / "args.json").write_text(json.dumps(args))
 
@@ -133,26 +131,26 @@ def test_resume_takes_all_flags_from_the_run(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("flags", "message"),
+    ("given", "message"),
     [
         (("--epochs", 13), "--epochs 13, begun with 12"),
         (("--layer", "coordconv"), "--layer coordconv, begun with conv"),
         (("--scale", 1), "--scale 1.0, begun with None"),
     ],
 )
-def test_resume_with_other_flags(tmp_path, flags, message):
+def test_resume_with_other_flags(tmp_path, given, message):
     write_args(tmp_path, epochs=12)
     with pytest.raises(ValueError, match=f"Received: {message} in"):
-        parse("--resume", "--workdir", tmp_path, *flags)
+        parse("--resume", "--workdir", tmp_path, *given)
 
 
-@pytest.mark.parametrize("flags", [(), ("--epochs", 12, "--layer", "conv")])
-def test_resume_starts_where_there_is_no_run(tmp_path, flags):
+@pytest.mark.parametrize("given", [(), ("--epochs", 12, "--layer", "conv")])
+def test_resume_starts_where_there_is_no_run(tmp_path, given):
     """The same command starts a run and continues it."""
-    command = ("--resume", "--workdir", tmp_path, *flags)
+    command = ("--resume", "--workdir", tmp_path, *given)
     args = parse(*command)
     assert args == parse(*command)
-    assert args.resume and args.epochs == (12 if flags else 3)
+    assert args.resume and args.epochs == (12 if given else 3)
     begun = {name: x for name, x in vars(args).items() if name != "resume"}
     (tmp_path / "args.json").write_text(json.dumps(begun))
     assert parse(*command) == args
@@ -174,57 +172,3 @@ def test_tensorboard_needs_its_package(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ValueError, match="`pip install tensorboard`"):
         parse("--tensorboard", "logs")
-
-
-def raise_from_keras(argv):
-    import keras
-
-    keras.layers.Dense(-1)
-
-
-def raise_own(argv):
-    raise ValueError("The rule. Received: x")
-
-
-def raise_of_the_project(argv):
-    from keras_coordconv import coordinate_grid
-
-    coordinate_grid((-1, 2))
-
-
-def open_missing(argv):
-    pathlib.Path("nowhere/file").read_text()
-
-
-def interrupt(argv):
-    arguments.say_how_to_continue(["python", "a b.py"])
-    raise KeyboardInterrupt
-
-
-def fill_the_disk(argv):
-    arguments.say_how_to_continue(["python", "it's.py"])
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "run/best.keras")
-
-
-@pytest.mark.parametrize(
-    ("main", "status", "line"),
-    [
-        (raise_own, 2, "error: The rule. Received: x"),
-        (raise_of_the_project, 2, "error: "),
-        (open_missing, 2, "Received: nowhere/file (No such file or directory)"),
-        (interrupt, 130, "Interrupted. To continue: python 'a b.py'"),
-        (fill_the_disk, 2, "run/best.keras (No space left on device). To"),
-        (fill_the_disk, 2, """To continue: python 'it'"'"'s.py'"""),
-    ],
-)
-def test_command_says_it_in_one_line(capfd, main, status, line):
-    with pytest.raises(SystemExit, match=str(status)):
-        arguments.command(main)([])
-    (printed,) = capfd.readouterr().err.strip().splitlines()
-    assert line in printed
-
-
-def test_command_does_not_hide_errors_that_are_not_the_users():
-    with pytest.raises(ValueError, match="units"):
-        arguments.command(raise_from_keras)([])
-    assert arguments.command(os.path.basename)("a/b") == "b"
