@@ -1,0 +1,146 @@
+"""The numbers in the text are those of the results that were measured."""
+
+import json
+import pathlib
+from itertools import product
+
+import numpy as np
+import pytest
+
+from keras_coordconv.experiments.evaluation.intervals import difference_interval
+
+ROOT = pathlib.Path(__file__).parents[1]
+RESULTS = ROOT / "examples" / "results"
+
+
+def read(*names, seeds, metric):
+    """A metric of runs at the seeds `0, ..., seeds - 1`."""
+    values = []
+    for name, seed in product(names, range(seeds)):
+        result = json.loads((RESULTS / f"{name}_seed{seed}.json").read_text())
+        values.append(result[metric])
+    return np.array(values)
+
+
+def listed(values, digits=0, scale=1):
+    *most, last = [f"{scale * value:.{digits}f}" for value in values]
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def at_least(values, digits):
+    return f"{np.floor(min(values) * 10**digits) / 10**digits:.{digits}f}"
+
+
+def span(values, digits, scale=1):
+    low, high = scale * min(values), scale * max(values)
+    return f"{low:.{digits}f} to {high:.{digits}f}"
+
+
+def percent_of(values, others):
+    """The change of a mean in percent, with its interval."""
+    difference, width = difference_interval(values, others)
+    return (
+        100
+        / np.mean(others)
+        * np.array([difference, difference - width, difference + width])
+    )
+
+
+def cost(mode):
+    results = RESULTS / "benchmark_layers" / "float32.json"
+    mean = json.loads(results.read_text())["summary"][mode]["geometric_mean"]
+    return f"+{100 * (mean - 1):.0f} %"
+
+
+def readme_sentences():
+    task = "coordinate_classification"
+    quadrant = read(
+        f"{task}/coordconv_quadrant", seeds=20, metric="test_accuracy"
+    )
+    assert (quadrant == 1).all()
+    yield "100 % at seeds 0 to 19"
+    quadrant = read(f"{task}/conv_quadrant", seeds=3, metric="test_accuracy")
+    yield f"{span(quadrant, 1, scale=100)} %"
+
+    task, metric = "coordinate_regression", "test_distance"
+    quadrant = read(f"{task}/coordconv_quadrant", seeds=10, metric=metric)
+    yield f"up to {max(quadrant):.3f} pixels at seeds 0 to 9"
+    quadrant = read(f"{task}/conv_quadrant", seeds=3, metric=metric)
+    yield f"{listed(quadrant, 1)} pixels at seeds 0, 1 and 2"
+
+    task, metric = "rendering", "test_iou"
+    quadrant = read(
+        f"{task}/coordconv_quadrant",
+        f"{task}/coordconv_3x3_quadrant",
+        seeds=5,
+        metric=metric,
+    )
+    yield f"at least {at_least(quadrant, 4)} at seeds 0 to 4, with"
+    quadrant = read(f"{task}/conv_quadrant", seeds=3, metric=metric)
+    longer = read(f"{task}/conv_quadrant_30_epochs", seeds=1, metric=metric)
+    yield f"| {span([*quadrant, *longer], 2)} |"
+    uniform = read(f"{task}/coordconv_uniform", seeds=5, metric=metric)
+    yield f"{at_least(uniform, 4)} at seeds 0 to 4 |"
+    uniform = read(f"{task}/conv_uniform_80_epochs", seeds=1, metric=metric)
+    yield f"{listed(uniform, 2)} after 80 epochs (seed 0)"
+
+    task = "object_detection"
+    scrambled, grid = (
+        percent_of(
+            *(
+                read(f"{task}/{layer}{anchors}", seeds=5, metric="test_iou")
+                for layer in ("coordconv", "conv")
+            )
+        )
+        for anchors in ("_scrambled", "")
+    )
+    yield f"+{scrambled[0]:.0f} % with the anchors of the authors' code"
+    assert grid[1] < 0 < grid[2]
+    yield f"no gain (less than {np.ceil(grid[2]):.0f} %)"
+
+    metric = "entropy_red"
+    coordconv = read("clevr_gan/coordconv", seeds=3, metric=metric)
+    yield f"| {listed(coordconv, 2).replace(' and', ',')} at seeds 0 to 2"
+    conv = read("clevr_gan/conv", seeds=3, metric="both_objects")
+    assert not conv.any()
+    conv = read("clevr_gan/conv_40_epochs", seeds=1, metric=metric)
+    yield f"no objects after 8 epochs; {listed(conv, 2)} after 40"
+
+    for layer, end in (("coordconv", " at seeds 0 to 2"), ("conv", " |")):
+        jumps = read(f"clevr_vae/{layer}", seeds=3, metric="jumps")
+        yield f"| {listed(jumps, 2).replace(' and', ',')}{end}"
+    for layer, end in (("coordconv", " at seeds 0 to 2"), ("conv", " |")):
+        name = f"atari_a2c/seaquest_{layer}"
+        scores = read(name, seeds=3, metric="test_return")
+        yield f": {listed(scores).replace(' and', ',')}{end}"
+
+    training, inference = (
+        cost("training_coordconv"),
+        cost("inference_coordconv"),
+    )
+    yield f"Training: {training}. Inference: {inference} on a CPU"
+
+
+def position_code_sentences():
+    splits = ("uniform", "middle", "quadrant", "band", "border")
+    for code in ("coordinates", "pixel", "axis", "fourier"):
+        scores = read(
+            *(f"position_codes/{code}_{split}" for split in splits),
+            seeds=1,
+            metric="test_accuracy",
+        )
+        cells = " | ".join(f"{100 * score:.1f}" for score in scores)
+        yield f"| `{code}` | {cells} |"
+
+
+@pytest.mark.parametrize(
+    ("page", "sentences"),
+    [
+        ("README.md", readme_sentences),
+        ("docs/experiments/position_codes.md", position_code_sentences),
+    ],
+)
+def test_numbers(page, sentences):
+    text = " ".join((ROOT / page).read_text().split())
+    missing = [each for each in sentences() if each not in text]
+    assert not missing
