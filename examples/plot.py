@@ -110,8 +110,8 @@ def group_runs(runs):
     >>> group_runs([conv_seed0, conv_seed1, conv_wide])
     {'conv, width 1': [conv_seed0, conv_seed1], 'conv, width 2': [conv_wide]}
     """
-    flags = [flags.training_flags(run["args"]) for run in runs]
-    names = dict.fromkeys(["layer", "split", *(n for f in flags for n in f)])
+    settings = [flags.training_flags(run["args"]) for run in runs]
+    names = dict.fromkeys(["layer", "split", *(n for s in settings for n in s)])
     labels = [""] * len(runs)
     for name in names:
         if name == "seed":
@@ -121,7 +121,7 @@ def group_runs(runs):
             ", ".join(filter(None, [label, shown.format(own[name])]))
             if name in own
             else label
-            for label, own in zip(labels, flags, strict=True)
+            for label, own in zip(labels, settings, strict=True)
         ]
         if name in ("layer", "split") or len(set(longer)) > len(set(labels)):
             labels = longer
@@ -132,9 +132,9 @@ def group_runs(runs):
 
 
 def draw_predictions(runs):
-    flags = [run["args"] for run in runs.values()]
-    layers = [f"{own['layer']} on {own['split']}" for own in flags]
-    splits = {own["split"] for own in flags}
+    args = [run["args"] for run in runs.values()]
+    layers = [f"{own['layer']} on {own['split']}" for own in args]
+    splits = {own["split"] for own in args}
     if len(splits) > 1 or len(set(layers)) < len(layers):
         raise ValueError(
             "The runs must be of one split, with a different layer each. "

@@ -29,6 +29,7 @@ from keras_coordconv import _files
 from keras_coordconv import _signals
 from keras_coordconv.experiments.datasets import not_so_clevr
 from keras_coordconv.experiments.training import flags
+from keras_coordconv.experiments.training import results
 from keras_coordconv.experiments.training import sweeps
 from keras_coordconv.experiments.training.command import command
 
@@ -171,20 +172,20 @@ def print_queue(parts, workdir):
     print(f"about {left:.0f} min left on one core")
 
 
-def collect(points, workdir, results):
+def collect(points, workdir, output):
     """Copies what finished runs have written, and small enough to be kept.
 
     Args:
         points: List of points, from `Part.points`.
         workdir: String, the folder of the runs.
-        results: String, the folder to write to: for each run its numbers, with
+        output: String, the folder to write to: for each run its numbers, with
             its flags as `settings`, and its history.
     """
     for _, folder, _ in points:
         if not sweeps.is_done(folder):
             continue
         run = results.read_run(folder)
-        target = pathlib.Path(results, folder.relative_to(workdir))
+        target = pathlib.Path(output, folder.relative_to(workdir))
         _files.write_json(
             target.with_name(f"{target.name}.json"),
             {

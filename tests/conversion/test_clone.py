@@ -564,7 +564,7 @@ def test_random_models(data):
     check_random_model(data)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @hypothesis.settings(SETTINGS, max_examples=500)
 @hypothesis.given(st.data())
 def test_many_random_models(data):

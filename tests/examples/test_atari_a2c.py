@@ -140,7 +140,7 @@ def test_bad_arguments(scripts, capsys, flags, message):
     assert not list(pathlib.Path().iterdir())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_learns_to_balance(scripts):
     import atari_a2c
 

@@ -108,7 +108,7 @@ def test_the_frame_of_the_range_gives_the_same(kind, arguments, shape):
 
 
 @pytest.mark.parametrize(
-    "count", [40, pytest.param(1000, marks=pytest.mark.slow)]
+    "count", [40, pytest.param(1000, marks=pytest.mark.long)]
 )
 def test_the_crop_of_the_outputs_is_the_output_of_the_crop(count):
     """Coordinates of the whole, with "valid" padding, at random settings."""

@@ -136,11 +136,11 @@ REMEMBERED = [
 
 
 def for_all_groups(check, examples, supported, **choices):
-    """Calls a check with so many groups of layers that are drawn.
+    """Calls a check with groups of layers.
 
     Args:
         check: Function of a `Group`.
-        examples: Integer, the number of groups.
+        examples: Integer, the number of groups to draw; 0 takes `REMEMBERED`.
         supported: Function from a setting to a boolean: those to draw on the
             TensorFlow backend.
         choices: Further arguments of `layer_settings.settings`.
@@ -170,7 +170,8 @@ def for_all_groups(check, examples, supported, **choices):
             error.add_note(f"batch {batch} of {settings}")
             raise
 
-    run(2, remembered)
+    if not examples:
+        run(2, remembered)
     draw_and_run = hypothesis.given(
         st.integers(1, 3),
         st.lists(settings, min_size=6, max_size=6, unique_by=repr),
@@ -184,10 +185,16 @@ def for_all_groups(check, examples, supported, **choices):
         pass
 
 
-def quick_and_long(quick, long):
-    """Numbers of groups to draw: few by default, many with `-m slow`."""
+def group_counts(quick, thorough, many):
+    """Few groups by default, more with `-m slow`, many with `-m long`."""
     return pytest.mark.parametrize(
-        "examples", [quick, pytest.param(long, marks=pytest.mark.slow)]
+        "examples",
+        [
+            quick,
+            pytest.param(0, marks=pytest.mark.slow),
+            pytest.param(thorough, marks=pytest.mark.slow),
+            pytest.param(many, marks=pytest.mark.long),
+        ],
     )
 
 
@@ -209,7 +216,7 @@ def test_swapped_axes_would_be_seen(monkeypatch):
         Group(1, [setting]).check_outputs(ways_to_run.eager)
 
 
-@quick_and_long(20, 500)
+@group_counts(5, 20, 500)
 def test_outputs(examples):
     def check(group):
         if ON_TENSORFLOW:
@@ -228,7 +235,7 @@ def test_outputs(examples):
 
 
 @pytest.mark.skipif(ON_TENSORFLOW or ON_PYTORCH, reason="test_outputs does it")
-@quick_and_long(2, 30)
+@group_counts(1, 2, 30)
 def test_outputs_eager(examples):
     # Few: JAX compiles every operation by itself, for seconds a layer.
     for_all_groups(
@@ -239,7 +246,7 @@ def test_outputs_eager(examples):
 
 
 @needs_tensorflow
-@quick_and_long(4, 100)
+@group_counts(1, 4, 100)
 def test_outputs_compiled(examples):
     for_all_groups(
         lambda group: group.check_outputs(ways_to_run.jit_compiled_function),
@@ -249,7 +256,7 @@ def test_outputs_compiled(examples):
 
 
 @needs_tensorflow
-@quick_and_long(4, 100)
+@group_counts(1, 4, 100)
 def test_outputs_of_a_saved_model(examples):
     for_all_groups(
         lambda group: group.check_outputs(ways_to_run.saved_model),
@@ -258,7 +265,7 @@ def test_outputs_of_a_saved_model(examples):
     )
 
 
-@quick_and_long(2, 100)
+@group_counts(1, 2, 100)
 def test_outputs_of_the_folded_model(examples):
     def check(group):
         folded = fold_coordinates(group.model)
@@ -284,7 +291,7 @@ def test_outputs_of_the_folded_model(examples):
 
 
 @needs_tensorflow
-@quick_and_long(2, 30)
+@group_counts(1, 2, 30)
 def test_outputs_of_tflite(examples):
     for_all_groups(
         lambda group: group.check_outputs(ways_to_run.tflite),
@@ -296,7 +303,7 @@ def test_outputs_of_tflite(examples):
 
 
 @needs_tensorflow
-@quick_and_long(2, 30)
+@group_counts(1, 2, 30)
 def test_outputs_of_onnx_runtime(examples):
     for package in ("onnx", "tf2onnx", "onnxruntime"):
         pytest.importorskip(package)
@@ -309,7 +316,7 @@ def test_outputs_of_onnx_runtime(examples):
     )
 
 
-@quick_and_long(8, 340)
+@group_counts(2, 8, 340)
 def test_gradients(examples):
     run = {
         "tensorflow": ways_to_run.graph_gradients,
@@ -324,7 +331,7 @@ def test_gradients(examples):
 
 
 @needs_tensorflow
-@quick_and_long(4, 100)
+@group_counts(1, 4, 100)
 def test_gradients_compiled(examples):
     for_all_groups(
         lambda group: group.check_gradients(ways_to_run.jit_compiled_gradients),

@@ -786,7 +786,7 @@ def test_exports_at_the_same_time(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2", "3"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_export_killed_at_random_moments(tmp_path):
     import tensorflow as tf
 
