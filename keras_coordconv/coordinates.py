@@ -58,7 +58,7 @@ def coordinate_grid(
         affine: Float tensor of shape `(batch, d, rank + 1)`. The coordinates of
             index `k` are `affine @ [k, 1]`, in place of `coordinate_range`,
             `align` and `axes`.
-        dtype: String, the dtype of the result.
+        dtype: String, the floating-point dtype of the result.
 
     Returns:
         Tensor of shape `(*spatial_shape, channels)`; with `affine`, of shape
@@ -73,6 +73,7 @@ def coordinate_grid(
     [[-1., 0., 1.],
      [-1., 0., 1.]]
     """
+    check_float_dtype(dtype)
     shape = _standardize_spatial_shape(spatial_shape)
     arguments = (use_radius, radius_center, encoding)
     if affine is None:
@@ -83,6 +84,15 @@ def coordinate_grid(
         affine = standardize_frame("affine", affine, ("d", len(shape) + 1))
         features = features_of_affine(shape, affine, *arguments)
     return ops.cast(features, dtype)
+
+
+def check_float_dtype(dtype):
+    """Raises a `ValueError` if a dtype has no room for coordinates."""
+    if not keras.backend.is_float_dtype(dtype):
+        raise ValueError(
+            "Coordinates must have a floating-point dtype. "
+            f"Received: dtype={dtype!r}"
+        )
 
 
 def axes_frames(coordinate_range, align, axes):

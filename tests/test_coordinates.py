@@ -275,3 +275,9 @@ def test_malformed_align(align):
 def test_malformed_shape(shape):
     with pytest.raises(ValueError, match="Received: spatial_shape="):
         coordinate_grid(shape)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int64", "bool"])
+def test_integer_dtypes_have_no_room_for_coordinates(dtype):
+    with pytest.raises(ValueError, match=f"floating-point.*'{dtype}'"):
+        coordinate_grid((3, 4), dtype=dtype)

@@ -45,10 +45,16 @@ class CoordinateConvolution(CoordinateLayer):
     def call(self, inputs, affine=None, coordinates=None, training=None):
         inputs = ops.cast(inputs, self.compute_dtype)
         frame = self._standardize_frame(inputs, affine, coordinates)
+        is_empty = inputs.shape[0] == 0
+        if is_empty:
+            # TensorFlow with oneDNN returns an empty batch in its old shape.
+            inputs, frame = keras.tree.map_structure(
+                _with_an_example, (inputs, frame)
+            )
         outputs = self._before_activation(inputs, bool(training), **frame)
         if self.activation is not None:
-            return self.activation(outputs)
-        return outputs
+            outputs = self.activation(outputs)
+        return outputs[:0] if is_empty else outputs
 
     def _before_activation(self, inputs, training, **frame):
         """The layer's output before its activation, bias included."""
@@ -126,3 +132,12 @@ class CoordinateConvolution(CoordinateLayer):
             # Here Keras's sum is right, and TensorFlow can fuse it.
             return ops.add(outputs, self.bias)
         return add(outputs, ops.reshape(self.bias, (-1, *[1] * self.rank)))
+
+
+def _with_an_example(tensor):
+    """An empty batch with one example of zeros; any other batch as it is."""
+    if tensor.shape[0] != 0:
+        return tensor
+    # In a graph, oneDNN would fuse padding with the convolution, and lose it.
+    example = ops.zeros((1, *tensor.shape[1:]), tensor.dtype)
+    return ops.concatenate([tensor, example])

@@ -11,6 +11,7 @@ from keras_coordconv.coordinates import Align
 from keras_coordconv.coordinates import Axes
 from keras_coordconv.coordinates import CoordinateRange
 from keras_coordconv.coordinates import axes_frames
+from keras_coordconv.coordinates import check_float_dtype
 from keras_coordconv.coordinates import features_of_affine
 from keras_coordconv.coordinates import features_of_maps
 from keras_coordconv.coordinates import features_of_range
@@ -44,6 +45,7 @@ class FrameLayer:
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
+        check_float_dtype(self.compute_dtype)
         own_axes = standardize_axes(axes, self.rank)
         self.coordinate_range = standardize_coordinate_range(
             coordinate_range, len(own_axes)

@@ -179,6 +179,33 @@ def test_tf_function_with_unknown_sizes(kind, arguments, shape, jit_compile):
 
 
 @every_layer
+@pytest.mark.parametrize("frames", [None, 0, 1])
+def test_empty_batch(kind, arguments, shape, frames):
+    """TensorFlow with oneDNN returns it in the shape of the input."""
+    layer = make_random(kind, arguments, shape)
+    frame = {}
+    if frames is not None:
+        rank = len(shape) - 1
+        frame["affine"] = np.ones((frames, rank, rank + 1), "float32")
+    expected = tuple(layer.compute_output_shape((0, *shape)))
+    assert tuple(layer(random_input(shape, 0), **frame).shape) == expected
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        function = tf.function(layer)
+        assert function(random_input(shape, 0), **frame).shape == expected
+
+
+@every_layer
+@pytest.mark.parametrize("dtype", ["int32", "uint8", "bool"])
+def test_integer_dtypes_have_no_room_for_coordinates(
+    kind, arguments, shape, dtype
+):
+    with pytest.raises(ValueError, match=f"dtype. Received: dtype='{dtype}'"):
+        make(kind, arguments, dtype=dtype)
+
+
+@every_layer
 @pytest.mark.tensorflow_backend
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_saved_model(tmp_path, kind, arguments, shape, jit_compile):
