@@ -10,6 +10,8 @@ from keras import ops
 from keras.utils import bounding_boxes
 
 AP_IOUS = np.linspace(0.5, 0.95, 10)
+# Number of boxes per image that COCO scores, those with the highest scores.
+MAX_BOXES = 100
 # Recalls at which COCO reads the precision.
 _RECALLS = np.linspace(0, 1, 101)
 
@@ -42,6 +44,8 @@ def mean_ious(boxes, scores, true_boxes):
 def average_precision(boxes, scores, true_boxes):
     """Computes COCO's average precision for a single class, all sizes.
 
+    As COCO does, it scores up to 100 boxes per image.
+
     Args:
         boxes, scores, true_boxes: See `mean_ious`.
 
@@ -52,7 +56,7 @@ def average_precision(boxes, scores, true_boxes):
     Raises:
         ValueError: if there is no true box.
     """
-    best_first = np.argsort(-scores, axis=1, kind="stable")
+    best_first = np.argsort(-scores, axis=1, kind="stable")[:, :MAX_BOXES]
     boxes = np.take_along_axis(boxes, best_first[..., None], axis=1)
     scores = np.take_along_axis(scores, best_first, axis=1)
     iou, is_box, is_true_box = _overlaps(boxes, scores, true_boxes)

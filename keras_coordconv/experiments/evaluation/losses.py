@@ -21,7 +21,8 @@ def match_boxes(true_boxes, boxes, positive_iou=0.5, negative_iou=0.1):
         true_boxes: Tensor of shape `(batch, objects, 4)`.
         boxes: Tensor of shape `(batch, boxes, 4)`.
         positive_iou: Float. A box is positive if its IOU with a true box is
-            above it; so is, for each true box, the box with the highest IOU.
+            above it; so is, for each true box that a box overlaps, the box with
+            the highest IOU.
         negative_iou: Float. A box is negative if its IOU with all true boxes is
             below it.
 
@@ -35,11 +36,12 @@ def match_boxes(true_boxes, boxes, positive_iou=0.5, negative_iou=0.1):
     ]
     iou = bounding_boxes.compute_iou(boxes, true_boxes, "yxyx")
     iou = ops.where(has_area, iou, 0)
+    is_overlapped = ops.max(iou, axis=1, keepdims=True) > 0
     is_closest = ops.one_hot(
         ops.argmax(iou, axis=1), boxes.shape[1], axis=1, dtype=iou.dtype
     )
     # The closest box of a true box counts as a perfect match.
-    fit = iou + ops.where(has_area, is_closest, 0)
+    fit = iou + ops.where(is_overlapped, is_closest, 0)
     matched = ops.take_along_axis(
         true_boxes, ops.argmax(fit, axis=-1)[..., None], axis=1
     )

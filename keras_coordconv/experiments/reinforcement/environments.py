@@ -20,7 +20,8 @@ class Step(NamedTuple):
             first observation of the next game.
         rewards: Array, the rewards to learn from.
         terminated: Boolean array, whether the episode has ended by itself.
-        truncated: Boolean array, whether a time limit cut off the episode.
+        truncated: Boolean array, whether a time limit cut off the episode
+            before it ended by itself.
         last_observations: Array, the last observations of the truncated
             episodes only.
         over: Boolean array, whether the game is over.
@@ -74,6 +75,7 @@ class Environments:
         self.observation_shape = observations.shape
         self.observation_dtype = observations.dtype
         self.action_count = int(actions.n)
+        self._first_action = int(actions.start)
 
     def reset(self, seed):
         """Starts new games and returns their first observations.
@@ -90,7 +92,8 @@ class Environments:
         """Takes one action in each environment.
 
         Args:
-            actions: Integer array of shape `(environments,)`.
+            actions: Integer array of shape `(environments,)`, from 0 to
+                `action_count - 1`, whatever the environment's first action is.
 
         Returns:
             A `Step`.
@@ -101,7 +104,7 @@ class Environments:
         previous_info = self._info
         try:
             observations, rewards, terminated, truncated, self._info = (
-                self._vector.step(actions)
+                self._vector.step(actions + self._first_action)
             )
         except Exception as error:
             raise RuntimeError(
@@ -112,6 +115,8 @@ class Environments:
         scores = self._scores + rewards
         over = self._over(terminated, truncated, previous_info)
         self._scores = np.where(over, 0, scores)
+        # An episode may end in the very step of its time limit.
+        truncated = truncated & ~terminated
         last_observations = observations[:0]
         if truncated.any():
             # Environments that are not reset may have `None`.

@@ -112,6 +112,15 @@ def test_average_precision_of_pycocotools(seed):
     )
 
 
+@pytest.mark.parametrize("boxes", [99, 100, 101, 150])
+def test_coco_scores_100_boxes_per_image(boxes):
+    batch = make_boxes(images=12, boxes=boxes, objects=40)
+    expected = coco_result(*batch)
+    assert detection.average_precision(*batch) == pytest.approx(
+        expected, abs=1e-6
+    )
+
+
 def test_nothing_found():
     _, _, true = make_boxes()
     none = np.zeros((len(true), 4, 4), "float32"), np.zeros((len(true), 4))

@@ -60,6 +60,29 @@ def test_matches():
         )
 
 
+@pytest.mark.parametrize("objects", [1, 2])
+@pytest.mark.parametrize("size", [0, 4])
+def test_a_truth_that_no_box_overlaps(objects, size):
+    """It makes no box positive, whether it is padding or not."""
+    true = np.zeros((1, objects, 4), "float32")
+    true[:, 0] = [50, 50, 50 + size, 50 + size]
+    true[:, 1:] = [[20, 20, 30, 30]]
+    boxes = np.float32([[[0, 0, 9, 9], [9, 0, 18, 9], [20, 20, 30, 25]]])
+    positive, negative, matched = map(
+        keras.ops.convert_to_numpy, match_boxes(true, boxes)
+    )
+    overlaps = objects == 2  # The last box and the second truth, by half.
+    assert positive.tolist() == [[False, False, overlaps]]
+    assert negative.tolist() == [[True, True, not overlaps]]
+    assert not overlaps or (matched[0, 2] == true[0, 1]).all()
+    # Without a positive box, the losses are numbers.
+    for loss in (
+        BoxLoss(boxes[0], samples=3)(true, np.zeros((1, 3, 4), "float32")),
+        ScoreLoss(samples=3)(true, np.zeros((1, 3, 6), "float32")),
+    ):
+        assert np.isfinite(float(loss))
+
+
 def test_box_loss():
     true, counts, anchors, deltas, _ = make_batch()
     expected = []

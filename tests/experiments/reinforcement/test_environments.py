@@ -3,10 +3,12 @@
 import sys
 
 import gymnasium
+import keras
 import numpy as np
 import pytest
 from ale_py.vector_env import AtariVectorEnv
 
+from keras_coordconv.experiments.reinforcement import a2c
 from keras_coordconv.experiments.reinforcement.environments import (
     make_environments,
 )
@@ -79,6 +81,49 @@ def test_last_observation_at_the_time_limit():
     assert step.over.all()
     assert step.observations[:, 0].tolist() == [3, 3]
     assert step.last_observations[:, 0].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("steps", [2, 3, 4, 5, 6])
+def test_returns_at_ends_and_time_limits(steps, monkeypatch):
+    """An end by itself counts, also in the step of the time limit, the 4th."""
+    environments = make_environments("Countdown-v0", count=1)
+    rollouts = a2c.Rollouts(environments, steps=min(steps, 4), discount=0.5)
+    monkeypatch.setattr(a2c, "_environment_seed", lambda seeds: steps)
+    rollouts.reset(seed=0)
+    inputs = keras.Input((1,))
+    outputs = {
+        "policy": keras.ops.concatenate([0 * inputs + 99, 0 * inputs], -1),
+        "value": 0 * inputs + 100,
+    }
+    _, targets = rollouts.collect(keras.Model(inputs, outputs))
+    following = 0 if steps <= 4 else 100  # 2 for each step.
+    expected = []
+    for _ in range(min(steps, 4)):
+        following = 2 + 0.5 * following
+        expected.insert(0, following)
+    np.testing.assert_allclose(targets["value"][:, 0], expected)
+
+
+class OtherActions(Countdown):
+    """Shows the last action."""
+
+    observation_space = gymnasium.spaces.Box(-1, 99, (1,), np.float32)
+    action_space = gymnasium.spaces.Discrete(3, start=-1)
+
+    def step(self, action):
+        assert self.action_space.contains(action)
+        _, *others = super().step(0)
+        return np.array([action], "float32"), *others
+
+
+def test_first_action_is_the_environments():
+    gymnasium.register("OtherActions-v0", OtherActions)
+    environments = make_environments("OtherActions-v0", count=1)
+    assert environments.action_count == 3
+    environments.reset(seed=9)
+    for action in range(3):
+        step = environments.step(np.array([action]))
+        assert step.observations.tolist() == [[action - 1]]
 
 
 def test_atari_lives_and_games():
