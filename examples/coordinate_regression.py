@@ -14,6 +14,11 @@ half a pixel on the training and test sets.
     python examples/coordinate_regression.py --layer conv
 
 trains the convolutional network that the paper uses on that split.
+
+    python examples/coordinate_regression.py --head soft_argmax
+
+trains the CoordConv network with `SoftArgmax2D` in place of its maximum. With
+`--layer conv` too, its first layer is a plain convolution.
 """
 
 import startup  # noqa: F401, before the rest
@@ -48,6 +53,15 @@ RECIPES = {
         "warmup_epochs": 0.5,
         "l2": 0.00001,
     },
+    "--head soft_argmax": {
+        "input_scale": 1.0,
+        "first_layer_scale": 1.0,
+        "epochs": 3,
+        "batch_size": 8,
+        "learning_rate": 0.003,
+        "warmup_epochs": 0.5,
+        "l2": 0.00001,
+    },
 }
 # The paper has one convolutional network per split.
 CONV_MODELS = {
@@ -60,22 +74,36 @@ def build_parser():
     parser = flags.build_parser(__doc__)
     model = flags.add_task(parser, not_so_clevr.SPLITS)
     model.add_argument(
+        "--head",
+        choices=("paper", "soft_argmax"),
+        default="paper",
+        help="what makes a location of maps: the paper's maximum, average or "
+        "dense layers, or SoftArgmax2D (default: %(default)s)",
+    )
+    model.add_argument(
         "--input-scale",
         type=flags.not_negative_number,
-        help="factor on the white pixel in the CoordConv network: 255 for "
-        "uint8 images, 1 in the paper",
+        help="factor on the white pixel in the CoordConv network, and before "
+        "the soft-argmax: 255 for uint8 images, 1 in the paper",
     )
     model.add_argument(
         "--first-layer-scale",
         type=flags.not_negative_number,
-        help="factor on the initial kernel of the CoordConv network's first "
-        "layer, 1 in the paper",
+        help="factor on the initial kernel of that network's first layer, 1 "
+        "in the paper",
     )
     flags.add_training(parser)
     return parser
 
 
 def build_model(args):
+    if args.head == "soft_argmax":
+        return coordinate_regression.soft_argmax_regressor(
+            args.layer,
+            l2=args.l2,
+            input_scale=args.input_scale,
+            first_layer_scale=args.first_layer_scale,
+        )
     if args.layer == "coordconv":
         return coordinate_regression.coordconv_regressor(
             l2=args.l2,

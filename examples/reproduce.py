@@ -105,6 +105,15 @@ QUEUE = [
         {"layer": ["conv"], "split": ["quadrant"]},
         minutes=1.5,
     ),
+    Part(
+        "coordinate_regression/soft_argmax_{layer}_{split}_seed{seed}",
+        {
+            "head": ["soft_argmax"],
+            "layer": ["coordconv", "conv"],
+            "split": ["quadrant"],
+        },
+        minutes=0.5,
+    ),
     position_codes(CODES, minutes=0.4, seeds=(3, 4)),
     Part(
         "position_probes/{probe}_{split}_seed{seed}",

@@ -41,6 +41,11 @@ def unit_roundoff(dtype):
     return float(ml_dtypes.finfo(dtype).eps) / 2
 
 
+def smallest(dtype):
+    """Near 0, numbers are not relatively precise."""
+    return float(ml_dtypes.finfo(dtype).smallest_subnormal)
+
+
 @dataclasses.dataclass
 class Bounded:
     """A result, and how far from it a computation may be that rounds."""
@@ -273,6 +278,7 @@ class NumpyLayer:
             self._to_data_format(activation(result)),
             self._to_data_format(
                 self._relative_error(self._terms(weights)) * scale
+                + OTHER_ROUNDINGS * smallest(self.dtype)
             ),
             self.dtype,
         )
@@ -331,6 +337,20 @@ class NumpyLayer:
     def _frame_gradient(self, frame, gradient, bound):
         """The gradient of `affine` or `coordinates`, from the features'."""
         error = self._relative_error(math.prod(gradient.shape))
+        bound = bound + error * abs(gradient)
+        indices = np.moveaxis(np.indices(self.sizes), 0, -1)
+        last = np.array(self.sizes) - 1
+        # For each feature: of what the coordinates are the product with steps
+        # and origin. The middle of the grid, from which the radius is measured
+        # by default, moves with them.
+        factors = np.ones((*self.sizes, self.widened, self.rank + 1))
+        factors[..., :-1] = indices[..., None, :]
+        use_radius, center, _ = self._encoding(None)
+        if use_radius and center is None:
+            factors[..., -1, :-1] -= last / 2
+            factors[..., -1, -1] = 0
+        # They may be counted from the middle, of which no sum is larger.
+        largest = np.append(last, 1)
         totals = []
         for number, (coordinates, middle, scale) in enumerate(
             self._coordinates(**frame)
@@ -341,28 +361,25 @@ class NumpyLayer:
             slopes, errors = numpy_slopes(
                 coordinates, scale, error, *self._encoding(middle)
             )
-            exact = gradient[own]
-            bounds = bound[own] + error * abs(exact)
-            terms = [
-                np.einsum("b...c,...cd->...d", *pair)
-                for pair in (
-                    (exact, slopes),
-                    (bounds, abs(slopes)),
-                    (abs(exact) + bounds, errors),
+            exact, limit = gradient[own], bound[own]
+            sums = "b...c,...cd->...d"
+            limit = np.einsum(sums, limit, abs(slopes)) + np.einsum(
+                sums, abs(exact) + limit, errors
+            )
+            if frame["affine"] is None:
+                totals.append((np.einsum(sums, exact, slopes), limit))
+                continue
+            exact = exact.sum(axis=0)[..., None, None] * (
+                slopes[..., None] * factors[..., None, :]
+            )
+            positions = tuple(range(self.rank))
+            totals.append(
+                (
+                    exact.sum(axis=(*positions, self.rank)),
+                    limit.sum(axis=positions)[:, None] * largest,
                 )
-            ]
-            totals.append((terms[0], terms[1] + terms[2]))
+            )
         exact, bounds = map(np.stack, zip(*totals, strict=True))
-        if frame["affine"] is not None:
-            # Indices may be counted from the middle: the last one is as large
-            # as any sum of two.
-            ones = np.ones((*self.sizes, 1))
-            indices = np.moveaxis(np.indices(self.sizes), 0, -1)
-            indices = np.concatenate([indices, ones], axis=-1)
-            largest = np.append(np.array(self.sizes) - 1, 1)
-            positions = tuple(range(1, self.rank + 1))
-            bounds = bounds.sum(axis=positions)[..., None] * largest
-            exact = (exact[..., None] * indices[..., None, :]).sum(positions)
         return Bounded(exact, bounds, "float32")
 
     def _to_channels_last(self, array):

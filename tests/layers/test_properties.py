@@ -132,6 +132,14 @@ REMEMBERED = [
         frame="affine",
         count=1,
     ),
+    # The middle, from which the radius is measured, moves with the frame.
+    Setting(
+        "CoordinateChannel3D",
+        {"use_radius": True},
+        (2, 3, 1, 2),
+        frame="affine",
+        count=3,
+    ),
 ]
 
 

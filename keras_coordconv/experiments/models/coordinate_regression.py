@@ -14,6 +14,7 @@ from keras_coordconv.experiments.canvas import CANVAS_SIZE
 from keras_coordconv.experiments.models.blocks import l2_penalty
 from keras_coordconv.experiments.models.blocks import scaled_he_normal
 from keras_coordconv.layers import CoordConv2D
+from keras_coordconv.layers import SoftArgmax2D
 
 
 def coordconv_regressor(
@@ -44,18 +45,41 @@ def coordconv_regressor(
     """
     inputs = keras.Input((CANVAS_SIZE, CANVAS_SIZE, 1), name="image")
     x = layers.Rescaling(input_scale, name="input_scale")(inputs)
-    x = CoordConv2D(
-        8,
-        1,
-        kernel_initializer=scaled_he_normal(first_layer_scale),
-        kernel_regularizer=l2_penalty(l2),
-        name="coordconv1",
-    )(x)
-    x = layers.Conv2D(8, 1, name="conv2", **_kernel(l2))(x)
-    x = layers.Conv2D(8, 1, name="conv3", **_kernel(l2))(x)
-    x = layers.Conv2D(8, 3, padding="same", name="conv4", **_kernel(l2))(x)
-    x = layers.Conv2D(2, 3, padding="same", name="conv5", **_kernel(l2))(x)
+    x = _linear_maps(x, "coordconv", 2, l2, first_layer_scale)
     x = layers.MaxPooling2D(CANVAS_SIZE, name="highest")(x)
+    return keras.Model(inputs, _location(x), name=name)
+
+
+def soft_argmax_regressor(
+    layer="coordconv",
+    l2=0.0,
+    input_scale=1.0,
+    first_layer_scale=1.0,
+    name="soft_argmax_regressor",
+):
+    """The layers of `coordconv_regressor`, then one map's soft-argmax.
+
+    833 parameters, or 817 without coordinates in the first layer. It needs
+    none there: where the map has its maximum is read off at the end.
+
+    Args:
+        layer: String, `"coordconv"` or `"conv"`, the first layer.
+        l2, input_scale, first_layer_scale: As of `coordconv_regressor`.
+        name: String, the model's name.
+
+    Returns:
+        A Functional `keras.Model` from `image` to `location`.
+    """
+    inputs = keras.Input((CANVAS_SIZE, CANVAS_SIZE, 1), name="image")
+    x = layers.Rescaling(input_scale, name="input_scale")(inputs)
+    x = _linear_maps(x, layer, 1, l2, first_layer_scale)
+    # Column and row, divided by the size: (x, y).
+    x = SoftArgmax2D(
+        coordinate_range=(0.0, 1.0),
+        align="period",
+        axes=(1, 0),
+        name="soft_argmax",
+    )(x)
     return keras.Model(inputs, _location(x), name=name)
 
 
@@ -111,6 +135,24 @@ def conv_regressor_quadrant(l2=0.0, name="conv_regressor_quadrant"):
     x = _conv_relu(x, 2, 3, 1, l2, 9)
     x = layers.GlobalAveragePooling2D(name="average")(x)
     return keras.Model(inputs, _location(x), name=name)
+
+
+def _linear_maps(x, layer, maps, l2, first_layer_scale):
+    """The CoordConv network of Section 4, up to its maps."""
+    first = {"coordconv": CoordConv2D, "conv": layers.Conv2D}[layer]
+    x = first(
+        8,
+        1,
+        kernel_initializer=scaled_he_normal(first_layer_scale),
+        kernel_regularizer=l2_penalty(l2),
+        name=f"{layer}1",
+    )(x)
+    x = layers.Conv2D(8, 1, name="conv2", **_kernel(l2))(x)
+    x = layers.Conv2D(8, 1, name="conv3", **_kernel(l2))(x)
+    x = layers.Conv2D(8, 3, padding="same", name="conv4", **_kernel(l2))(x)
+    return layers.Conv2D(maps, 3, padding="same", name="conv5", **_kernel(l2))(
+        x
+    )
 
 
 def _conv_relu(x, filters, kernel_size, strides, l2, index):

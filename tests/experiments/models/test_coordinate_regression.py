@@ -8,6 +8,7 @@ from keras_coordconv.experiments.models import coordinate_regression
 
 MODELS = {
     "coordconv_regressor": 906,
+    "soft_argmax_regressor": 833,
     "conv_regressor_uniform": 72_850,
     "conv_regressor_quadrant": 12_914,
 }
@@ -21,6 +22,21 @@ def test_parameters_names_and_shapes(name, parameters):
     assert [tensor.name for tensor in model.inputs] == ["image"]
     assert model.output_names == ["location"]
     assert model.output_shape == (None, 2)
+
+
+def test_soft_argmax_reads_off_the_location_without_coordinates():
+    model = coordinate_regression.soft_argmax_regressor("conv", input_scale=50)
+    assert model.count_params() == 817
+    weights = [np.zeros(w.shape) for w in model.weights]
+    for kernel in weights[::2]:
+        middle = kernel.shape[0] // 2
+        kernel[middle, middle, 0, 0] = 1.0
+    model.set_weights(weights)
+    image = np.zeros((1, 64, 64, 1))
+    image[0, 50, 10] = 1.0
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(model(image)), [[10 / 64, 50 / 64]], atol=1e-5
+    )
 
 
 def test_coordconv_model_can_read_off_the_location():
