@@ -48,7 +48,7 @@ def test_runs_table_and_figures(scripts, monkeypatch, capsys):
         "conv       interquartile mean 0.2500, 95 % interval 0.0000 to 0.5"
         in (captured.out)
     )
-    assert "Received: 4 that did not" in captured.err.splitlines()[-1]
+    assert "Failed points: 4." in captured.err.splitlines()[-1]
     folder = pathlib.Path("runs/atari_compare")
     with (folder / "table.csv").open() as file:
         rows = list(csv.DictReader(file))

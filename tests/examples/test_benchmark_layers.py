@@ -43,7 +43,7 @@ def test_unwritable_output(scripts, capsys):
     pathlib.Path("file").write_text("in the way")
     with pytest.raises(SystemExit, match="2"):
         benchmark_layers.main(("--output", "file/out"))
-    assert "Received: file/out (Not a directory)" in capsys.readouterr().err
+    assert "Cannot access file/out: Not a directory" in capsys.readouterr().err
 
 
 def test_another_version(scripts):

@@ -78,7 +78,7 @@ def test_divergence_keeps_the_last_good_state(scripts, capsys, monkeypatch):
     with pytest.raises(SystemExit, match="2"):
         clevr_gan.main((*SMALL, "--workdir", "run", "--epochs", "3"))
     error = capsys.readouterr().err.strip().splitlines()[-1]
-    assert "Received: generator_loss=nan in epoch 2." in error
+    assert "diverged: generator_loss=nan in epoch 2." in error
     assert "The state after epoch 1 is in run." in error
     assert len(scripts.read_history("run")) == 2
     assert pathlib.Path("run/checkpoint-1").is_dir()

@@ -112,7 +112,7 @@ def test_no_data(scripts, tmp_path):
     [
         (("--data-dir", "nowhere"), "Data folder not found"),
         (("--processes", "2"), "Several processes need a coordinator"),
-        (("--stand-in", "--data-dir", "x"), "which is for --no-stand-in"),
+        (("--stand-in", "--data-dir", "x"), "applies only to --no-stand-in"),
         (("--devices", "none"), "argument --devices"),
         (("--ema-momentum", "1"), "less than 1, received 1"),
         (("--label-smoothing", "nan"), "less than 1, received nan"),

@@ -79,15 +79,15 @@ def test_interrupted_and_resumed(scripts):
         (("--coordinates", "image,input"), "received image,input"),
         (
             ("--layer", "conv", "--coordinates", "image"),
-            "--coordinates image, which is for --layer coordconv",
+            "--coordinates has no effect here: it applies only to --layer",
         ),
         (
             ("--stand-in", "--data-dir", "mnist"),
-            "--data-dir mnist, which is for --no-stand-in",
+            "--data-dir has no effect here: it applies only to --no-stand-in",
         ),
         (
             ("--schedule", "steps"),
-            "--schedule steps, which is for --recipe modern",
+            "--schedule has no effect here: it applies only to --recipe modern",
         ),
     ],
 )

@@ -130,9 +130,9 @@ def test_tables_and_figure_of_position_codes(scripts):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("scores", "nowhere"), "must be finished"),
+        (("scores", "nowhere"), "No finished run in nowhere"),
         (("scores", "1", "2"), "Received: runs with accuracy, iou"),
-        (("scores", "1", "--output", "file/x.png"), "Received: file"),
+        (("scores", "1", "--output", "file/x.png"), "Cannot access file"),
         (("predictions", "1", "3"), "Received: conv on uniform, conv on band."),
         (("predictions", "1", "2"), "Received: conv on uniform, conv on"),
         (("generators", "1", "4"), "all of clevr_gan.py, or all of clevr_vae"),

@@ -46,7 +46,7 @@ def test_split_is_refused_where_it_has_no_effect(scripts, capsys):
     with pytest.raises(SystemExit, match="2"):
         position_probes.main(["--split", "quadrant"])
     message = capsys.readouterr().err
-    assert "--split quadrant, which is for --probe strides" in message
+    assert "--split has no effect here" in message
 
 
 def test_random_convolutions_see_the_border_or_not():

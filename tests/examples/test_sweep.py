@@ -57,7 +57,7 @@ def test_other_points_go_on_where_one_fails(scripts, monkeypatch, capsys):
     (row,) = read_table()
     assert row["layer"] == "conv"
     line = capsys.readouterr().err.splitlines()[-1]
-    assert "Received: 1 that did not" in line
+    assert "Failed points: 1." in line
     assert "layer=coordconv" in line
 
 
@@ -67,7 +67,7 @@ def test_other_points_go_on_where_one_fails(scripts, monkeypatch, capsys):
         (("painting",), "invalid choice: 'painting'"),
         (("rendering", "--grid", "big"), "invalid choice: 'big'"),
         (("rendering", "--grid", "units"), "has no points for"),
-        (("rendering", "--workdir", "file/out"), "Received: file/out"),
+        (("rendering", "--workdir", "file/out"), "Cannot access file"),
     ],
 )
 def test_bad_arguments(scripts, capsys, flags, message):

@@ -1,1 +1,1 @@
-"""What every training run needs: flags, the run folder, seeds, callbacks."""
+"""Training runs: flags, run folders, seeds and callbacks."""

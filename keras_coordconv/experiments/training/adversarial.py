@@ -9,10 +9,8 @@ def train_epoch(
 ):
     """Trains both models for one epoch.
 
-    Each batch takes one step of the discriminator, then the steps of the
-    generator.
-
-    It stops early if a loss is no longer finite.
+    Each batch is used for one step of the discriminator, which is followed by
+    steps of the generator. The epoch ends early if a loss is not finite.
 
     Args:
         discriminator_step: Compiled `keras.Model` from `image` and `latent`
@@ -24,8 +22,8 @@ def train_epoch(
         generator_updates: Integer, number of generator steps per batch.
 
     Returns:
-        Dictionary of `discriminator_loss` and `generator_loss`, the means over
-        the epoch.
+        Dictionary with `discriminator_loss` and `generator_loss`, the means
+        over the epoch.
     """
 
     def draw_latent():
@@ -34,7 +32,7 @@ def train_epoch(
 
     discriminator_step.reset_metrics()
     generator_step.reset_metrics()
-    batches = int(images.cardinality())  # Negative if it is not known.
+    batches = int(images.cardinality())  # Negative if unknown.
     progress = keras.utils.Progbar(
         batches if batches > 0 else None,
         stateful_metrics=["discriminator_loss", "generator_loss"],

@@ -1,4 +1,4 @@
-"""Keras callbacks, and the names in their logs."""
+"""Keras callbacks, and the names in the logs."""
 
 import time
 
@@ -7,14 +7,14 @@ import numpy as np
 
 
 class Throughput(keras.callbacks.Callback):
-    """Adds `images_per_second` of training to the logs.
+    """Callback that adds `images_per_second` of training to the logs.
 
-    It is the mean of the epoch so far, without the validation and without the
-    first batch, in which the graph is compiled and the data set begins. An
-    epoch of one batch has none.
+    The rate is the mean over the epoch so far. It excludes validation and the
+    first batch, during which the graph is compiled and the data set starts. An
+    epoch of one batch has no rate.
 
     Args:
-        batch_size: Integer, images in a batch, of all devices.
+        batch_size: Integer, images per batch on all devices together.
     """
 
     def __init__(self, batch_size):
@@ -67,18 +67,18 @@ class ReportSkippedImages(keras.callbacks.Callback):
 
 
 class TimeToTarget(keras.callbacks.Callback):
-    """Callback that finds out when a model is perfect on both data sets.
+    """Callback that finds when a model reaches a score on both data sets.
 
-    The training score that `fit` logs is an average over the epoch, while the
-    weights change. This callback evaluates the training set anew after each
-    epoch in which the test set is perfect, and adds `train_<score>` to the
-    logs.
+    The training score that `fit` logs is an average over the epoch, during
+    which the weights change. After each epoch in which the validation score is
+    reached, this callback re-evaluates the training set and adds
+    `train_<score>` to the logs.
 
     Args:
-        train_data: Data set for `evaluate`.
-        score: String, the metric, as `"accuracy"`.
-        at_least: Number. A score is perfect from here on.
-        at_most: Number. A score is perfect up to here.
+        train_data: Training set, as for `evaluate`.
+        score: String, name of the metric, such as `"accuracy"`.
+        at_least: Number, lower bound of the scores to reach.
+        at_most: Number, upper bound of the scores to reach.
 
     Example:
 
@@ -103,10 +103,13 @@ class TimeToTarget(keras.callbacks.Callback):
             logs[f"train_{self.score}"] = plain_names(results)[self.score]
 
     def seconds(self, history):
-        """Seconds of training until both sets were perfect, or `None`.
+        """Returns the training time until both scores were reached.
 
         Args:
-            history: List of dictionaries, as `Run.history`.
+            history: List of dictionaries, such as `Run.history`.
+
+        Returns:
+            Float, in seconds, or `None` if they were not reached.
         """
         for row in history:
             if self._is_reached(row, "train") and self._is_reached(row, "val"):
@@ -119,13 +122,16 @@ class TimeToTarget(keras.callbacks.Callback):
 
 
 def plain_names(logs):
-    """Logs of Keras without the output's name in the names of metrics.
+    """Removes the names of outputs from the names of metrics in Keras's logs.
 
-    A model with several outputs logs `image_iou`, here `iou`. Losses keep their
-    names, and so do metrics that would otherwise have the same name.
+    A model with several outputs logs `image_iou`, which becomes `iou`. Losses
+    keep their names, as do metrics whose new names would not be unique.
 
     Args:
         logs: Dictionary of numbers by name, from `fit` or `evaluate`.
+
+    Returns:
+        Dictionary of the same numbers.
 
     Example:
 

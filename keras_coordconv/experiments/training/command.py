@@ -1,4 +1,4 @@
-"""The command line's `main`: errors in one line, and clean ends on signals."""
+"""Decorator for a script's `main`: one-line errors, clean exit on signals."""
 
 import functools
 import sys
@@ -8,14 +8,15 @@ from keras_coordconv import _signals
 
 
 def command(main):
-    """Decorator for `main`: a user's error is one line and exit status 2.
+    """Decorator for `main` that prints user errors as one line.
 
-    A user's error is one of files and folders, or one that the project's own
-    code raises; others come with their traceback. Ctrl-C is one line and exit
-    status 130; SIGTERM is, too, with 143.
+    User errors are file-system errors and errors raised by this project. They
+    exit with status 2; anything else keeps its traceback. Ctrl-C and SIGTERM
+    also print one line, and exit with status 130 and 143.
 
     Args:
-        main: Function of a list of flags, or of `None`.
+        main: Function that takes a list of flags, or `None` for those of the
+            command line.
     """
 
     def is_ours(error):
@@ -33,13 +34,10 @@ def command(main):
         except OSError as error:
             message = error
             if error.filename is not None:
-                message = (
-                    "Files and folders must be there and be writable. "
-                    f"Received: {error.filename} ({error.strerror})."
-                )
+                message = f"Cannot access {error.filename}: {error.strerror}."
             message = _signals.with_advice(str(message), error)
         except (ImportError, RuntimeError, ValueError) as error:
-            # What to install is said in one place, examples/startup.py.
+            # examples/startup.py reports which package to install.
             if isinstance(error, ModuleNotFoundError) or not is_ours(error):
                 raise
             message = error

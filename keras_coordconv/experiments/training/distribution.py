@@ -1,4 +1,4 @@
-"""Training on several devices: those of one machine, or of several machines.
+"""Training on several devices of one machine, or of several machines.
 
     devices = distribution.start(args.devices)
     with devices.scope():
@@ -6,11 +6,11 @@
         model.compile(..., **devices.compile_arguments())
     model.fit(...)
 
-Each device takes an equal part of the batch; the result is that of one device
-with the whole batch. On the TensorFlow backend this is
-`tf.distribute.MirroredStrategy`, on the devices of one machine. On the JAX
-backend it is `keras.distribution.DataParallel`, on the devices of one machine
-or of several, with a process on each.
+Each device computes an equal share of the batch; the result is the same as with
+the whole batch on one device. The TensorFlow backend uses
+`tf.distribute.MirroredStrategy` on the devices of one machine. The JAX backend
+uses `keras.distribution.DataParallel` on the devices of one machine, or of
+several machines with one process each.
 """
 
 import contextlib
@@ -30,14 +30,15 @@ ALL = "all"
 
 @dataclasses.dataclass(frozen=True)
 class Devices:
-    """The devices of a training.
+    """Devices to train on.
 
     Args:
-        count: Integer, number of devices of all processes together.
+        count: Integer, number of devices in all processes together.
         processes: Integer, number of processes.
-        process_id: Integer, the number of this process, from 0 on.
-        scope: Function to the context in which to build and compile the model.
-        is_mirrored: Boolean, whether a `tf.distribute` strategy does it.
+        process_id: Integer, index of this process, starting at 0.
+        scope: Callable that returns the context manager to build and compile
+            the model in.
+        is_mirrored: Boolean, whether a `tf.distribute` strategy is used.
     """
 
     count: int = 1
@@ -48,33 +49,34 @@ class Devices:
 
     @property
     def is_first_process(self):
-        """Whether this process writes files and talks to the user."""
+        """Whether this process writes the files and prints."""
         return self.process_id == 0
 
     def local_batch_size(self, batch_size):
-        """Examples of this process in a global batch.
+        """Returns the number of examples of a global batch in this process.
 
         Raises:
-            ValueError: if the devices cannot share the batch evenly.
+            ValueError: if the batch cannot be split evenly among the devices.
         """
         if batch_size % self.count:
             raise ValueError(
-                "The batch must be a multiple of the number of devices. "
+                "The batch size must be a multiple of the number of devices. "
                 f"Received: a batch of {batch_size} for {self.count} devices"
             )
         return batch_size // self.processes
 
     def compile_arguments(self):
-        """Arguments of `compile` that these devices need."""
-        # "auto" would take XLA on GPUs, which the strategy cannot have.
+        """Returns the arguments of `compile` that these devices need."""
+        # "auto" would use XLA on GPUs, which the strategy does not support.
         return {"jit_compile": False} if self.is_mirrored else {}
 
     def check(self, model):
-        """Refuses a compiled model that these devices cannot train.
+        """Checks that these devices can train a compiled model.
 
         Raises:
-            ValueError: if a strategy has to train a model with several steps
-                an execution, gradient accumulation or XLA.
+            ValueError: if a `tf.distribute` strategy is used and the model is
+                compiled with several steps per execution, gradient accumulation
+                or XLA.
         """
         if not self.is_mirrored:
             return
@@ -88,19 +90,19 @@ class Devices:
         for name, is_set in settings.items():
             if is_set:
                 raise ValueError(
-                    "Several devices on the TensorFlow backend train without "
+                    "Several devices on the TensorFlow backend do not support "
                     f"`{name}`. Received: a model compiled with it. Leave it "
                     "out, use one device, or set KERAS_BACKEND=jax."
                 )
 
     def check_same(self, **values):
-        """Refuses values that are not the same in all processes.
+        """Checks that values are the same in all processes.
 
         Args:
-            **values: Values by name, of types that json has.
+            **values: Values by name, of types that JSON supports.
 
         Raises:
-            ValueError: in each process, if a value differs between two.
+            ValueError: in each process, if a value differs between processes.
         """
         if self.processes == 1:
             return
@@ -114,17 +116,16 @@ class Devices:
         for name, of_processes in zip(values, all_sums.T, strict=True):
             if len(set(of_processes.tolist())) > 1:
                 raise ValueError(
-                    "All processes of a training must have the same flags, "
-                    "data and work folder. Received in process "
-                    f"{self.process_id}: {name}={values[name]}, which is not "
-                    "the same in another process."
+                    "All processes must have the same flags, data and work "
+                    f"folder. Received in process {self.process_id}: "
+                    f"{name}={values[name]}, which differs in another process."
                 )
 
     def check_same_run(self, run):
-        """Refuses a `Run` that other processes see with other flags or files.
+        """Checks that all processes agree on the flags and files of a `Run`.
 
         Raises:
-            ValueError: as `check_same`.
+            ValueError: in each process, if they differ between processes.
         """
         self.wait_for_all()
         has_flags = (run.path / "args.json").exists()
@@ -135,7 +136,7 @@ class Devices:
         )
 
     def wait_for_all(self):
-        """Returns when all processes have come here."""
+        """Waits until all processes have called this method."""
         if self.processes > 1:
             from jax.experimental import multihost_utils
 
@@ -150,54 +151,54 @@ def add_arguments(parser):
         type=_number_of_devices,
         default=ALL,
         metavar="N|all",
-        help="number of devices of this machine; CUDA_VISIBLE_DEVICES "
-        "chooses them. Without a GPU, N parts of the processor, to try it out "
-        "(default: %(default)s)",
+        help="number of devices of this machine, chosen by "
+        "CUDA_VISIBLE_DEVICES; without a GPU, N parts of the CPU, to try it "
+        "out (default: %(default)s)",
     )
     group.add_argument(
         "--coordinator",
         metavar="HOST:PORT",
-        help="for several machines, with KERAS_BACKEND=jax: the address of "
-        "process 0, the same for all; all must share the folder --workdir",
+        help="for several machines, with KERAS_BACKEND=jax: address of "
+        "process 0, the same in all processes, which must share the folder "
+        "--workdir",
     )
     group.add_argument(
         "--processes",
         type=int,
         default=1,
-        help="number of processes, one on each machine (default: %(default)s)",
+        help="number of processes, one per machine (default: %(default)s)",
     )
     group.add_argument(
         "--process-id",
         type=int,
         default=0,
-        help="number of this process, from 0 on (default: %(default)s)",
+        help="index of this process, starting at 0 (default: %(default)s)",
     )
 
 
 def start(devices=ALL, coordinator=None, processes=1, process_id=0):
-    """Prepares the devices; to be called before anything uses one.
+    """Sets up the devices. Call it before anything uses one.
 
     Args:
-        devices: Integer, or `"all"`: number of devices of this machine. Without
-            a GPU, `"all"` is the processor; a number splits it into parts, for
-            trials and tests.
+        devices: Integer or `"all"`, number of devices of this machine. Without
+            a GPU, `"all"` is the CPU; a number splits it into parts, for tests.
         coordinator: String, `"host:port"` of process 0, for several processes.
         processes: Integer, number of processes.
-        process_id: Integer, the number of this process.
+        process_id: Integer, index of this process.
 
     Returns:
         `Devices`.
 
     Raises:
-        ValueError: if there are fewer devices, or if the backend cannot train
-            on several.
+        ValueError: if there are not enough devices, or if the backend does not
+            support several devices.
     """
     if (processes > 1) != (coordinator is not None) or not (
         0 <= process_id < processes
     ):
         raise ValueError(
-            "Several processes need a coordinator, their number and a process "
-            "id below it. Received: "
+            "Several processes need a coordinator, and a process id below the "
+            "number of processes. Received: "
             f"{coordinator=}, {processes=}, {process_id=}"
         )
     backend = keras.backend.backend()
@@ -229,7 +230,7 @@ def _start_tensorflow(devices):
         f"CPU:{index}" for index in range(1 if devices == ALL else devices)
     ]
     chosen = _choose(available, devices)
-    # TensorFlow would take the memory of the others, too.
+    # TensorFlow would also reserve the memory of the other GPUs.
     tf.config.set_visible_devices(gpus[: len(chosen)], "GPU")
     if len(chosen) == 1:
         return Devices()
@@ -246,7 +247,7 @@ def _split_processor(tf, count):
         if len(tf.config.list_logical_devices("CPU")) != count:
             raise ValueError(
                 "The devices must be set before TensorFlow uses one. "
-                f"Received: devices={count} after that"
+                f"Received: devices={count} afterwards"
             ) from None
 
 
@@ -254,12 +255,12 @@ def _start_jax(devices, coordinator, processes, process_id):
     import jax
     import tensorflow as tf
 
-    # TensorFlow reads the images; the devices are JAX's.
+    # TensorFlow only reads the images.
     tf.config.set_visible_devices([], "GPU")
     if devices != ALL:
         jax.config.update("jax_num_cpu_devices", devices)
     if processes > 1:
-        # Not by Keras: under Slurm, JAX would find one GPU a process.
+        # Keras would let JAX detect Slurm, which assigns one GPU per process.
         jax.distributed.initialize(
             coordinator,
             processes,
@@ -283,8 +284,8 @@ def _choose(available, devices):
     count = len(available) if devices == ALL else devices
     if count > len(available):
         raise ValueError(
-            "There must be as many devices as are asked for. "
-            f"Received: {devices=}, but there are {available}"
+            f"Not enough devices: {count} requested, {len(available)} found "
+            f"({', '.join(available)})."
         )
     return available[:count]
 

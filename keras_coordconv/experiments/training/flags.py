@@ -1,11 +1,11 @@
-"""The flags of the command line that scripts share."""
+"""Command-line flags that the scripts share."""
 
 import argparse
 import math
 
 import keras
 
-# Flags that do not change the training: they may differ on `--resume`.
+# Flags that do not affect the training. They may change on `--resume`.
 FREE_FLAGS = (
     "resume",
     "workdir",
@@ -20,14 +20,14 @@ FREE_FLAGS = (
 
 
 def training_flags(flags):
-    """The flags that change the training, without `FREE_FLAGS`."""
+    """Returns the flags that affect the training: all but `FREE_FLAGS`."""
     return {
         name: value for name, value in flags.items() if name not in FREE_FLAGS
     }
 
 
 class Parser(argparse.ArgumentParser):
-    """Parser that prints its description as it is, and errors in one line."""
+    """Parser that keeps its description's lines and prints one-line errors."""
 
     def __init__(self, description):
         super().__init__(
@@ -41,14 +41,14 @@ class Parser(argparse.ArgumentParser):
 
 
 def build_parser(description, exports=True):
-    """Parser with the flags that mean the same in every training script.
+    """Builds a parser with the flags of every training script.
 
     Args:
         description: String, the script's docstring.
-        exports: Boolean, whether the script can export what it trains.
+        exports: Boolean, whether the script can export its model.
 
     Returns:
-        A `Parser`, to which the script adds its own flags.
+        `Parser`, to which the script adds its own flags.
     """
     parser = Parser(description)
     run = parser.add_argument_group("run")
@@ -62,18 +62,27 @@ def build_parser(description, exports=True):
         "--dtype-policy",
         type=dtype_policy,
         default="float32",
-        help="Keras dtype policy, as mixed_bfloat16 (default: %(default)s)",
+        help="Keras dtype policy, such as mixed_bfloat16 "
+        "(default: %(default)s)",
     )
     for name, kind, text in (
         ("--workdir", str, "folder of the run (default: a new one in runs/)"),
-        ("--tensorboard", str, "folder to which TensorBoard's logs go"),
-        ("--limit-examples", positive_integer, "examples of each set, at most"),
-        ("--steps-per-epoch", positive_integer, "batches an epoch, at most"),
+        ("--tensorboard", str, "folder for TensorBoard logs"),
+        (
+            "--limit-examples",
+            positive_integer,
+            "maximum number of examples of each set",
+        ),
+        (
+            "--steps-per-epoch",
+            positive_integer,
+            "maximum number of batches per epoch",
+        ),
     ):
         run.add_argument(name, type=kind, help=text)
     if exports:
         run.add_argument(
-            "--export-dir", help="also export a SavedModel below this folder"
+            "--export-dir", help="also export a SavedModel to this folder"
         )
     run.add_argument(
         "--resume",
@@ -84,7 +93,7 @@ def build_parser(description, exports=True):
 
 
 def add_layer(group):
-    """Adds `--layer`, which of the paper's two kinds of nets to train.
+    """Adds `--layer`, which selects CoordConv or plain convolutions.
 
     Args:
         group: Parser or argument group.
@@ -93,16 +102,19 @@ def add_layer(group):
         "--layer",
         choices=("coordconv", "conv"),
         default="coordconv",
-        help="which net to train (default: %(default)s)",
+        help="network to train (default: %(default)s)",
     )
 
 
 def add_task(parser, splits):
-    """Adds `--layer` and `--split`, and returns the group of data and model.
+    """Adds `--layer` and `--split`.
 
     Args:
-        parser: From `build_parser`.
+        parser: `Parser`, from `build_parser`.
         splits: Tuple of strings, the splits of the data set.
+
+    Returns:
+        Argument group of data and model.
     """
     group = parser.add_argument_group("data and model")
     add_layer(group)
@@ -117,17 +129,17 @@ def add_task(parser, splits):
 
 def add_length(
     group,
-    batch_size="examples a step",
-    learning_rate="learning rate at the start, of half a cosine",
+    batch_size="examples per step",
+    learning_rate="initial learning rate, decayed to 0 as half a cosine",
 ):
     """Adds `--epochs`, `--batch-size` and `--learning-rate`.
 
     Args:
-        group: Argument group. Recipes have the defaults.
-        batch_size, learning_rate: Strings, the help of these two.
+        group: Argument group. The recipes have the defaults.
+        batch_size, learning_rate: Strings, help of the flag.
     """
     for name, kind, text in (
-        ("--epochs", positive_integer, "length of the training"),
+        ("--epochs", positive_integer, "number of epochs"),
         ("--batch-size", positive_integer, batch_size),
         ("--learning-rate", not_negative_number, learning_rate),
     ):
@@ -136,64 +148,72 @@ def add_length(
 
 def add_training(
     parser,
-    learning_rate="highest learning rate",
+    learning_rate="peak learning rate",
     schedule="cosine",
     drops="epochs 200, 400, 600 and 800, as in the paper",
 ):
-    """Adds the settings of a training with warm-up, and returns their group.
+    """Adds the settings of a training with warm-up.
 
     Args:
-        parser: From `build_parser`.
-        learning_rate: String, the help of `--learning-rate`.
-        schedule: String, the default of `--schedule`.
-        drops: String, after what the schedule `"steps"` lowers the rate.
+        parser: `Parser`, from `build_parser`.
+        learning_rate: String, help of `--learning-rate`.
+        schedule: String, default of `--schedule`.
+        drops: String, when the schedule `"steps"` lowers the learning rate.
+
+    Returns:
+        Argument group of training.
     """
     group = parser.add_argument_group("training")
-    add_length(group, "examples a step, on all devices together", learning_rate)
+    add_length(
+        group, "examples per step, on all devices together", learning_rate
+    )
     for name, text in (
-        ("--warmup-epochs", "epochs in which the rate rises from 0"),
-        ("--l2", "weight of the penalty on the squared kernels"),
+        (
+            "--warmup-epochs",
+            "epochs during which the learning rate rises linearly from 0",
+        ),
+        ("--l2", "weight of the L2 penalty on the kernels"),
     ):
         group.add_argument(name, type=not_negative_number, help=text)
     group.add_argument(
         "--schedule",
         choices=("cosine", "steps"),
         default=schedule,
-        help="half a cosine down to zero, or a tenth of the rate after "
-        f"{drops} (default: %(default)s)",
+        help="decay of the learning rate: half a cosine down to 0, or "
+        f"division by 10 after {drops} (default: %(default)s)",
     )
     return group
 
 
 def add_generator(parser):
-    """Adds the settings of models that make images, and returns their groups.
+    """Adds the settings of models that generate images.
 
     Args:
-        parser: From `build_parser`.
+        parser: `Parser`, from `build_parser`.
 
     Returns:
-        Pair of argument groups, of data and model and of training.
+        Pair of argument groups, of data and model, and of training.
     """
     model = parser.add_argument_group("data and model")
     model.add_argument(
         "--preset",
         choices=("small", "paper"),
         default="small",
-        help="narrow nets for a CPU, or the paper's (default: %(default)s)",
+        help="narrow networks for a CPU, or the paper's (default: %(default)s)",
     )
     add_layer(model)
     for name, kind, text in (
-        ("--latent-size", positive_integer, "numbers for an image"),
-        ("--width", not_negative_number, "factor on the filters"),
+        ("--latent-size", positive_integer, "size of the latent vectors"),
+        ("--width", not_negative_number, "factor on the number of filters"),
     ):
         model.add_argument(name, type=kind, help=text)
     training = parser.add_argument_group("training")
-    add_length(training, "images a step", "rate of Adam")
+    add_length(training, "images per step", "learning rate of Adam")
     return model, training
 
 
 def _number_type(kind, low, below=math.inf):
-    """A flag's type: numbers from `low` up to, but without, `below`."""
+    """Returns a flag's type: numbers from `low`, inclusive, to `below`."""
 
     def parse_number(text):
         value = kind(text)
@@ -214,11 +234,11 @@ seed = _number_type(int, 0, below=2**32)
 
 
 def dtype_policy(text):
-    """A flag's type: the name of a Keras dtype policy."""
+    """Type of a flag: the name of a Keras dtype policy."""
     try:
         return keras.dtype_policies.get(text).name
     except (ValueError, TypeError):
         raise argparse.ArgumentTypeError(
-            "must be a Keras dtype policy, as float32 or mixed_bfloat16, "
+            "must be a Keras dtype policy, such as float32 or mixed_bfloat16, "
             f"received {text}"
         ) from None

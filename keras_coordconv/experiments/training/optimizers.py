@@ -1,18 +1,19 @@
-"""Optimizers of the experiments, and learning rates over the steps."""
+"""Optimizers and learning-rate schedules of the experiments."""
 
 import keras
 from keras import ops
 
-# The epochs at which the paper's code lowers the rate of its supervised tasks.
+# Epochs at which the paper's code lowers the learning rate of supervised tasks.
 PAPER_DROPS = (200, 400, 600, 800)
 
 
 def paper_adam(args, steps_per_epoch):
-    """Adam with the paper's constants, at a rate that the flags say.
+    """Creates Adam with the paper's constants and the schedule of the flags.
 
     Args:
-        args: Flags, those of `scheduled_rate` and `learning_rate`.
-        steps_per_epoch: Integer, batches an epoch.
+        args: Flags with `learning_rate`, `schedule`, `epochs` and
+            `warmup_epochs`.
+        steps_per_epoch: Integer, batches per epoch.
 
     Returns:
         A `keras.optimizers.Adam`.
@@ -25,11 +26,14 @@ def paper_adam(args, steps_per_epoch):
 
 
 def adam(learning_rate, beta_1=0.9):
-    """Adam with the paper's constants.
+    """Creates Adam with the paper's constants.
 
     Args:
-        learning_rate: Float, or a schedule.
-        beta_1: Float, the momentum, 0.9 in the paper.
+        learning_rate: Float or learning-rate schedule.
+        beta_1: Float, 0.9 in the paper.
+
+    Returns:
+        A `keras.optimizers.Adam`.
     """
     return keras.optimizers.Adam(
         learning_rate, beta_1=beta_1, beta_2=0.99, epsilon=1e-8
@@ -37,11 +41,11 @@ def adam(learning_rate, beta_1=0.9):
 
 
 def cosine_adam(args, steps_per_epoch):
-    """Keras's Adam at a rate that falls as half a cosine.
+    """Creates Adam with Keras's constants and cosine decay.
 
     Args:
         args: Flags with `learning_rate` and `epochs`.
-        steps_per_epoch: Integer, batches an epoch.
+        steps_per_epoch: Integer, batches per epoch.
 
     Returns:
         A `keras.optimizers.Adam`.
@@ -52,14 +56,14 @@ def cosine_adam(args, steps_per_epoch):
 
 
 def scheduled_rate(learning_rate, args, steps_per_epoch, drops):
-    """Learning rate as the flags have it: warm-up, then a cosine or steps.
+    """Creates the schedule of the flags: warm-up, then cosine or step decay.
 
     Args:
-        learning_rate: Float, the highest rate.
+        learning_rate: Float, peak learning rate.
         args: Flags with `schedule`, `epochs` and `warmup_epochs`.
-        steps_per_epoch: Integer, batches an epoch.
+        steps_per_epoch: Integer, batches per epoch.
         drops: Sequence of numbers, the epochs after which the schedule
-            `"steps"` goes on with a tenth of the rate.
+            `"steps"` divides the learning rate by 10.
 
     Returns:
         A `keras.optimizers.schedules.LearningRateSchedule`.
@@ -74,13 +78,12 @@ def scheduled_rate(learning_rate, args, steps_per_epoch, drops):
 
 
 def warmup_cosine(learning_rate, total_steps, warmup_steps=0):
-    """Learning rate that rises from zero in a line, then falls as a cosine.
+    """Creates a schedule with linear warm-up and cosine decay to zero.
 
     Args:
-        learning_rate: Float, the highest rate.
-        total_steps: Integer, steps of the training. At its end the rate is
-            zero.
-        warmup_steps: Integer, steps in which the rate rises.
+        learning_rate: Float, peak learning rate.
+        total_steps: Integer, number of training steps.
+        warmup_steps: Integer, number of steps of the warm-up.
 
     Returns:
         A `keras.optimizers.schedules.LearningRateSchedule`.
@@ -99,13 +102,13 @@ def warmup_cosine(learning_rate, total_steps, warmup_steps=0):
 
 @keras.saving.register_keras_serializable(package="keras_coordconv")
 class WarmupSteps(keras.optimizers.schedules.LearningRateSchedule):
-    """Learning rate that rises from zero in a line, then falls in steps.
+    """Learning-rate schedule with linear warm-up and step decay.
 
     Args:
-        learning_rate: Float, the highest rate.
-        boundaries: List of integers. From each of these steps on, the rate is
-            a tenth of what it was before.
-        warmup_steps: Integer, steps in which the rate rises.
+        learning_rate: Float, peak learning rate.
+        boundaries: List of integers, the steps at which the learning rate is
+            divided by 10.
+        warmup_steps: Integer, number of steps of the warm-up.
 
     Example:
 

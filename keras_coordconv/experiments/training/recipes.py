@@ -1,4 +1,4 @@
-"""Recipes: defaults of some flags that depend on other flags.
+"""Recipes: defaults of flags that depend on other flags.
 
     RECIPES = {
         "--layer coordconv": {"epochs": 3, "learning_rate": 0.003},
@@ -10,9 +10,9 @@
     def main(argv=None):
         args = recipes.parse(build_parser(), RECIPES, argv)
 
-A recipe holds the defaults that go with the flags in its key. Where several
-recipes fit, the later one overrides the earlier one. A setting that is only in
-recipes that do not fit has no effect, and is refused.
+A recipe contains the defaults that apply with the flags in its key. If several
+recipes apply, later ones override earlier ones. A flag that occurs only in
+recipes that do not apply has no effect; giving it is an error.
 """
 
 import argparse
@@ -30,22 +30,24 @@ _NOT_GIVEN = object()
 
 
 def parse(parser, recipes, argv=None):
-    """Parses the flags; a recipe has the defaults of what is not given.
+    """Parses the flags, with the defaults of the recipes that apply.
 
-    With `--resume`, all flags are those of the run in `--workdir`, if there is
-    one. An export that could not be written after the training is refused here.
+    With `--resume`, all flags are those of the run in `--workdir`, if it
+    exists. An `--export-dir` that cannot be written to is reported here, before
+    the training.
 
     Args:
-        parser: From `build_parser`.
-        recipes: Dictionary from flags, written as on the command line, to the
-            defaults that go with them, a dictionary of values by name.
-        argv: List of strings, the flags, or `None` for the command line's.
+        parser: `Parser`, from `flags.build_parser`.
+        recipes: Dictionary from flags, written as on the command line, to their
+            defaults, a dictionary of values by name.
+        argv: List of strings, the flags, or `None` for those of the command
+            line.
 
     Returns:
-        An `argparse.Namespace`, without the settings that have no effect.
+        `argparse.Namespace`, without the flags that have no effect.
 
     Raises:
-        ValueError: if the flags do not fit each other or the run.
+        ValueError: if the flags contradict each other or the run to resume.
 
     Example:
 
@@ -75,7 +77,7 @@ def parse(parser, recipes, argv=None):
 
 
 def _given(parser, argv):
-    """The flags that are on the command line, by name."""
+    """Returns the flags that are on the command line, by name."""
     names = vars(parser.parse_args([]))
     nothing = argparse.Namespace(**dict.fromkeys(names, _NOT_GIVEN))
     args = vars(parser.parse_args(argv, nothing))
@@ -84,12 +86,12 @@ def _given(parser, argv):
     }
 
 
-def _flag(name, value):
-    return f"--{name.replace('_', '-')} {value}"
+def _flag(name):
+    return f"--{name.replace('_', '-')}"
 
 
 def _flags_of_run(parser, given):
-    """The flags with which the run to resume was begun, if there is one."""
+    """Returns the flags of the run to resume, if it exists."""
     folder = given.get("workdir")
     if folder is None:
         raise ValueError(
@@ -97,33 +99,33 @@ def _flags_of_run(parser, given):
         )
     if not pathlib.Path(folder, "args.json").exists():
         return {}
-    begun_with = results.read_flags(folder)
-    unknown = sorted(begun_with.keys() - vars(parser.parse_args([])).keys())
+    started_with = results.read_flags(folder)
+    unknown = sorted(started_with.keys() - vars(parser.parse_args([])).keys())
     if unknown:
         raise ValueError(
-            "A run is resumed by the script that began it. Received: "
-            f"--workdir {folder}, with other flags: {', '.join(unknown)}."
+            f"The run in {folder} was started by another script: it has the "
+            f"unknown flags {', '.join(unknown)}. Resume it with that script."
         )
     for name, value in flags.training_flags(given).items():
-        if begun_with.get(name) != value:
+        if started_with.get(name) != value:
             raise ValueError(
-                "A run is resumed with the flags it was begun with. Received: "
-                f"{_flag(name, value)}, begun with {begun_with.get(name)} in "
-                f"{folder}. Leave the flag out, or begin another run."
+                f"Flags cannot change when a run is resumed: {_flag(name)} is "
+                f"{started_with.get(name)} in {folder}, received {value}. "
+                "Leave the flag out, or start another run."
             )
-    return {**begun_with, **given}
+    return {**started_with, **given}
 
 
 def _describe(recipes):
-    """The recipes as flags, for the end of the help."""
+    """Describes the recipes, for the end of the help."""
     lines = ["defaults that depend on other flags:"]
     for condition, recipe in recipes.items():
         flags = [
-            _flag(name, f"{value:g}" if isinstance(value, float) else value)
-            for name, value in recipe.items()
-            if value is not None
+            f"{_flag(name)} {f'{x:g}' if isinstance(x, float) else x}"
+            for name, x in recipe.items()
+            if x is not None
         ]
-        # No line ends between a flag and its value.
+        # Lines do not break between a flag and its value.
         text = " ".join(flag.replace(" ", "\0") for flag in flags)
         wrapped = textwrap.fill(text, 74, break_on_hyphens=False)
         lines.append(f"  {condition}\n" + textwrap.indent(wrapped, " " * 6))
@@ -134,8 +136,8 @@ def _check_not_given(name, given, recipes):
     if name in given:
         conditions = [key for key, recipe in recipes.items() if name in recipe]
         raise ValueError(
-            "A flag without effect must be left out. Received: "
-            f"{_flag(name, given[name])}, which is for {conditions[0]}."
+            f"{_flag(name)} has no effect here: it applies only to "
+            f"{conditions[0]}."
         )
 
 
@@ -152,8 +154,8 @@ def _check_warmup(args, given):
 def _check_outputs(args):
     if args["tensorboard"] and not importlib.util.find_spec("tensorboard"):
         raise ValueError(
-            "--tensorboard needs the package tensorboard. Received: "
-            f"--tensorboard {args['tensorboard']}. `pip install tensorboard`."
+            "--tensorboard needs the package tensorboard. "
+            "Run: pip install tensorboard"
         )
     if not args.get("export_dir"):
         return

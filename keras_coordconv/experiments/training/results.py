@@ -1,4 +1,4 @@
-"""Reads what a run has written."""
+"""Reads the results of runs."""
 
 import pathlib
 
@@ -6,10 +6,10 @@ from keras_coordconv.experiments.training import run_files
 
 
 def read_flags(folder):
-    """Flags of the run in a folder, a dictionary of values by name.
+    """Reads the flags of a run, a dictionary of values by name.
 
     Raises:
-        ValueError: if there is no run in the folder.
+        ValueError: if the folder does not contain a run.
     """
     flags = _read_args(folder)
     flags.pop("environment", None)
@@ -17,20 +17,20 @@ def read_flags(folder):
 
 
 def read_environment(folder):
-    """The `environment` in which the run in a folder was started.
+    """Reads the `environment` in which a run was started.
 
-    It is empty where the run does not say.
+    It is empty for runs of earlier versions, which did not record it.
 
     Raises:
-        ValueError: if there is no run in the folder.
+        ValueError: if the folder does not contain a run.
     """
     return _read_args(folder).get("environment", {})
 
 
 def read_history(folder):
-    """History of the run in a folder, a list of dictionaries, one per epoch.
+    """Reads the history of a run, a list of dictionaries, one per epoch.
 
-    What was not computed in an epoch is not in its dictionary.
+    A dictionary has only the values that were computed in its epoch.
 
     Raises:
         ValueError: if `history.csv` is damaged or does not match the run's
@@ -42,10 +42,10 @@ def read_history(folder):
 
 
 def read_run(folder):
-    """Dictionary of the `args`, `metrics` and `history` of a finished run.
+    """Reads a finished run, a dictionary of `args`, `metrics` and `history`.
 
     Raises:
-        ValueError: if there is no finished run in the folder.
+        ValueError: if the folder does not contain a finished run.
     """
     return {
         "metrics": read_metrics(folder),
@@ -55,25 +55,19 @@ def read_run(folder):
 
 
 def read_metrics(folder):
-    """Dictionary of the metrics of a finished run.
+    """Reads the metrics of a finished run, a dictionary of numbers by name.
 
     Raises:
-        ValueError: if there is no finished run in the folder.
+        ValueError: if the folder does not contain a finished run.
     """
     path = pathlib.Path(folder, "metrics.json")
     if not path.exists():
-        raise ValueError(
-            "A run must be finished before it is read. "
-            f"Received: {folder}, which has no metrics.json."
-        )
+        raise ValueError(f"No finished run in {folder}: it has no metrics.json")
     return run_files.read_json(path)
 
 
 def _read_args(folder):
     path = pathlib.Path(folder, "args.json")
     if not path.exists():
-        raise ValueError(
-            "The folder of a run must have an args.json. "
-            f"Received: {folder}, which has none."
-        )
+        raise ValueError(f"No run in {folder}: it has no args.json")
     return run_files.read_json(path)

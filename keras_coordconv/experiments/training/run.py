@@ -1,23 +1,23 @@
 """A training run: its folder, its seeds, and how it is saved and resumed.
 
     args.json                       the flags, and the environment
-    history.csv                     a row per epoch: epoch, seconds of training
-                                    so far, losses and metrics
+    history.csv                     one row per epoch: epoch, training time so
+                                    far in seconds, losses and metrics
     checkpoint-N/<name>.weights.h5  the state of each model after epoch N
     checkpoint-N/epoch.json         the history up to epoch N, and checksums
     best.keras                      the first model, after its best epoch
     metrics.json                    the result: numbers by name
     figures/*.png
 
-Each of them is there whole or not at all, whenever the process is killed. A
-resumed run goes on after the last whole epoch.
+Files are written atomically. A resumed run continues after the last complete
+epoch.
 
-A checkpoint belongs to the run if its epoch.json has the history that is in
-history.csv. Any other file or folder, whatever its name, is left alone. Damaged
-files are errors, see `run_files`.
+A checkpoint belongs to the run if the history in its epoch.json matches
+history.csv. All other files and folders are left alone, whatever their names.
+Damaged files raise errors, see `run_files`.
 
-The process locks the folder. Nothing more is written if the folder is deleted
-or moved.
+The process locks the folder. If the folder is deleted or moved, nothing more is
+written.
 """
 
 import contextlib
@@ -42,25 +42,26 @@ _FILES = ("args.json", "history.csv", "best.keras", "metrics.json", "figures")
 
 
 class Run(_signals.ContinuedBy):
-    """A training run, new or resumed, of one model or of several.
+    """A training run of one or several models, new or resumed.
 
-    It sets the random seeds and the dtype policy of the flags. Make it before
-    the models. It is a context manager that locks the folder.
+    It sets the random seeds and the dtype policy of the flags, so create it
+    before the models. It locks its folder until its `with` block ends.
 
     Args:
-        name: String, the experiment. With no `args.workdir`, the run's folder
-            is the next number below `runs/<name>/`.
-        args: Flags from `arguments.parse`.
-        monitor: String, the name in the logs that says which epoch is the best
-            one. `None` takes the last epoch.
-        mode: String, `"min"` or `"max"`: whether a lower or a higher value of
-            `monitor` is better.
-        devices: `distribution.Devices`, where there may be several.
+        name: String, the experiment. Without `args.workdir`, the run's folder
+            is the next number in `runs/<name>/`.
+        args: Flags from `recipes.parse`.
+        monitor: String, the logged value that determines the best epoch. With
+            `None`, the last epoch is the best one.
+        mode: String, `"min"` or `"max"`: whether lower or higher values of
+            `monitor` are better.
+        devices: `distribution.Devices`, if there may be several.
 
     Raises:
-        ValueError: if the folder holds a run that is not to be resumed or that
-            another process is training, if a file of the run is damaged or
-            missing, or if other processes have other flags or another folder.
+        ValueError: if the folder contains a run and `args.resume` is `False`,
+            if another process is training the run, if a file of the run is
+            damaged or missing, or if the processes disagree on the flags or the
+            folder.
 
     Example: one model with `fit`
 
@@ -102,8 +103,8 @@ class Run(_signals.ContinuedBy):
         except BaseException:
             _files.unlock_folder(self._folder)
             raise
-        # Keras saves a model only if all processes take part. What those but
-        # the first one write is thrown away.
+        # Keras saves a model only if all processes take part. The files of all
+        # but the first process are discarded.
         self._scratch = None if self.writes else tempfile.TemporaryDirectory()
         self._output = pathlib.Path(
             self._scratch.name if self._scratch else self.path
@@ -123,18 +124,18 @@ class Run(_signals.ContinuedBy):
 
     @property
     def seconds(self):
-        """Seconds of training so far, with those before it was resumed."""
+        """Training time in seconds, including the time before resuming."""
         return self.history[-1]["seconds"] if self.history else 0.0
 
     def track(self, model, **others):
         """Restores the state of models, and saves it after each epoch.
 
         Args:
-            model: `keras.Model`, compiled or not. `best.keras` is this one.
-            **others: Further models by name.
+            model: `keras.Model`, compiled or not. It is saved as `best.keras`.
+            **others: Other models by name.
 
         Raises:
-            ValueError: if the run was begun with other models, or if the
+            ValueError: if the run was started with other models, or if the
                 devices cannot train one of them.
         """
         self._models = {"model": model, **others}
@@ -160,28 +161,31 @@ class Run(_signals.ContinuedBy):
             self._tensorboard.set_model(model)
 
     def epochs(self, count):
-        """Yields the numbers of the epochs that are still to do.
+        """Yields the numbers of the remaining epochs.
 
-        Each must end with `end_epoch`.
+        Call `end_epoch` at the end of each epoch.
 
         Args:
-            count: Integer, epochs of the whole run: the last number.
+            count: Integer, number of epochs of the whole run.
         """
         self._begin_epochs(count)
         for epoch in range(self.epochs_done + 1, count + 1):
             self._seed_epoch()
             yield epoch
             if self.epochs_done != epoch:
-                raise RuntimeError("An epoch must end with `end_epoch`.")
+                raise RuntimeError(
+                    "Call `run.end_epoch(logs)` at the end of each epoch."
+                )
 
     def end_epoch(self, logs):
-        """Writes the history and the state of the models after an epoch.
+        """Saves the history and the state of the models after an epoch.
 
         Args:
             logs: Dictionary of numbers by name.
 
         Raises:
-            ValueError: if a number is not finite: then nothing is written.
+            ValueError: if a number is not finite. In this case nothing is
+                written.
         """
         epoch = self.epochs_done + 1
         seconds = round(time.perf_counter() - self._start, 2)
@@ -197,7 +201,7 @@ class Run(_signals.ContinuedBy):
                 run_files.save_model(path, model)
         self.history.append(row)
         _files.write_table(self.output("history.csv"), self.history)
-        # The last thing that is written: with it, the epoch is done.
+        # Written last: it completes the epoch.
         run_files.save_checkpoint(self.output(), self.history, self._models)
         self.epochs_done = epoch
         if self._tensorboard:
@@ -205,10 +209,10 @@ class Run(_signals.ContinuedBy):
         self._remove_checkpoint(epoch - 1)
 
     def check_finite(self, logs):
-        """Checks that a training has not diverged. `end_epoch` does so, too.
+        """Checks that the training has not diverged, as `end_epoch` also does.
 
         Args:
-            logs: Dictionary of numbers by name, of the epoch that is running.
+            logs: Dictionary of numbers by name, of the current epoch.
 
         Raises:
             ValueError: if a number is not finite.
@@ -216,22 +220,22 @@ class Run(_signals.ContinuedBy):
         for name, value in logs.items():
             if not math.isfinite(value):
                 raise ValueError(
-                    "The numbers of a training must be finite. Received: "
-                    f"{name}={value} in epoch {self.epochs_done + 1}. The "
-                    f"state after epoch {self.epochs_done} is in {self.path}. "
-                    "Try a lower learning rate."
+                    f"Training diverged: {name}={value} in epoch "
+                    f"{self.epochs_done + 1}. The state after epoch "
+                    f"{self.epochs_done} is in {self.path}. Try a lower "
+                    "learning rate."
                 )
 
     def fit(self, model, data, epochs, callbacks=(), **fit_arguments):
-        """Trains a compiled model with `model.fit`, as one run.
+        """Trains a compiled model with `model.fit`.
 
         Args:
             model: A compiled `keras.Model`.
-            data: Data set of batches, in the order of the training.
-            epochs: Integer, epochs of the whole run.
-            callbacks: Keras callbacks. What they add to the logs at the end of
-                an epoch is in the history.
-            **fit_arguments: Further arguments of `model.fit`.
+            data: Data set of batches, in training order.
+            epochs: Integer, number of epochs of the whole run.
+            callbacks: Keras callbacks. The values that they add to the logs at
+                the end of an epoch are part of the history.
+            **fit_arguments: Other arguments of `model.fit`.
         """
         self.track(model)
         self._begin_epochs(epochs)
@@ -248,7 +252,7 @@ class Run(_signals.ContinuedBy):
                     ),
                 ),
             ],
-            shuffle=False,  # The data set does that itself.
+            shuffle=False,  # The data set shuffles.
             verbose="auto" if self.writes else 0,
             **fit_arguments,
         )
@@ -256,12 +260,12 @@ class Run(_signals.ContinuedBy):
             self.devices.wait_for_all()
 
     def best_model(self):
-        """The first model as it was after its best epoch, compiled."""
+        """Loads the first model as it was after its best epoch, compiled."""
         with self._scope():
             return run_files.load_model(self.path / "best.keras")
 
     def evaluate(self, model, **data):
-        """Losses and metrics of a compiled model, as `metrics.json` has them.
+        """Computes the losses and metrics of a compiled model.
 
         Args:
             model: A compiled `keras.Model`.
@@ -279,21 +283,20 @@ class Run(_signals.ContinuedBy):
         }
 
     def output(self, *names):
-        """Path of a file of this run that is about to be written.
+        """Returns the path to write a file of this run to.
 
         Args:
-            *names: Strings, the folders in the run's folder and the file.
+            *names: Strings, the parts of the path below the run's folder.
 
         Raises:
-            ValueError: if the run's folder was deleted or moved, so that the
-                file would be in another one.
+            ValueError: if the run's folder was deleted or moved.
         """
         if self.writes and not (
             _files.is_folder(self.path, self._folder)
             and (self.path / "args.json").exists()
         ):
             raise ValueError(
-                f"The run's folder {self.path} was deleted or moved during the "
+                f"The run's folder {self.path} was deleted or moved during "
                 "training. Nothing more was written. Put the folder back to "
                 "continue the run."
             )
@@ -304,16 +307,17 @@ class Run(_signals.ContinuedBy):
         _files.write_figure(self.output("figures", f"{name}.png"), figure)
 
     def export(self, model, metrics, **arguments):
-        """Exports a model as a SavedModel below `--export-dir`.
+        """Exports a model as a SavedModel to `--export-dir`.
 
-        Its card has the task, the flags that change the training, and metrics.
+        The model card contains the task, the flags that affect the training,
+        and the metrics.
 
         Args:
             model: `keras.Model`.
             metrics: Dictionary of numbers by name.
-            **arguments: Further arguments of `export_for_serving`.
+            **arguments: Other arguments of `export_for_serving`.
         """
-        # TensorFlow only, as --export-dir says.
+        # Needs TensorFlow, which `recipes.parse` checks.
         from keras_coordconv.serving import export_for_serving
 
         settings = flags.training_flags(vars(self.args))
@@ -324,14 +328,15 @@ class Run(_signals.ContinuedBy):
         print(f"exported: {exported}")
 
     def finish(self, metrics):
-        """Writes the result, prints it and the paths of what was written.
+        """Writes and prints the metrics, and prints the paths of all files.
 
         Args:
-            metrics: Dictionary of numbers by name; `None`s are left out.
+            metrics: Dictionary of numbers by name. `None` values are left out.
 
         Returns:
-            Dictionary of the numbers in `metrics.json`: these, `seconds` of
-            training, and the trainable `parameters` of the first model.
+            Dictionary of the numbers in `metrics.json`: the metrics, the
+            `seconds` of training, and the number of trainable `parameters` of
+            the first model.
         """
         weights = self._models["model"].trainable_weights
         result = {
@@ -358,18 +363,18 @@ class Run(_signals.ContinuedBy):
         except BlockingIOError:
             raise ValueError(
                 f"The run in {self.path} is being trained by another process. "
-                "Wait until that process has ended, or name another --workdir."
+                "Wait until that process ends, or choose another --workdir."
             ) from None
 
     def _write_args(self):
         has_run = (self.path / "args.json").exists()
         taken = [name for name in _FILES if os.path.lexists(self.path / name)]
         if taken and not (self.args.resume and has_run):
-            advice = "Continue it with --resume, or name" if has_run else "Name"
+            advice = "Continue it with --resume, or use" if has_run else "Use"
             raise ValueError(
-                "A work folder holds one run. "
-                f"Received: --workdir {self.path}, which has "
-                f"{', '.join(taken)}. {advice} another folder."
+                "--workdir already contains a run. "
+                f"Received: {self.path}, which has {', '.join(taken)}. "
+                f"{advice} another folder."
             )
         self._environment = _environment()
         if has_run:
@@ -381,7 +386,7 @@ class Run(_signals.ContinuedBy):
         )
 
     def _note_environment(self):
-        """Prints in what the environment of a resumed run differs."""
+        """Prints how the environment of a resumed run has changed."""
         now = _environment()
         changes = [
             f"{name} was {value} and is {now.get(name)}"
@@ -395,19 +400,19 @@ class Run(_signals.ContinuedBy):
             )
 
     def _read_history(self):
-        """Rows of the epochs of which there is a checkpoint, or a later one."""
+        """Reads the rows of the history up to the last checkpoint."""
         rows = run_files.read_table(self.path / "history.csv")
         done = run_files.epochs_with_checkpoint(self.path, rows)
         weights = self.path.glob(f"checkpoint-*/*{run_files.WEIGHTS}")
         found = sorted({path.parent.name for path in weights})
-        # A kill comes before the checkpoint of the last row, or after it.
+        # The run may have been killed before the checkpoint of the last row.
         if len(rows) - done not in (0, 1) or (found and not done):
-            matching = f"that of epoch {done}" if done else "none"
+            matching = f"only that of epoch {done}" if done else "no checkpoint"
             raise ValueError(
                 f"Cannot resume the run in {self.path}: history.csv has "
-                f"{len(rows)} epochs, the checkpoint that belongs to it is "
-                f"{matching} (found: {', '.join(found) or 'no checkpoint'}). "
-                "Restore what is missing, or start a new run in another folder."
+                f"{len(rows)} epochs, but {matching} matches it (found: "
+                f"{', '.join(found) or 'no checkpoint'}). Restore the missing "
+                "files, or start a new run in another folder."
             )
         if done:
             run_files.check_model(self.path / "best.keras")
@@ -418,23 +423,23 @@ class Run(_signals.ContinuedBy):
             path = run_files.checkpoint_path(self.path, epoch)
             if os.path.lexists(path):
                 raise ValueError(
-                    f"{path} is not a checkpoint of this run, which needs the "
-                    "name. Move it, or name another --workdir."
+                    f"{path} is not a checkpoint of this run, but has the name "
+                    "of one. Move it, or choose another --workdir."
                 )
         self._start = time.perf_counter() - self.seconds
 
     def _seed_epoch(self):
-        """Gives the next epoch random numbers of its own.
+        """Seeds the random numbers of the next epoch.
 
-        They depend on the seed and the epoch alone: a resumed run has those
-        that would have come next.
+        They depend only on the seed and the epoch, so a resumed run gets the
+        same numbers as an uninterrupted one.
         """
         entropy = np.random.SeedSequence([self.args.seed, self.epochs_done])
         keras.utils.set_random_seed(int(entropy.generate_state(1)[0]))
         for model in self._models.values():
             for variable in model.variables:
                 if variable.name == "seed_generator_state":
-                    # The seed, and how often it was used.
+                    # The seed, and a count of its uses.
                     seed = keras.ops.convert_to_numpy(variable)[0]
                     variable.assign([seed, self.epochs_done * 2**16])
 
@@ -445,7 +450,7 @@ class Run(_signals.ContinuedBy):
         for name in self._models:
             (path / f"{name}{run_files.WEIGHTS}").unlink(missing_ok=True)
         (path / run_files.EPOCH).unlink()
-        # What a user has put there stays.
+        # Files that the user has put there are kept.
         with contextlib.suppress(OSError):
             path.rmdir()
 
@@ -465,9 +470,9 @@ def _is_compiled(model):
 
 @contextlib.contextmanager
 def _averaged(model):
-    """The model with its moving averages as weights, if it keeps any."""
+    """Sets the weights to their moving averages, if the model has any."""
     optimizer = getattr(model, "optimizer", None)
-    # In float16, an optimizer that scales the loss is around the one of EMA.
+    # In float16, the optimizer is wrapped in one that scales the loss.
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     if not (optimizer and optimizer.use_ema):
         yield
@@ -482,7 +487,7 @@ def _averaged(model):
 
 
 def _make_numbered_folder(parent):
-    """The next number below a folder, made by this process alone."""
+    """Makes the folder with the next number, which no other process uses."""
     while True:
         numbers = [
             int(path.name) for path in parent.glob("*") if path.name.isdecimal()
@@ -494,11 +499,11 @@ def _make_numbered_folder(parent):
 
 
 def _environment():
-    """Settings beside the flags that change the last digits of a training.
+    """Returns the settings besides the flags that change the last digits.
 
     Returns:
-        Dictionary of the `backend` and, on TensorFlow, `onednn`: whether it was
-        turned on or off, or `None` for the processor's default.
+        Dictionary of the `backend` and, on TensorFlow, `onednn`: whether oneDNN
+        is turned on, or `None` for the CPU's default.
     """
     settings = {"backend": keras.backend.backend()}
     if settings["backend"] == "tensorflow":

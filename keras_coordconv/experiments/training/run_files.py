@@ -27,7 +27,7 @@ def write_json(path, content):
 
 
 def read_json(path):
-    """Reads a dictionary that `write_json` has written.
+    """Reads a dictionary written by `write_json`.
 
     Files without a checksum are accepted: earlier versions wrote none.
 
@@ -49,16 +49,18 @@ def read_json(path):
     if not content:
         return content
     name, checksum = content.popitem()
-    # The name may be what is damaged.
+    # The damage may be in the name.
     if (name == _CRC32) != (checksum == _checksum(content)):
         raise damaged(path, "its checksum does not match")
     return content if name == _CRC32 else {**content, name: checksum}
 
 
 def read_table(path):
-    """Rows of numbers of a csv file, dictionaries by column.
+    """Reads a CSV file of numbers.
 
-    Empty cells are left out. A missing file has no rows.
+    Returns:
+        List of dictionaries, one per row, without the empty cells. It is empty
+        if the file does not exist.
 
     Raises:
         ValueError: if the file is damaged.
@@ -76,7 +78,7 @@ def read_table(path):
                 }
                 for row in csv.DictReader(file, restval="missing")
             ]
-    # In a row that is too long, the cells without a name are a list.
+    # The surplus cells of a long row are a list.
     except (ValueError, AttributeError, csv.Error) as error:
         raise damaged(path, error) from error
 
@@ -90,7 +92,7 @@ def check_model(path):
             part = file.testzip()
     except PermissionError:
         raise
-    except Exception as error:  # Each part of a damaged zip has its own.
+    except Exception as error:  # Damaged files raise errors of many types.
         raise damaged(path, error) from error
     if part:
         raise damaged(path, f"the checksum of {part} does not match")
@@ -153,7 +155,7 @@ def load_checkpoint(path, models):
         models: Dictionary of models by name.
 
     Raises:
-        ValueError: if the checkpoint is damaged or is of other models.
+        ValueError: if the checkpoint is damaged or belongs to other models.
     """
     checksums = read_json(path / EPOCH)["weights"]
     if checksums.keys() != models.keys():
@@ -174,7 +176,7 @@ def load_checkpoint(path, models):
 def has_checkpoint(folder, history):
     """Whether a folder has the checkpoint of the last epoch of a history.
 
-    It may have none, or a foreign folder with that name.
+    There may be none, or an unrelated folder with that name.
     """
     try:
         path = checkpoint_path(folder, history[-1]["epoch"]) / EPOCH
@@ -225,7 +227,7 @@ _ADVICE = "Restore it from a copy, or start a new run in another folder."
 
 
 class _MemoryFile(io.BytesIO):
-    """A file in memory with a name, by which Keras chooses the format."""
+    """A file in memory, with a name from which Keras infers the format."""
 
     def __init__(self, name, content=b""):
         super().__init__(content)

@@ -1,8 +1,8 @@
 """Runs of a script with many settings, one after another.
 
-Each is a process and has a folder of its own. What was interrupted goes on when
-it is started again: runs with metrics.json are done, others are resumed. A run
-ends with the process that has started it.
+Each run is a process with its own folder. To continue an interrupted sweep,
+start it again: runs with metrics.json are done, others are resumed. A run ends
+with the process that started it.
 """
 
 import contextlib
@@ -12,20 +12,20 @@ import sys
 
 from tqdm import tqdm
 
-# A run saves nothing when it ends early: its last epoch is on the disk.
+# A run that is ended early saves nothing more: its last epoch is on disk.
 SECONDS_TO_END = 20
 
 
 def combinations(product, seeds):
-    """All combinations of settings, each with each seed.
+    """Lists all combinations of settings and seeds.
 
     Args:
-        product: Dictionary from the name of a flag, without the dashes, to the
-            list of its values.
+        product: Dictionary from the name of a flag, without dashes, to a list
+            of values.
         seeds: List of integers.
 
     Returns:
-        List of dictionaries, the settings of one run each.
+        List of dictionaries, the settings of each run.
 
     Example:
 
@@ -46,15 +46,16 @@ def is_done(folder):
 
 
 def run_point(script, folder, settings):
-    """Runs a script in a folder, or resumes it; what it prints is beside it.
+    """Starts or resumes a run. Its output is written to a log next to it.
 
     Args:
-        script: Path.
-        folder: `pathlib.Path`, its `--workdir`.
-        settings: Dictionary of flags, without the dashes, and their values.
+        script: Path of the script.
+        folder: `pathlib.Path`, the run's `--workdir`.
+        settings: Dictionary from the name of a flag, without dashes, to its
+            value.
 
     Returns:
-        Tuple of the exit status and the path of what it printed.
+        Pair of the exit status and the path of the log.
     """
     flags = [f"--{name}={value}" for name, value in settings.items()]
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -77,13 +78,13 @@ def run_point(script, folder, settings):
 
 
 def run_points(points):
-    """Runs all points that are not done, whether others fail or not.
+    """Runs all points that are not done, even if some of them fail.
 
     Args:
         points: List of arguments of `run_point`.
 
     Returns:
-        List of paths: what those have printed that failed.
+        List of paths, the logs of the runs that failed.
     """
     todo = [point for point in points if not is_done(point[1])]
     print(f"{len(points)} points, {len(points) - len(todo)} of them done")
@@ -97,10 +98,9 @@ def run_points(points):
 
 
 def check_all_ended(failed):
-    """Raises a `ValueError` if `run_points` says that some failed."""
+    """Raises a `ValueError` if `run_points` reports failed runs."""
     if failed:
         raise ValueError(
-            f"All points must end well. Received: {len(failed)} that did not, "
-            f"the first of them {failed[0]}. Start the same command again to "
-            "continue."
+            f"Failed points: {len(failed)}. The first log is {failed[0]}. "
+            "Start the same command again to continue."
         )

@@ -58,7 +58,7 @@ def check_one(kind, folder, size, expected):
             assert printed.count("error: ") == line.count("error: ") == 1
             assert "Traceback" not in printed, printed
             reason = "No space left" if is_mounted else "File too large"
-            assert f"Received: {workdir}/" in line, line
+            assert f"Cannot access {workdir}/" in line, line
             assert reason in line, line
             if (workdir / "args.json").exists():
                 assert f"--resume --workdir {workdir}" in line, line

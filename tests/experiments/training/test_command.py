@@ -45,9 +45,9 @@ def fill_the_disk(argv):
     [
         (raise_own, 2, "error: The rule. Received: x"),
         (raise_of_the_project, 2, "error: "),
-        (open_missing, 2, "Received: nowhere/file (No such file or directory)"),
+        (open_missing, 2, "Cannot access nowhere/file: No such file"),
         (interrupt, 130, "Interrupted. To continue: python 'a b.py'"),
-        (fill_the_disk, 2, "run/best.keras (No space left on device). To"),
+        (fill_the_disk, 2, "run/best.keras: No space left on device. To"),
         (fill_the_disk, 2, """To continue: python 'it'"'"'s.py'"""),
     ],
 )

@@ -147,7 +147,7 @@ def test_what_a_strategy_cannot_train(name, compiled):
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile(**{"optimizer": "sgd", "loss": "mse", **compiled})
     distribution.Devices(count=2).check(model)
-    with pytest.raises(ValueError, match=f"train without `{name}`"):
+    with pytest.raises(ValueError, match=f"do not support `{name}`"):
         distribution.Devices(count=2, is_mirrored=True).check(model)
 
 
@@ -172,5 +172,5 @@ def test_number_of_devices(text, capsys):
 
 
 def test_too_many_gpus():
-    with pytest.raises(ValueError, match="as many devices as are asked for"):
+    with pytest.raises(ValueError, match="Not enough devices: "):
         distribution._choose(["GPU:0", "GPU:1"], 3)

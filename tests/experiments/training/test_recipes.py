@@ -65,10 +65,10 @@ def test_help_has_each_recipe_once(capsys):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (("--width", 3), "--width 3, which is for --layer conv."),
+        (("--width", 3), "--width has no .*it applies only to --layer conv."),
         (
             ("--layer", "conv", "--scale", 3),
-            "--scale 3.0, which is for --layer coordconv.",
+            "--scale has no .*it applies only to --layer coordconv.",
         ),
         (
             ("--warmup-epochs", 3),
@@ -133,14 +133,14 @@ def test_resume_takes_all_flags_from_the_run(tmp_path):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (("--epochs", 13), "--epochs 13, begun with 12"),
-        (("--layer", "coordconv"), "--layer coordconv, begun with conv"),
-        (("--scale", 1), "--scale 1.0, begun with None"),
+        (("--epochs", 13), "--epochs is 12 in .*, received 13"),
+        (("--layer", "coordconv"), "--layer is conv in .*, received coordconv"),
+        (("--scale", 1), "--scale is None in .*, received 1.0"),
     ],
 )
 def test_resume_with_other_flags(tmp_path, given, message):
     write_args(tmp_path, epochs=12)
-    with pytest.raises(ValueError, match=f"Received: {message} in"):
+    with pytest.raises(ValueError, match=f"cannot change .*: {message}"):
         parse("--resume", "--workdir", tmp_path, *given)
 
 
@@ -158,7 +158,7 @@ def test_resume_starts_where_there_is_no_run(tmp_path, given):
 
 def test_resume_a_run_of_another_script(tmp_path):
     write_args(tmp_path, game="Seaquest")
-    with pytest.raises(ValueError, match="with other flags: game"):
+    with pytest.raises(ValueError, match="has the unknown flags game"):
         parse("--resume", "--workdir", tmp_path)
 
 
@@ -170,5 +170,5 @@ def test_export_needs_tensorflow(monkeypatch):
 
 def test_tensorboard_needs_its_package(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ValueError, match="`pip install tensorboard`"):
+    with pytest.raises(ValueError, match="Run: pip install tensorboard"):
         parse("--tensorboard", "logs")

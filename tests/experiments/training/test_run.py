@@ -192,7 +192,7 @@ def test_card_has_what_changes_the_training(tmp_path, monkeypatch):
 
 def test_folder_with_a_run_is_not_overwritten(tmp_path):
     train(Run("toy", flags(tmp_path)), epochs=1)
-    with pytest.raises(ValueError, match=r"one run.*Received.*--resume"):
+    with pytest.raises(ValueError, match=r"contains a run.*Received.*--resume"):
         Run("toy", flags(tmp_path))
 
 
@@ -271,9 +271,9 @@ def test_killed_before_the_last_checkpoint_was_removed(tmp_path, monkeypatch):
             "history.csv has 2 epochs, but .*checkpoint-3/epoch.json has 3",
         ),
         ("truncate -s 0 history.csv", "history.csv has 0 epochs, but .* has 3"),
-        ("rm -r checkpoint-3", "3 epochs.* none .found: no checkpoint"),
-        ("rm checkpoint-3/epoch.json", "3 epochs.* none .found: checkpoint-3"),
-        ("mv checkpoint-3 checkpoint-2", "3 epochs.* none .found: checkpoint-"),
+        ("rm -r checkpoint-3", "3 epochs, but no .*found: no checkpoint"),
+        ("rm checkpoint-3/epoch.json", "3 epochs, but no .*: checkpoint-3"),
+        ("mv checkpoint-3 checkpoint-2", "3 epochs, but no .*: checkpoint-"),
         ("rm best.keras", "best.keras is missing"),
         ("sed -i s/^2/3/ history.csv", "history.csv is damaged: epoch 2"),
         ("sed -i s/^2,/2,9/ history.csv", "history.csv is damaged: epoch 2"),
@@ -303,7 +303,7 @@ def test_other_models_than_before(tmp_path):
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_divergence_keeps_the_last_good_state(tmp_path, value):
     run = Run("toy", flags(tmp_path))
-    with pytest.raises(ValueError, match=r"Received: score=.* epoch 2"):
+    with pytest.raises(ValueError, match=r"diverged: score=.* epoch 2"):
         record_epochs(run, {"loss": 2.0}, {"loss": 1.0, "score": value})
     assert len(read_history(run)) == 1
     run = Run("toy", flags(tmp_path, resume=True))
@@ -315,7 +315,7 @@ def test_divergence_keeps_the_last_good_state(tmp_path, value):
 
 def test_epoch_without_an_end(tmp_path):
     run = Run("toy", flags(tmp_path))
-    with pytest.raises(RuntimeError, match="must end with `end_epoch`"):
+    with pytest.raises(RuntimeError, match="at the end of each epoch"):
         list(run.epochs(2))
 
 
@@ -423,7 +423,7 @@ def test_resume_starts_a_run(tmp_path):
 def test_resume_without_the_flags_of_the_run(tmp_path):
     train(Run("toy", flags(tmp_path)), epochs=1)
     (tmp_path / "args.json").unlink()
-    with pytest.raises(ValueError, match=r"has history.csv.*Name another"):
+    with pytest.raises(ValueError, match=r"has history.csv.*Use another"):
         Run("toy", flags(tmp_path, resume=True))
     assert not (tmp_path / "args.json").exists()
 
