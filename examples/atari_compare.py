@@ -127,7 +127,7 @@ def main(argv=None):
     ]
     if runs:
         write_results(workdir, runs)
-    sweeps.check_all_ended(failed)
+    sweeps.check_all_succeeded(failed)
     return runs
 
 

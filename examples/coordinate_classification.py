@@ -127,7 +127,7 @@ def main(argv=None):
             metrics=["accuracy"],
             steps_per_execution=min(16, len(shuffled)),
         )
-        perfect = callbacks.TimeToTarget(data["train"], "accuracy", at_least=1)
+        perfect = callbacks.TimeToTarget(data["train"], "accuracy", min_score=1)
         run.fit(
             model,
             shuffled,

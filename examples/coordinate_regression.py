@@ -142,7 +142,9 @@ def main(argv=None):
             metrics=[MeanPixelDistance()],
             steps_per_execution=min(16, len(shuffled)),
         )
-        perfect = callbacks.TimeToTarget(data["train"], "distance", at_most=0.5)
+        perfect = callbacks.TimeToTarget(
+            data["train"], "distance", max_score=0.5
+        )
         run.fit(
             model,
             shuffled,

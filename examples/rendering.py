@@ -174,7 +174,7 @@ def main(argv=None):
             metrics={"image": [MeanImageIoU()]},
             steps_per_execution=min(16, len(shuffled)),
         )
-        perfect = callbacks.TimeToTarget(data["train"], "iou", at_least=0.999)
+        perfect = callbacks.TimeToTarget(data["train"], "iou", min_score=0.999)
         run.fit(
             model,
             shuffled,

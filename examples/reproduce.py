@@ -222,7 +222,7 @@ def main(argv=None):
     else:
         with _signals.ContinuedBy("python", *sys.argv):
             failed = sweeps.run_points(points)
-        sweeps.check_all_ended(failed)
+        sweeps.check_all_succeeded(failed)
 
 
 if __name__ == "__main__":

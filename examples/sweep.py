@@ -283,7 +283,7 @@ def main(argv=None):
                 ]
             )
     rows = write_table(args, points)
-    sweeps.check_all_ended(failed)
+    sweeps.check_all_succeeded(failed)
     return rows
 
 

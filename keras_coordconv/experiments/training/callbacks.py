@@ -77,23 +77,23 @@ class TimeToTarget(keras.callbacks.Callback):
     Args:
         train_data: Training set, as for `evaluate`.
         score: String, name of the metric, such as `"accuracy"`.
-        at_least: Number, lower bound of the scores to reach.
-        at_most: Number, upper bound of the scores to reach.
+        min_score: Number, the smallest score that counts as reached.
+        max_score: Number, the largest score that counts as reached.
 
     Example:
 
-    >>> perfect = TimeToTarget(train_data, "accuracy", at_least=1)
+    >>> perfect = TimeToTarget(train_data, "accuracy", min_score=1)
     >>> run.fit(model, data, 10, validation_data=test, callbacks=[perfect])
     >>> perfect.seconds(run.history)
     18.5
     """
 
-    def __init__(self, train_data, score, at_least=-np.inf, at_most=np.inf):
+    def __init__(self, train_data, score, min_score=-np.inf, max_score=np.inf):
         super().__init__()
         self.train_data = train_data
         self.score = score
-        self.at_least = at_least
-        self.at_most = at_most
+        self.min_score = min_score
+        self.max_score = max_score
 
     def on_epoch_end(self, epoch, logs=None):
         if self._is_reached(plain_names(logs), "val"):
@@ -118,7 +118,7 @@ class TimeToTarget(keras.callbacks.Callback):
 
     def _is_reached(self, row, subset):
         score = row.get(f"{subset}_{self.score}", np.nan)
-        return self.at_least <= score <= self.at_most
+        return self.min_score <= score <= self.max_score
 
 
 def plain_names(logs):

@@ -97,7 +97,7 @@ def run_points(points):
     return failed
 
 
-def check_all_ended(failed):
+def check_all_succeeded(failed):
     """Raises a `ValueError` if `run_points` reports failed runs."""
     if failed:
         raise ValueError(

@@ -116,7 +116,7 @@ def test_time_to_target(outputs):
             return {"image_loss": 1.0, f"{prefix}accuracy": score}
 
     prefix = "image_" * (outputs - 1)
-    perfect = callbacks.TimeToTarget(None, "accuracy", at_least=1)
+    perfect = callbacks.TimeToTarget(None, "accuracy", min_score=1)
     perfect.set_model(Model())
     rows = []
     for epoch, score in enumerate((0.5, 1.0, 0.9, 1.0)):
@@ -129,8 +129,8 @@ def test_time_to_target(outputs):
     assert perfect.seconds(rows[:3]) is None
 
 
-def test_target_at_most():
-    perfect = callbacks.TimeToTarget(None, "distance", at_most=0.5)
+def test_target_with_a_maximum():
+    perfect = callbacks.TimeToTarget(None, "distance", max_score=0.5)
     rows = [
         {"seconds": 1, "val_distance": 0.5, "train_distance": 0.6},
         {"seconds": 2, "val_distance": 0.5, "train_distance": 0.5},
