@@ -26,7 +26,7 @@ def add_flags(parser, name, turns):
     """Adds `--turns` and `--output`.
 
     Args:
-        parser: An `flags.Parser`.
+        parser: A `flags.Parser`.
         name: String, the script's name.
         turns: Integer, the default of `--turns`.
     """

@@ -1,4 +1,4 @@
-"""Every figure of the project, a file a task; nothing else needs matplotlib."""
+"""Figures, one module per kind. Only these modules need matplotlib."""
 
 from keras_coordconv.experiments.plots.benchmark import plot_benchmark
 from keras_coordconv.experiments.plots.detections import plot_detections

@@ -1,18 +1,18 @@
-"""Times of the layers."""
+"""Chart of the layers' benchmark."""
 
 import numpy as np
 from matplotlib.figure import Figure
 
 
 def plot_benchmark(rows):
-    """Time of each layer as a multiple of the plain convolution's.
+    """Plots the time of each layer relative to the plain convolution.
 
     Args:
-        rows: List of dictionaries with `mode`, `shape`, `model` and `ratio`, as
-            `examples/benchmark_layers.py` writes them.
+        rows: List of dictionaries with `mode`, `shape`, `model` and `ratio`,
+            from `examples/benchmark_layers.py`.
 
     Returns:
-        A `matplotlib.figure.Figure` with one panel a mode.
+        A `matplotlib.figure.Figure` with one panel per mode.
     """
     modes = list(dict.fromkeys(row["mode"] for row in rows))
     shapes = list(dict.fromkeys(row["shape"] for row in rows))
@@ -46,7 +46,7 @@ def plot_benchmark(rows):
         axis.axvline(1.0, color="black", linewidth=1)
         axis.set(
             title=mode,
-            xlabel="time / time of Conv2D",
+            xlabel="time relative to Conv2D",
             ylim=(len(shapes) - 0.5, -0.5),
             yticks=np.arange(len(shapes)),
             yticklabels=shapes,

@@ -1,4 +1,4 @@
-"""The canvas of Not-so-Clevr as a panel of a figure."""
+"""Panels that show the canvas of Not-so-Clevr."""
 
 import numpy as np
 

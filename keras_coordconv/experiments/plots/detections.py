@@ -1,4 +1,4 @@
-"""Boxes over the digits of scattered MNIST."""
+"""Detections in images of scattered MNIST."""
 
 import math
 
@@ -12,7 +12,7 @@ FOUND = {"edgecolor": "tab:orange", "linewidth": 1.5}
 
 
 def plot_detections(images, true_boxes, boxes, scores, least_score=0.5):
-    """Images with their true boxes, and those that a detector finds.
+    """Draws images with their true boxes and the boxes of a detector.
 
     Args:
         images: Array of shape `(images, 64, 64, 1)`, in `[0, 1]`.
@@ -23,7 +23,7 @@ def plot_detections(images, true_boxes, boxes, scores, least_score=0.5):
         least_score: Float. Boxes with a lower score are not drawn.
 
     Returns:
-        A `matplotlib.figure.Figure` with one panel an image, three in a row.
+        A `matplotlib.figure.Figure` with one panel per image, three per row.
     """
     rows = math.ceil(len(images) / 3)
     figure = Figure(figsize=(9, 3.2 * rows), layout="constrained")
@@ -40,7 +40,7 @@ def plot_detections(images, true_boxes, boxes, scores, least_score=0.5):
     )
     figure.legend(
         [true, found],
-        ["true", "found, with its score"],
+        ["ground truth", "detection, with its score"],
         loc="outside upper center",
         ncols=2,
         frameon=False,
@@ -61,7 +61,7 @@ def _draw_boxes(axis, true_boxes, boxes, scores, least_score):
 
 def _rectangle(box, style):
     top, left, bottom, right = (float(side) for side in box)
-    # The middle of the first pixel is at 0.
+    # The center of the first pixel is at 0.
     return Rectangle(
         (left - 0.5, top - 0.5), right - left, bottom - top, fill=False, **style
     )

@@ -1,4 +1,4 @@
-"""Images that a generator makes, and where their objects are."""
+"""Generated images, and the positions of their objects."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -10,11 +10,11 @@ SAMPLES = 5
 
 
 def plot_images(images, columns=8):
-    """Images side by side, and nothing else.
+    """Draws images side by side, without axes.
 
     Args:
         images: uint8 array of shape `(images, height, width, 3)`.
-        columns: Integer, images in a row.
+        columns: Integer, number of images per row.
 
     Returns:
         A `matplotlib.figure.Figure`.
@@ -29,13 +29,13 @@ def plot_images(images, columns=8):
 
 
 def tile_images(images, columns, gap=2, gray=160):
-    """One image that holds all the others, row by row, with lines between them.
+    """Arranges images in a grid, row by row, separated by gray lines.
 
     Args:
         images: uint8 array of shape `(images, height, width, 3)`.
-        columns: Integer, images in a row.
-        gap: Integer, pixels between two.
-        gray: Integer, the value of these pixels.
+        columns: Integer, number of images per row.
+        gap: Integer, width of the lines in pixels.
+        gray: Integer, value of their pixels.
 
     Returns:
         uint8 array of shape `(height, width, 3)`.
@@ -53,12 +53,12 @@ def tile_images(images, columns, gap=2, gray=160):
 
 
 def plot_lines(lines, shown=12):
-    """Images that change little by little, a line in each row.
+    """Draws interpolations between images, one per row.
 
     Args:
-        lines: Dictionary from a name to a uint8 array of shape `(lines, images,
-            height, width, 3)`.
-        shown: Integer, how many images of a line to draw, evenly spread.
+        lines: Dictionary from a name to its interpolations, a uint8 array of
+            shape `(lines, images, height, width, 3)`.
+        shown: Integer, number of images to draw per row, evenly spaced.
 
     Returns:
         A `matplotlib.figure.Figure`.
@@ -80,14 +80,16 @@ def plot_lines(lines, shown=12):
 
 
 def plot_coverage(generators):
-    """Samples, centres, their differences and the average. Figure 7.
+    """Draws samples, the objects' centers, their differences and the average.
+
+    Figure 7 of the paper.
 
     Args:
-        generators: Dictionary from a name, as `"data"` or `"GAN"`, to images,
-            uint8 of shape `(images, 64, 64, 3)`.
+        generators: Dictionary from a name, such as `"data"` or `"GAN"`, to
+            images, uint8 of shape `(images, 64, 64, 3)`.
 
     Returns:
-        A `matplotlib.figure.Figure` with one row a name.
+        A `matplotlib.figure.Figure` with one row per name.
     """
     size = CANVAS_SIZE
     figure = Figure(
@@ -117,7 +119,7 @@ def plot_coverage(generators):
             axis.set(xticks=(), yticks=())
     for axis, title in zip(
         axes[0],
-        ("samples", "centres", "red centre - blue centre", "average"),
+        ("samples", "centers", "red center - blue center", "average"),
         strict=True,
     ):
         axis.set_title(title)

@@ -1,4 +1,4 @@
-"""Which held-out positions networks find, by their code of position."""
+"""Held-out positions that networks find, by position code."""
 
 import numpy as np
 from matplotlib.colors import ListedColormap
@@ -12,11 +12,11 @@ LABELS = {
     "pixel": "learned per pixel",
     "axis": "learned per column\nand per row",
     "fourier": "Fourier features",
-    "unshared": "learned per pixel,\nquery in numbers",
+    "unshared": "learned per pixel,\nquery as (x, y)",
     "padding": "zero padding,\n3x3 convolutions",
     "none": "no code",
 }
-# What no training position has.
+# What is new in the held-out positions.
 _NEW = {
     "uniform": "new pairs",
     "middle": "new pairs",
@@ -28,7 +28,7 @@ _NEVER_FOUND, _ALWAYS_FOUND = (0.84, 0.29, 0.18), (0.17, 0.48, 0.71)
 
 
 def plot_position_codes(runs):
-    """Held-out positions that the networks find: a row per code.
+    """Draws the held-out positions that the networks find, one row per code.
 
     Args:
         runs: List of dictionaries, each a run of `position_codes`: its `code`,
@@ -37,10 +37,10 @@ def plot_position_codes(runs):
             `found`, a boolean array of shape `(examples,)`.
 
     Returns:
-        A `matplotlib.figure.Figure` with a panel for each code and split: each
-        test position in the color of the part of the runs that find it, and
-        above it the mean test accuracy with the lowest and the highest of the
-        runs. Where the mean training accuracy is below 99 %, it is there too.
+        A `matplotlib.figure.Figure` with one panel per code and split. The
+        color of a test position is the fraction of the runs that find it. The
+        title has the mean test accuracy with the lowest and the highest of the
+        runs, and the mean training accuracy if it is below 99 %.
     """
     splits = [name for name in _NEW if any(r["split"] == name for r in runs)]
     codes = [name for name in LABELS if any(r["code"] == name for r in runs)]
@@ -72,12 +72,12 @@ def plot_position_codes(runs):
     bar = figure.colorbar(
         shown, ax=panels, location="bottom", shrink=0.5, aspect=40, pad=0.02
     )
-    bar.set_label("part of the seeds that find a held-out position")
+    bar.set_label("fraction of the seeds that find a held-out position")
     return figure
 
 
 def part_found(runs):
-    """Image of the part of the runs that find a position, NaN where none is."""
+    """Returns an image of the fraction of runs that find a position, or NaN."""
     image = np.full((CANVAS_SIZE, CANVAS_SIZE), np.nan)
     if runs:
         x, y = runs[0]["centers"].T
@@ -86,7 +86,7 @@ def part_found(runs):
 
 
 def describe(runs):
-    """Mean, lowest and highest test accuracy, in percent."""
+    """Describes the mean, lowest and highest test accuracy, in percent."""
     if not runs:
         return "not run"
     scores = [100 * run["test_accuracy"] for run in runs]

@@ -1,17 +1,17 @@
-"""Scores by the place on the canvas."""
+"""Scores by position on the canvas."""
 
 import numpy as np
 from matplotlib.figure import Figure
 
 
 def plot_by_place(answers, place, score):
-    """The mean score of each net at each place.
+    """Plots the mean score of each model at each position.
 
     Args:
-        answers: Dictionary from a net's name to a pair of arrays of one shape:
-            the place of each answer, and its score.
-        place: String, what the places are.
-        score: String, what the scores are.
+        answers: Dictionary from the name of a model to a pair of arrays of the
+            same shape: the position of each prediction, and its score.
+        place: String, label of the positions.
+        score: String, label of the scores.
 
     Returns:
         A `matplotlib.figure.Figure`.

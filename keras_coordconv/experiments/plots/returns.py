@@ -1,4 +1,4 @@
-"""What agents have earned while they learned."""
+"""Training returns of agents, and their final scores."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -11,17 +11,19 @@ POINTS = 50
 
 
 def plot_returns(runs):
-    """Mean return of the last 100 games over the steps. Figure 8 of the paper.
+    """Plots the mean return of the last 100 games over the steps.
+
+    Figure 8 of the paper.
 
     Args:
-        runs: List of dictionaries, as from `training.results.read_run`, each
-            with the flags `game` and `layer`, `steps` in its history, and a
-            list of its `games`, dictionaries of `steps` and `return`. Runs of a
-            game and a layer have different seeds.
+        runs: List of dictionaries, from `training.results.read_run`, each with
+            the flags `game` and `layer`, the `steps` in its history, and a list
+            of its `games`, dictionaries of `steps` and `return`. Runs of the
+            same game and layer have different seeds.
 
     Returns:
-        A `matplotlib.figure.Figure` with a panel a game: for each layer the
-        mean over the runs, with the range, and the score of random play where
+        A `matplotlib.figure.Figure` with one panel per game: for each layer the
+        mean over the runs, with their range; and the score of random play, if
         it is known.
     """
     groups = {}
@@ -40,7 +42,7 @@ def plot_returns(runs):
         if game in game_scores.RANDOM_AND_HUMAN:
             random, _ = game_scores.RANDOM_AND_HUMAN[game]
             axis.axhline(random, color="gray", linestyle=":", label="random")
-        axis.set(title=game, xlabel="steps of the agent", ylabel="mean return")
+        axis.set(title=game, xlabel="agent steps", ylabel="mean return")
         axis.set_xlim(left=0)
         axis.xaxis.set_major_formatter(EngFormatter(sep=""))  # 100k
         axis.legend(fontsize="small")
@@ -48,10 +50,10 @@ def plot_returns(runs):
 
 
 def _plot_layer(axis, layer, runs):
-    # Runs that go on are drawn as far as all of them are.
+    # Runs of different lengths are drawn up to the end of the shortest.
     last = min(run["history"][-1]["steps"] for run in runs)
     steps = np.linspace(0, last, POINTS + 1)[1:]
-    # No game may be over after the first steps.
+    # After the first steps, there may be no finished game.
     returns = np.ma.masked_invalid(
         [_running_mean(run["games"], steps) for run in runs]
     )
@@ -69,7 +71,7 @@ def _plot_layer(axis, layer, runs):
 
 
 def _running_mean(games, steps):
-    """Mean return of the last games that are over after each of the steps."""
+    """Returns the mean return of the last finished games at each step."""
     longest = game_scores.GAMES_IN_MEAN
     returns = np.array([game["return"] for game in games])
     counts = np.searchsorted([game["steps"] for game in games], steps, "right")
@@ -80,12 +82,12 @@ def _running_mean(games, steps):
 
 
 def plot_intervals(intervals, label):
-    """Numbers with their intervals, one of each layer.
+    """Plots one number per layer, with its interval.
 
     Args:
-        intervals: Dictionary from a layer to the number and the ends of its
-            interval.
-        label: String, what the numbers are.
+        intervals: Dictionary from a layer to a tuple of the number and the ends
+            of its interval.
+        label: String, label of the numbers.
 
     Returns:
         A `matplotlib.figure.Figure`.

@@ -1,4 +1,4 @@
-"""Scores of runs: at their end, and over the time."""
+"""Scores of runs: final scores, and scores over the training time."""
 
 import collections
 
@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 from matplotlib.ticker import NullFormatter
 
-# A layer and a split have the same colour in every figure; settings that differ
-# in something else have their own line and marker.
+# In every figure, the color stands for the layer and the split; line styles and
+# markers stand for other settings.
 COLORS = {
     ("coordconv", "quadrant"): "tab:blue",
     ("coordconv", "uniform"): "tab:green",
@@ -24,17 +24,19 @@ STYLES = [
 
 
 def plot_scores(runs, score):
-    """Test against train, and test against time. Figures 4 and 6 of the paper.
+    """Plots the test score over the train score and over the training time.
+
+    Figures 4 and 6 of the paper.
 
     Args:
         runs: Dictionary from a label to a list of runs with the same settings
-            and different seeds, as from `training.results.read_run`.
+            and different seeds, from `training.results.read_run`.
         score: String, the metric: `"accuracy"`, `"distance"` or `"iou"`.
 
     Returns:
         A `matplotlib.figure.Figure` with two panels: the final scores of each
-        run; and for each label the median over its runs of the test score after
-        each epoch, with the range, over the median time.
+        run; and for each label the median and range over its runs of the test
+        score after each epoch, over the median training time.
     """
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     final, over_time = figure.subplots(1, 2)
@@ -87,19 +89,19 @@ def plot_scores(runs, score):
         over_time.set_ylim(limits)
     final.plot(limits, limits, color="gray", linewidth=0.8, zorder=0)
     final.set(
-        title="At the end of the training",
+        title="Final scores",
         xlabel=f"train {score}{unit}",
         ylabel=f"test {score}{unit}",
     )
     over_time.set(
         title="Median and range",
-        xlabel="time of training [s]",
+        xlabel="training time [s]",
         ylabel=f"test {score}{unit}",
     )
     times = [time for line in over_time.lines for time in line.get_xdata()]
     if max(times) > 10 * min(times):
         over_time.set_xscale("log")
-        # The labels between the powers of ten would overlap.
+        # Labels between the powers of ten would overlap.
         over_time.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
         over_time.xaxis.set_major_formatter("{x:g}")
         over_time.xaxis.set_minor_formatter(NullFormatter())

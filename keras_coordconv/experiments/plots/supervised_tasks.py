@@ -1,4 +1,4 @@
-"""The data and the answers of the paper's supervised tasks."""
+"""Data and predictions of the paper's supervised tasks."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -9,22 +9,24 @@ from keras_coordconv.experiments.plots.canvas import show_canvas
 
 
 def plot_not_so_clevr():
-    """The data set: two examples, and both splits. Figure 2 of the paper.
+    """Draws the data set: an example, and both splits. Figure 2 of the paper.
 
     Returns:
         A `matplotlib.figure.Figure`.
     """
-    # TensorFlow Datasets; no other figure needs it.
+    # This imports TensorFlow Datasets, which no other figure needs.
     from keras_coordconv.experiments.datasets import not_so_clevr
 
     figure = Figure(figsize=(11, 3.5), layout="constrained")
     axes = figure.subplots(1, 4)
     example = np.array([[40, 22]])
     show_canvas(
-        axes[0], not_so_clevr.draw_centers(example)[0], "One example: centre"
+        axes[0], not_so_clevr.draw_centers(example)[0], "One example, as center"
     )
     show_canvas(
-        axes[1], not_so_clevr.draw_squares(example)[0], "The same: square"
+        axes[1],
+        not_so_clevr.draw_squares(example)[0],
+        "The same, as square",
     )
     for axis, split in zip(axes[2:], ("uniform", "quadrant"), strict=True):
         for subset, color in (("train", "tab:blue"), ("test", "tab:red")):
@@ -36,7 +38,7 @@ def plot_not_so_clevr():
                 linewidths=0,
                 label=f"{subset} ({len(centers)})",
             )
-        frame_canvas(axis, f"Centres of the {split} split")
+        frame_canvas(axis, f"Centers of the {split} split")
         axis.legend(
             loc="upper center",
             bbox_to_anchor=(0.5, -0.26),
@@ -48,10 +50,10 @@ def plot_not_so_clevr():
 
 
 def sum_images(batches):
-    """Sum over batches of images, as `plot_summed_predictions` takes it.
+    """Sums images over batches, for `plot_summed_predictions`.
 
     Args:
-        batches: Iterable of arrays that hold 4096 pixels an image, row by row.
+        batches: Iterable of arrays with 4096 pixels per image, row by row.
 
     Returns:
         Array of shape `(64, 64)`.
@@ -61,28 +63,28 @@ def sum_images(batches):
 
 
 def plot_summed_predictions(truths, predictions):
-    """Sums over all examples of a set: what was asked, what was answered.
+    """Draws the sums of the true and of the predicted images of each set.
 
-    Figure 5 of the paper: a set on which a model is perfect
-    has the same picture in both columns.
+    Figure 5 of the paper. If a model is perfect on a set, its column equals the
+    ground truth.
 
     Args:
-        truths: Dictionary from a set's name (a row of the figure) to an array
-            of shape `(64, 64)`, the sum of the true images of the set.
-        predictions: Dictionary from a model's name (a column) to a dictionary
-            like `truths`, the sums of the model's outputs.
+        truths: Dictionary from the name of a set, a row of the figure, to an
+            array of shape `(64, 64)`, the sum of the true images of the set.
+        predictions: Dictionary from the name of a model, a column of the
+            figure, to a dictionary like `truths`, the sums of its outputs.
 
     Returns:
         A `matplotlib.figure.Figure`.
     """
-    columns = {"truth": truths, **predictions}
+    columns = {"ground truth": truths, **predictions}
     figure = Figure(
         figsize=(3.1 * len(columns) + 0.6, 2.9 * len(truths)),
         layout="constrained",
     )
     axes = figure.subplots(len(truths), len(columns), squeeze=False)
     for row, name in zip(axes, truths, strict=True):
-        # What is above the truth is as bright as the truth's brightest pixel.
+        # Larger sums are as bright as the largest true one.
         brightest = truths[name].max()
         for axis, (column, sums) in zip(row, columns.items(), strict=True):
             image = show_canvas(
@@ -95,14 +97,14 @@ def plot_summed_predictions(truths, predictions):
 
 
 def plot_locations(locations):
-    """Points on the canvas: where a net puts the examples of each set.
+    """Plots locations on the canvas, such as those that a model predicts.
 
     Args:
         locations: Dictionary from a title to an array of shape
             `(examples, 2)`, (x, y) in pixels.
 
     Returns:
-        A `matplotlib.figure.Figure` with one panel a title.
+        A `matplotlib.figure.Figure` with one panel per title.
     """
     figure = Figure(figsize=(3.6 * len(locations), 4.0), layout="constrained")
     axes = figure.subplots(1, len(locations), squeeze=False)[0]
@@ -113,15 +115,15 @@ def plot_locations(locations):
 
 
 def plot_rendered(locations, images, source):
-    """What a rendering net paints for some locations, each marked.
+    """Draws the images rendered for some locations, which are marked.
 
     Args:
         locations: Array of shape `(examples, 2)`, (x, y) in pixels.
         images: Array of shape `(examples, 64, 64, 1)`, in `[0, 1]`.
-        source: String, what painted them.
+        source: String, what rendered them.
 
     Returns:
-        A `matplotlib.figure.Figure` with one panel an example.
+        A `matplotlib.figure.Figure` with one panel per example.
     """
     figure = Figure(figsize=(2.6 * len(images), 3.1), layout="constrained")
     figure.suptitle(f"Rendered by {source}", fontsize="medium")

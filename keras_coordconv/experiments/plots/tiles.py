@@ -1,4 +1,4 @@
-"""Classes of pixels, or the objects that they belong to, as colors."""
+"""Maps of the class or the object of each pixel, in colors."""
 
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
@@ -11,14 +11,14 @@ COLORS = (
 
 
 def plot_classes(maps, classes):
-    """Maps of classes side by side.
+    """Draws maps of classes side by side.
 
     Args:
         maps: Dictionary from a title to an integer array `(height, width)`.
         classes: Sequence of strings, the names of at most 10 classes.
 
     Returns:
-        A `matplotlib.figure.Figure` with one panel a map.
+        A `matplotlib.figure.Figure` with one panel per map.
     """
     figure = Figure(figsize=(3.2 * len(maps), 3.8), layout="constrained")
     panels = figure.subplots(1, len(maps), squeeze=False)[0]

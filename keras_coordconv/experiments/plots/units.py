@@ -1,4 +1,4 @@
-"""What lets the CoordConv net of the paper's first task extrapolate."""
+"""Why the CoordConv network of the paper's first task extrapolates."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -12,19 +12,19 @@ LABELS = {
 
 
 def plot_units(runs):
-    """Held-out accuracy by units and scale, and what the first layer learned.
+    """Plots held-out accuracy by units and scale, and first-layer weights.
 
     Args:
         runs: List of dictionaries, each a run of coordinate classification:
             `units`, `scale` of the first layer's initial kernel, `accuracy` on
             the test set, and `weights`, an array of shape `(filters, 2)` in
-            [-1, 1], of each filter of the trained first layer the weight on x
-            and that on the column.
+            [-1, 1], the weights of each filter of the trained first layer on x
+            and on the column.
 
     Returns:
         A `matplotlib.figure.Figure`: the accuracy of each run over the scale,
-        with a line through the medians; and for each units, each filter's
-        weight on the column over that on x.
+        with a line through the medians; and for each choice of units, the
+        weights of all filters on the column over their weights on x.
     """
     units = [name for name in COLORS if any(r["units"] == name for r in runs)]
     figure = Figure(figsize=(4.6 + 2.9 * len(units), 4.2), layout="constrained")
@@ -41,7 +41,7 @@ def plot_units(runs):
         color = COLORS[name]
         accuracy.plot(scales, medians, color=color, label=LABELS[name])
         accuracy.scatter(
-            # Beside each other where they have the same accuracy.
+            # Shifted, so that equal accuracies do not hide each other.
             [r["scale"] * 1.06 ** (place - 1) for r in of_units],
             [r["accuracy"] for r in of_units],
             color=color,
@@ -70,7 +70,7 @@ def plot_units(runs):
     accuracy.set(
         xscale="log",
         ylim=(-0.05, 1.05),
-        title="In the quarter it never saw",
+        title="Held-out quadrant",
         xlabel="scale of the first layer's initial weights (He: 1)",
         ylabel="test accuracy",
     )
