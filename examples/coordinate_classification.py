@@ -150,9 +150,9 @@ def main(argv=None):
 
 def draw_figures(model, args, data):
     """Figure 2 and the left column of Figure 5 of the paper."""
-    truths, predictions = {}, {}
+    true_sums, predictions = {}, {}
     for subset, dataset in data.items():
-        truths[subset] = plots.sum_images(
+        true_sums[subset] = plots.sum_images(
             not_so_clevr.draw_pixels(pixels) for _, pixels in dataset
         )
         predictions[subset] = plots.sum_images(
@@ -162,7 +162,7 @@ def draw_figures(model, args, data):
     return {
         "not_so_clevr": plots.plot_not_so_clevr(),
         "summed_predictions": plots.plot_summed_predictions(
-            truths, {args.layer: predictions}
+            true_sums, {args.layer: predictions}
         ),
     }
 

@@ -144,7 +144,7 @@ def draw_predictions(runs):
         title: not_so_clevr.load_arrays(*splits, subset)
         for subset, title in SUBSETS.items()
     }
-    truths = {
+    true_sums = {
         title: plots.sum_images([not_so_clevr.draw_pixels(one["pixel"])])
         for title, one in examples.items()
     }
@@ -155,7 +155,7 @@ def draw_predictions(runs):
             title: sum_probabilities(model, one["location"])
             for title, one in examples.items()
         }
-    return plots.plot_summed_predictions(truths, predictions)
+    return plots.plot_summed_predictions(true_sums, predictions)
 
 
 def sum_probabilities(model, locations):

@@ -375,7 +375,7 @@ def main(argv=None):
             )
         run.save_figure(
             "by_place",
-            plots.plot_by_place(
+            plots.plot_by_position(
                 by_place, PLACES[args.probe], SCORES[args.probe]
             ),
         )

@@ -45,7 +45,7 @@ def test_scores_are_drawn_where_they_are(tmp_path):
     }
 
 
-def test_a_layer_and_a_split_have_one_colour(tmp_path):
+def test_a_layer_and_a_split_have_one_color(tmp_path):
     runs = {
         name: [write_run(tmp_path / name, [0.1, 0.5], (0.8, 0.7))]
         for name in ("wide", "narrow")
@@ -87,9 +87,9 @@ def test_labels_of_the_time_do_not_overlap(tmp_path, slower):
         assert left.x1 < right.x0
 
 
-def test_means_by_place():
-    answers = {"net": (np.array([3, 1, 3]), np.array([0.5, 0.25, 1.0]))}
-    (line,) = plots.plot_by_place(answers, "row", "accuracy").axes[0].lines
+def test_means_by_position():
+    answers = {"model": (np.array([3, 1, 3]), np.array([0.5, 0.25, 1.0]))}
+    (line,) = plots.plot_by_position(answers, "row", "accuracy").axes[0].lines
     np.testing.assert_allclose(line.get_xydata(), [(1, 0.25), (3, 0.75)])
 
 
@@ -176,9 +176,11 @@ def test_images_side_by_side():
 def test_coverage_is_drawn_where_it_is():
     examples = sort_of_clevr.load_arrays("test", 30)
     figure = plots.plot_coverage({"data": examples["image"]})
-    samples, places, differences, average = figure.axes
+    samples, positions, differences, average = figure.axes
     found = coverage.find_centers(examples["image"])
-    for points, color in zip(places.collections, ("red", "blue"), strict=True):
+    for points, color in zip(
+        positions.collections, ("red", "blue"), strict=True
+    ):
         np.testing.assert_array_equal(points.get_offsets(), found[color])
     np.testing.assert_array_equal(
         differences.collections[0].get_offsets(), found["red"] - found["blue"]

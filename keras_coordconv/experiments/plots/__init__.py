@@ -6,7 +6,7 @@ from keras_coordconv.experiments.plots.generators import plot_coverage
 from keras_coordconv.experiments.plots.generators import plot_images
 from keras_coordconv.experiments.plots.generators import plot_lines
 from keras_coordconv.experiments.plots.position_codes import plot_position_codes
-from keras_coordconv.experiments.plots.probes import plot_by_place
+from keras_coordconv.experiments.plots.probes import plot_by_position
 from keras_coordconv.experiments.plots.returns import plot_intervals
 from keras_coordconv.experiments.plots.returns import plot_returns
 from keras_coordconv.experiments.plots.scores import plot_scores
@@ -22,7 +22,7 @@ from keras_coordconv.experiments.plots.units import plot_units
 
 __all__ = [
     "plot_benchmark",
-    "plot_by_place",
+    "plot_by_position",
     "plot_classes",
     "plot_coverage",
     "plot_detections",

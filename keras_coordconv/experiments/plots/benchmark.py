@@ -35,9 +35,9 @@ def plot_benchmark(rows):
         for index, (name, by_shape) in enumerate(ratios.items()):
             values = list(by_shape.values())
             mean = np.exp(np.mean(np.log(values)))
-            places = np.array([shapes.index(shape) for shape in by_shape])
+            positions = np.array([shapes.index(shape) for shape in by_shape])
             axis.barh(
-                places - 0.4 + (index + 0.5) * height,
+                positions - 0.4 + (index + 0.5) * height,
                 values,
                 height,
                 color=colors[name],

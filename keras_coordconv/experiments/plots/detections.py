@@ -11,7 +11,7 @@ TRUE = {"edgecolor": "tab:green", "linewidth": 1, "linestyle": "--"}
 FOUND = {"edgecolor": "tab:orange", "linewidth": 1.5}
 
 
-def plot_detections(images, true_boxes, boxes, scores, least_score=0.5):
+def plot_detections(images, true_boxes, boxes, scores, min_score=0.5):
     """Draws images with their true boxes and the boxes of a detector.
 
     Args:
@@ -20,7 +20,7 @@ def plot_detections(images, true_boxes, boxes, scores, least_score=0.5):
             right in pixels.
         boxes: Array of shape `(images, boxes, 4)`.
         scores: Array of shape `(images, boxes)`.
-        least_score: Float. Boxes with a lower score are not drawn.
+        min_score: Float. Boxes with a lower score are not drawn.
 
     Returns:
         A `matplotlib.figure.Figure` with one panel per image, three per row.
@@ -32,7 +32,7 @@ def plot_detections(images, true_boxes, boxes, scores, least_score=0.5):
         panels, images, true_boxes, boxes, scores, strict=False
     ):
         show_canvas(axis, image, title="")
-        _draw_boxes(axis, *drawn, least_score)
+        _draw_boxes(axis, *drawn, min_score)
     for axis in panels[len(images) :]:
         axis.set_axis_off()
     true, found = (
@@ -48,11 +48,11 @@ def plot_detections(images, true_boxes, boxes, scores, least_score=0.5):
     return figure
 
 
-def _draw_boxes(axis, true_boxes, boxes, scores, least_score):
+def _draw_boxes(axis, true_boxes, boxes, scores, min_score):
     for box in true_boxes:
         axis.add_patch(_rectangle(box, TRUE))
     for box, score in zip(boxes, scores, strict=True):
-        if score >= least_score:
+        if score >= min_score:
             patch = axis.add_patch(_rectangle(box, FOUND))
             axis.annotate(
                 f"{score:.2f}", patch.get_xy(), color=FOUND["edgecolor"], size=7

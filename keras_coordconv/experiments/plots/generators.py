@@ -98,12 +98,14 @@ def plot_coverage(generators):
     axes = figure.subplots(len(generators), 4, squeeze=False)
     for row, (name, images) in zip(axes, generators.items(), strict=True):
         centers = coverage.find_centers(images)
-        samples, places, differences, average = row
+        samples, positions, differences, average = row
         samples.imshow(tile_images(images[: SAMPLES**2], SAMPLES))
         samples.set_ylabel(name)
         for color, points in centers.items():
-            places.scatter(*points.T, s=3, color=color, alpha=0.4, linewidths=0)
-        places.set(xlim=(0, size), ylim=(size, 0))
+            positions.scatter(
+                *points.T, s=3, color=color, alpha=0.4, linewidths=0
+            )
+        positions.set(xlim=(0, size), ylim=(size, 0))
         differences.scatter(
             *(centers["red"] - centers["blue"]).T,
             s=3,
@@ -112,7 +114,7 @@ def plot_coverage(generators):
             linewidths=0,
         )
         differences.set(xlim=(-size, size), ylim=(size, -size))
-        for axis in (places, differences):
+        for axis in (positions, differences):
             axis.set(aspect="equal", xlabel="x [pixel]", ylabel="y [pixel]")
         average.imshow(np.mean(images, axis=0).astype("uint8"))
         for axis in (samples, average):

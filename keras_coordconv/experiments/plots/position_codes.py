@@ -62,7 +62,7 @@ def plot_position_codes(runs):
                 if run["code"] == code and run["split"] == split
             ]
             shown = panel.imshow(
-                part_found(own), cmap=colors, vmin=0, vmax=1, origin="upper"
+                fraction_found(own), cmap=colors, vmin=0, vmax=1, origin="upper"
             )
             title = describe(own)
             if code == codes[0]:
@@ -76,7 +76,7 @@ def plot_position_codes(runs):
     return figure
 
 
-def part_found(runs):
+def fraction_found(runs):
     """Returns an image of the fraction of runs that find a position, or NaN."""
     image = np.full((CANVAS_SIZE, CANVAS_SIZE), np.nan)
     if runs:

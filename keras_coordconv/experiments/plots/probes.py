@@ -4,13 +4,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 
-def plot_by_place(answers, place, score):
+def plot_by_position(answers, position, score):
     """Plots the mean score of each model at each position.
 
     Args:
         answers: Dictionary from the name of a model to a pair of arrays of the
             same shape: the position of each prediction, and its score.
-        place: String, label of the positions.
+        position: String, label of the positions.
         score: String, label of the scores.
 
     Returns:
@@ -18,10 +18,10 @@ def plot_by_place(answers, place, score):
     """
     figure = Figure(figsize=(8.5, 3.8), layout="constrained")
     axis = figure.subplots()
-    for name, (places, scores) in answers.items():
-        shown = np.unique(places)
-        means = [np.mean(scores[places == one]) for one in shown]
+    for name, (positions, scores) in answers.items():
+        shown = np.unique(positions)
+        means = [np.mean(scores[positions == one]) for one in shown]
         axis.plot(shown, means, marker=".", label=name)
-    axis.set(xlabel=place, ylabel=score)
+    axis.set(xlabel=position, ylabel=score)
     axis.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
     return figure

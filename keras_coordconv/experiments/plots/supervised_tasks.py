@@ -62,30 +62,30 @@ def sum_images(batches):
     return sum(np.reshape(batch, shape).sum(axis=0) for batch in batches)
 
 
-def plot_summed_predictions(truths, predictions):
+def plot_summed_predictions(true_sums, predictions):
     """Draws the sums of the true and of the predicted images of each set.
 
     Figure 5 of the paper. If a model is perfect on a set, its column equals the
     ground truth.
 
     Args:
-        truths: Dictionary from the name of a set, a row of the figure, to an
+        true_sums: Dictionary from the name of a set, a row of the figure, to an
             array of shape `(64, 64)`, the sum of the true images of the set.
         predictions: Dictionary from the name of a model, a column of the
-            figure, to a dictionary like `truths`, the sums of its outputs.
+            figure, to a dictionary like `true_sums`, the sums of its outputs.
 
     Returns:
         A `matplotlib.figure.Figure`.
     """
-    columns = {"ground truth": truths, **predictions}
+    columns = {"ground truth": true_sums, **predictions}
     figure = Figure(
-        figsize=(3.1 * len(columns) + 0.6, 2.9 * len(truths)),
+        figsize=(3.1 * len(columns) + 0.6, 2.9 * len(true_sums)),
         layout="constrained",
     )
-    axes = figure.subplots(len(truths), len(columns), squeeze=False)
-    for row, name in zip(axes, truths, strict=True):
+    axes = figure.subplots(len(true_sums), len(columns), squeeze=False)
+    for row, name in zip(axes, true_sums, strict=True):
         # Larger sums are as bright as the largest true one.
-        brightest = truths[name].max()
+        brightest = true_sums[name].max()
         for axis, (column, sums) in zip(row, columns.items(), strict=True):
             image = show_canvas(
                 axis, sums[name], f"{name}: {column}", vmax=brightest

@@ -31,7 +31,7 @@ def plot_units(runs):
     accuracy, *learned = figure.subplots(
         1, 1 + len(units), width_ratios=[1.6] + [1] * len(units)
     )
-    for place, name in enumerate(units):
+    for index, name in enumerate(units):
         of_units = [run for run in runs if run["units"] == name]
         scales = sorted({run["scale"] for run in of_units})
         medians = [
@@ -42,22 +42,22 @@ def plot_units(runs):
         accuracy.plot(scales, medians, color=color, label=LABELS[name])
         accuracy.scatter(
             # Shifted, so that equal accuracies do not hide each other.
-            [r["scale"] * 1.06 ** (place - 1) for r in of_units],
+            [r["scale"] * 1.06 ** (index - 1) for r in of_units],
             [r["accuracy"] for r in of_units],
             color=color,
             alpha=0.6,
             s=14,
             linewidths=0,
         )
-        learned[place].scatter(
+        learned[index].scatter(
             *np.concatenate([run["weights"] for run in of_units]).T,
             color=color,
             alpha=0.25,
             s=14,
             linewidths=0,
         )
-        learned[place].plot((-1, 1), (1, -1), color="black", linewidth=0.8)
-        learned[place].set(
+        learned[index].plot((-1, 1), (1, -1), color="black", linewidth=0.8)
+        learned[index].set(
             title=LABELS[name].replace(", coord", ",\ncoord"),
             xlim=(-1.1, 1.1),
             ylim=(-1.1, 1.1),

@@ -29,7 +29,7 @@ def free_port():
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
-    """Images of three colours with noise; 13 of them for validation."""
+    """Images of three colors with noise; 13 of them for validation."""
     import tensorflow as tf
 
     random = np.random.default_rng(0)
