@@ -118,8 +118,7 @@ def build_parser():
 def check_flags(args, environments):
     if args.limit_examples:
         raise ValueError(
-            "A flag without effect must be left out. "
-            f"Received: --limit-examples {args.limit_examples}."
+            "--limit-examples has no effect here: games are not a data set."
         )
     shape = environments.observation_shape
     if (args.layer == "dense") != (len(shape) == 1):

@@ -65,12 +65,12 @@ def build_parser():
         parser.add_argument(
             flag,
             type=flags.positive_integer,
-            help="flag of each run (default: that of atari_a2c.py)",
+            help="flag of each run (default: as in atari_a2c.py)",
         )
     parser.add_argument(
         "--dtype-policy",
         type=flags.dtype_policy,
-        help="flag of each run (default: that of atari_a2c.py)",
+        help="flag of each run (default: as in atari_a2c.py)",
     )
     parser.add_argument(
         "--workdir",

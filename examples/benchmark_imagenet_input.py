@@ -10,9 +10,9 @@ images of one folder:
     decode_whole       decodes the whole image, crops, resizes and normalizes it
                        in a tf.data map, the obvious pipeline
     keras_directory    keras.utils.image_dataset_from_directory, then layers
-                       that flip and normalize: the whole image, no crops (if
-                       there is no train/, including the tenth of the images
-                       that is for validation)
+                       that flip and normalize: the whole image, no crops
+                       (without train/, it also reads the tenth of the images
+                       that the others use for validation)
 
 They run in turns, so that background load affects all of them equally. The
 results are medians of images per second, per wall-clock time and per CPU time

@@ -13,7 +13,7 @@ plain convolution and five ways to compute CoordConv:
                     Conv2D
 
 All are timed in turns, call by call, so that background load affects all of
-them equally. Each time is divided by that of `conv` in the same turn; the
+them equally. Each time is divided by the time of `conv` in the same turn; the
 result is the median of these ratios.
 
     python examples/benchmark_layers.py
@@ -22,19 +22,19 @@ prints a table, and writes a JSON file and a chart. To measure peak memory, too:
 
     TF_CPU_ALLOCATOR_USE_BFC=true python examples/benchmark_layers.py
 
-To measure coordinates that come with each example, as `affine`:
+To measure coordinates that differ by example, passed as `affine`:
 
     python examples/benchmark_layers.py --modes frame_inference frame_training
 
     affine      CoordConv2D with `affine`
     appended    CoordinateChannel2D with `affine`, then Conv2D
 
-To measure that an encoding costs nothing once it is folded (`encoded` has the
-32 bands of FourierFeatures, `folded` two coordinates):
+To verify that an encoding costs nothing once it is folded (`encoded` has 32
+bands of FourierFeatures, `folded` two coordinates):
 
     python examples/benchmark_layers.py --modes encoding_inference
 
-To compare with CoordConv2D of another version, in a folder (`other`):
+To compare with CoordConv2D of another version (`other`), in a folder:
 
     git worktree add ../other COMMIT
     python examples/benchmark_layers.py --other ../other
@@ -166,7 +166,7 @@ class RepeatCoordinates(keras.layers.Layer):
 
 
 def import_other(folder):
-    """The package of another version, beside the one that is imported."""
+    """Imports another version of the package next to the current one."""
 
     def take_modules():
         names = [n for n in sys.modules if n.split(".")[0] == NAME_OF_PACKAGE]
@@ -296,7 +296,7 @@ def compile_training_step(model, inputs):
 
 
 def compile_jax_step(model, inputs):
-    """The same step for JAX, in one function.
+    """Compiles the same step for JAX, as one function.
 
     `train_on_batch` copies the state in and out of the model in each step,
     which takes longer than a convolution on a GPU.
@@ -575,12 +575,11 @@ def build_parser():
         nargs="+",
         choices=MODES,
         default=("inference", "training"),
-        help="what to measure; frame_inference and frame_training have "
-        "coordinates that come with each example, encoding_inference has 32 "
-        "bands, folded; resnet50 is a training step "
-        "of ResNet-50 with a CoordConv as its first layer, resnet50_stem with "
-        "the paper's CoordConv, or a plain 1x1 convolution, in front of it "
-        "(default: inference training)",
+        help="what to measure: frame_inference and frame_training have "
+        "coordinates that differ by example; encoding_inference has 32 folded "
+        "bands; resnet50 is a training step of ResNet-50 with a CoordConv as "
+        "its first layer, resnet50_stem with the paper's CoordConv, or a plain "
+        "1x1 convolution, in front of it (default: inference training)",
     )
     parser.add_argument(
         "--batch-size",
@@ -591,8 +590,8 @@ def build_parser():
     parser.add_argument(
         "--other",
         metavar="FOLDER",
-        help="with another version of the package, to compare with in the "
-        "modes inference and training (default: none)",
+        help="folder with another version of the package, to compare with in "
+        "the modes inference and training (default: none)",
     )
     parser.add_argument(
         "--activation",

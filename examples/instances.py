@@ -1,19 +1,19 @@
-"""Instances: one net draws the mask of the object whose centre is asked for.
+"""Instances: a network segments the object whose center is given.
 
-White rectangles on a canvas of 36x36; the net gets the middle of one of them
-and draws that one alone, as the mask head of CondInst
-(https://arxiv.org/abs/2003.05664).
+The input is a canvas of 36x36 with white rectangles, and the center of one of
+them. The network predicts the mask of that rectangle only, like the mask head
+of CondInst (https://arxiv.org/abs/2003.05664).
 
     python examples/instances.py
 
-measures the coordinates from the middle that is asked for: frames that differ
-by example, and nothing else, say which rectangle is meant.
+measures the coordinates from the given center. Only these coordinates, which
+differ by example, identify the rectangle.
 
     python examples/instances.py --frame image
 
-measures them from the corner of the canvas, as CoordConv does by itself, and
-gives the middle as two more channels. Both are then asked for the rectangles of
-a larger canvas.
+measures them from the corner of the canvas, and passes the center in two more
+channels. At the end, the network also segments all rectangles of a larger
+canvas.
 """
 
 import startup  # noqa: F401, before the rest
@@ -35,7 +35,7 @@ from keras_coordconv.layers import CoordConv2D
 NAME = "instances"
 RECIPE = {"epochs": 5, "batch_size": 16, "learning_rate": 0.01}
 RECIPES = {"--frame center": RECIPE, "--frame image": RECIPE}
-# Each rectangle lies in a cell of its own, a pixel or more from its border.
+# Each rectangle lies in its own cell, at least one pixel from its border.
 CELL_SIZE = 12
 SMALLEST, LARGEST = 3, 9
 
@@ -47,25 +47,27 @@ def build_parser():
         "--frame",
         choices=("center", "image"),
         default="center",
-        help="where the coordinates are measured from (default: %(default)s)",
+        help="origin of the coordinates: the given center, or the corner of "
+        "the image (default: %(default)s)",
     )
-    flags.add_length(group, "canvases a step")
+    flags.add_length(group, "canvases per step")
     return parser
 
 
 def draw_canvases(count, cells=3, seed=0):
-    """Canvases of square cells with a rectangle of a random size in each.
+    """Draws canvases of square cells with one rectangle of random size each.
 
     Args:
-        count: Integer, how many canvases.
-        cells: Integer, how many cells are side by side on each axis.
+        count: Integer, number of canvases.
+        cells: Integer, number of cells per axis.
         seed: Integer.
 
     Returns:
         Dictionary of `image`, float32 of shape `(count, 12 * cells, 12 * cells,
-        1)`, 1 in the rectangles; `label`, int32 of that shape without channels,
-        the number of the rectangle, from 1 on; and `center`, float32 of shape
-        `(count, cells ** 2, 2)`, the middle of each in pixels.
+        1)`, 1 in the rectangles; `label`, int32 of the same shape without
+        channels, the number of the rectangle, starting at 1; and `center`,
+        float32 of shape `(count, cells ** 2, 2)`, the row and the column of the
+        centers in pixels.
     """
     random = np.random.default_rng(seed)
     shape = (count, cells**2, 2)
@@ -86,16 +88,16 @@ def draw_canvases(count, cells=3, seed=0):
 
 
 def make_queries(count, seed=0):
-    """Canvases of 3 x 3 cells, and which of the rectangles is asked for.
+    """Draws canvases of 3 x 3 cells, and picks one rectangle of each.
 
     Args:
-        count: Integer, how many canvases.
+        count: Integer, number of canvases.
         seed: Integer.
 
     Returns:
         Dictionary of `image`, `(count, 36, 36, 1)`; `center`, `(count, 2)`, the
-        middle of one rectangle; and `mask`, float32 of shape `(count, 36, 36,
-        1)`, 1 in that rectangle.
+        center of the rectangle; and `mask`, float32 of shape `(count, 36, 36,
+        1)`, 1 in the rectangle.
     """
     examples = draw_canvases(count, seed=seed)
     number = np.random.default_rng([seed, 1]).integers(9, size=count)
@@ -108,22 +110,20 @@ def make_queries(count, seed=0):
 
 
 def mask_net(channels=1, filters=16, name="mask_net"):
-    """Mask of one object, from an image of any size and its coordinates.
+    """Mask head: segments the instance whose center is given.
 
-    One net for all objects, as the mask head of
-    [CondInst](https://arxiv.org/abs/2003.05664): which object is meant can be
-    said by the coordinates, if they are measured from its middle.
+    As in [CondInst](https://arxiv.org/abs/2003.05664), one model segments all
+    objects: coordinates that are measured from its center identify the object.
 
     Args:
-        channels: Integer, channels of the image.
-        filters: Integer, filters of each layer but the last.
+        channels: Integer, number of channels of the image.
+        filters: Integer, number of filters of each layer but the last.
         name: String, the model's name.
 
     Returns:
         A Functional `keras.Model` from `image`, `(batch, height, width,
         channels)`, and `affine`, `(batch, 2, 3)`, to logits of shape `(batch,
-        height, width, 1)`. What a pixel gets depends on the 15 x 15 pixels
-        around it.
+        height, width, 1)`. The receptive field is 15 x 15 pixels.
     """
     image = keras.Input((None, None, channels), name="image")
     affine = keras.Input((2, 3), name="affine")
@@ -137,7 +137,7 @@ def mask_net(channels=1, filters=16, name="mask_net"):
 
 
 def inputs_of(args, image, center):
-    """What the net is given; coordinates and centres in units of a cell."""
+    """Returns the inputs of the model, with coordinates in units of a cell."""
     count = len(image)
     center = center / CELL_SIZE
     affine = np.repeat(np.eye(2, 3)[None] / CELL_SIZE, count, axis=0)
@@ -166,7 +166,12 @@ def build_dataset(args, subset, **order):
 
 
 def draw_all(args, model, canvases):
-    """The number of the rectangle that each pixel is drawn for, or 0."""
+    """Segments all rectangles one by one.
+
+    Returns:
+        Array like `canvases["label"]`: the number of the rectangle with the
+        highest logit at each pixel, or 0 if all logits are negative.
+    """
     numbers = np.zeros_like(canvases["label"])
     best = np.zeros(numbers.shape)
     for index in range(canvases["center"].shape[1]):
@@ -179,7 +184,7 @@ def draw_all(args, model, canvases):
 
 
 def mean_iou(labels, numbers):
-    """Of each rectangle and what is drawn for it alone, then the mean."""
+    """Computes the mean IOU of the rectangles and their predictions."""
     metric = MeanImageIoU(threshold=0.5)
     for number in range(1, labels.max() + 1):
         metric.update_state(labels == number, numbers == number)
@@ -214,8 +219,8 @@ def main(argv=None):
             larger["label"], draw_all(args, best, larger)
         )
         maps = {
-            "rectangles": canvases["label"][0],
-            "drawn one by one": drawn[0],
+            "ground truth": canvases["label"][0],
+            "predicted one by one": drawn[0],
         }
         names = ["background", *map(str, range(1, 10))]
         run.save_figure("instances", plots.plot_classes(maps, names))

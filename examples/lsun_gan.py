@@ -129,7 +129,7 @@ def main(argv=None):
             discriminator_step=discriminator_step,
         )
 
-        # The same in every epoch, to show how their images change.
+        # The same in every epoch, to show how the images change.
         shape = (SAMPLES, args.latent_size)
         latent = np.random.default_rng(args.seed).uniform(-1, 1, shape)
         for epoch in run.epochs(args.epochs):

@@ -3,23 +3,22 @@
     python examples/plot.py KIND RUN...
 
 scores          Figures 4 and 6: the final test score of each run against its
-                train score, and the test score over the time of training;
-                median and range of the runs that differ only in their seed.
-                Runs of one task.
+                train score, and the test score over the training time; median
+                and range of the runs that differ only in their seed. Runs of
+                one task.
 predictions     Figure 5: the sums of the true pixels and of the predicted
                 probabilities, for the training and the test set. Two runs of
                 coordinate_classification.py on one split, one with each layer.
-units           What lets CoordConv extrapolate: the test accuracy over the
-                initial scale of the first layer, and the trained weights on x
-                and on the column. Runs of `sweep.py coordinate_classification
-                --grid units`.
+units           Why CoordConv extrapolates: the test accuracy over the initial
+                scale of the first layer, and the trained weights on x and on
+                the column. Runs of `sweep.py coordinate_classification --grid
+                units`.
 generators      Figure 7, from runs of clevr_gan.py: samples, positions of the
                 objects, their differences, and the average of 1000 images. Or,
                 from runs of clevr_vae.py, interpolations between images.
-position_codes  Which held-out positions the networks find, by the code of
-                position and the split; prints tables with 95 % intervals over
-                the seeds (Student's; of differences, Welch's). Runs of
-                position_codes.py.
+position_codes  Which held-out positions the networks find, by position code and
+                split. Prints tables with 95 % intervals over the seeds
+                (Student's; Welch's for differences). Runs of position_codes.py.
 """
 
 import startup  # noqa: F401, before the rest
@@ -43,8 +42,8 @@ from keras_coordconv.experiments.training.command import command
 
 SCORES = ("accuracy", "distance", "iou")
 TITLES = {"conv": "convolution", "coordconv": "CoordConv"}
-SUBSETS = {"train": "trained on", "test": "never seen"}
-# How much each unit is in pixels, for (x, y) and for the coordinates.
+SUBSETS = {"train": "training", "test": "held-out"}
+# Units per pixel, of (x, y) and of the coordinates.
 PER_PIXEL = 2 / (CANVAS_SIZE - 1)
 UNITS_PER_PIXEL = {
     "pixels": (1.0, 1.0),
@@ -58,10 +57,10 @@ LINES = 4
 
 def build_parser():
     parser = flags.Parser(__doc__)
-    parser.add_argument("kind", choices=KINDS, help="which figure to draw")
+    parser.add_argument("kind", choices=KINDS, help="figure to draw")
     parser.add_argument("runs", nargs="+", help="folders of finished runs")
     parser.add_argument(
-        "--output", help="the figure to write (default: KIND.png)"
+        "--output", help="file of the figure (default: KIND.png)"
     )
     return parser
 
@@ -89,21 +88,21 @@ def draw_scores(runs):
     }
     if len(scores) != 1:
         raise ValueError(
-            "The runs must be of one task. "
+            "The runs must all be of one task. "
             f"Received: runs with {', '.join(sorted(scores)) or 'no score'}."
         )
     return plots.plot_scores(group_runs(list(runs.values())), scores.pop())
 
 
 def group_runs(runs):
-    """Groups the runs that differ in nothing but their seed.
+    """Groups the runs that differ only in their seed.
 
     Args:
-        runs: List of dictionaries, as from `results.read_run`.
+        runs: List of dictionaries, from `results.read_run`.
 
     Returns:
         Dictionary from a label to a list of runs. The label has the layer, the
-        split and what else is needed to tell the groups apart.
+        split, and the other settings that distinguish the groups.
 
     Example:
 
@@ -137,7 +136,7 @@ def draw_predictions(runs):
     splits = {own["split"] for own in args}
     if len(splits) > 1 or len(set(layers)) < len(layers):
         raise ValueError(
-            "The runs must be of one split, with a different layer each. "
+            "The runs must be of one split, each with a different layer. "
             f"Received: {', '.join(layers)}."
         )
     examples = {
@@ -170,9 +169,9 @@ def draw_units(runs):
 
 
 def first_layer(folder, run):
-    """A run as `plots.plot_units` takes it."""
+    """Returns a run in the form that `plots.plot_units` expects."""
     units = run["args"]["units"]
-    # The net's inputs are x, y, and then the row and the column.
+    # The inputs of the layer are x, y, the row and the column.
     kernel = load_best(folder).get_layer("coordconv1").get_weights()[0][0, 0]
     kernel *= np.repeat(UNITS_PER_PIXEL[units], 2)[:, None]
     directions = kernel / np.linalg.norm(kernel, axis=0)
@@ -180,8 +179,8 @@ def first_layer(folder, run):
         "units": units,
         "scale": run["args"]["first_layer_scale"],
         "accuracy": run["metrics"]["test_accuracy"],
-        # On x and on the column, for one pixel of each, as parts of a vector
-        # of length 1. The solution, x - column, has them opposite.
+        # The weights on x and on the column, per pixel, of filters scaled to
+        # length 1. In the solution, x - column, their signs are opposite.
         "weights": directions[[0, 3]].T,
     }
 
@@ -190,7 +189,7 @@ def draw_generators(runs):
     are_vaes = {"kl_weight" in run["args"] for run in runs.values()}
     if len(are_vaes) > 1:
         raise ValueError(
-            "Runs must be all of clevr_gan.py, or all of clevr_vae.py. "
+            "The runs must all be of clevr_gan.py, or all of clevr_vae.py. "
             f"Received: {' '.join(runs)}"
         )
     real = sort_of_clevr.load_arrays("test", SAMPLES)["image"]
@@ -257,13 +256,13 @@ def draw_position_codes(runs):
         ),
     )
     if any(code == "coordinates" for code, _ in grouped):
-        print_table("less coordinates", grouped, difference_cell)
+        print_table("difference from coordinates", grouped, difference_cell)
     print()
     return plots.plot_position_codes(read)
 
 
 def read_positions(folder, run):
-    """A run as `plots.plot_position_codes` takes it."""
+    """Returns a run in the form that `plots.plot_position_codes` expects."""
     rows = run_files.read_table(f"{folder}/found.csv")
     centers = np.array([(row["x"], row["y"]) for row in rows])
     found = np.array([(row["found_x"], row["found_y"]) for row in rows])
@@ -276,12 +275,12 @@ def read_positions(folder, run):
 
 
 def print_table(title, runs, cell):
-    """Prints a row per code and a column per split.
+    """Prints a table with one row per code and one column per split.
 
     Args:
-        title: String, what the cells are.
-        runs: Dictionary from a code and a split to their runs.
-        cell: Function of a code and a split to a string.
+        title: String, title of the table.
+        runs: Dictionary from a pair of a code and a split to their runs.
+        cell: Function from a code and a split to a string.
     """
     codes = [c for c in position_codes.CODES if any(c == k[0] for k in runs)]
     splits = [s for s in not_so_clevr.SPLITS if any(s == k[1] for k in runs)]

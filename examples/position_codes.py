@@ -1,19 +1,19 @@
-"""Position codes: what separates coordinates from the alternatives.
+"""Position codes: how coordinates differ from the alternatives.
 
 Coordinate classification, the task of Section 4 of the CoordConv paper
 (https://arxiv.org/abs/1807.03247): from (x, y) to the pixel at (x, y). The
-paper's network finds the pixel also in a quarter of the canvas that it never
-saw as a target. But each column and each row of that quarter was a target; only
-their combinations are new. Would another code of position do as well, and what
-if the columns are new?
+paper's network also finds the pixel in a quadrant of the canvas where it never
+saw a target. But each column and each row of that quadrant had targets; only
+their combinations are new. Would another position code do as well, and what if
+the columns are new?
 
     python examples/position_codes.py --code fourier --split band
 
-trains the paper's network with the code "fourier" in the place of coordinates,
-on the split whose last columns are never a target, and measures it there. All
-networks are trained in the same way, at the settings that were best for their
-code on validation data: `--held-out validation` trains on one part of the
-training set and measures on another.
+trains the paper's network with the code "fourier" instead of coordinates, on
+the split without targets in the last columns, and tests it there. All networks
+are trained in the same way, with the settings that were best for their code on
+validation data: `--held-out validation` trains on one part of the training set
+and tests on another.
 """
 
 import startup  # noqa: F401, before the rest
@@ -32,8 +32,8 @@ from keras_coordconv.experiments.training.command import command
 from keras_coordconv.experiments.training.run import Run
 
 NAME = "position_codes"
-# The best of four settings on the validation sets of two splits, for each code;
-# those of coordinates for codes that cannot solve the task.
+# For each code, the best of four settings on the validation sets of two splits;
+# for codes that cannot solve the task, the settings of "coordinates".
 FOUND = {
     code: {"learning_rate": 0.003, "first_layer_scale": 0.1}
     for code in position_codes.CODES
@@ -59,20 +59,20 @@ def build_parser():
         "--code",
         choices=position_codes.CODES,
         default="coordinates",
-        help="how the network sees positions (default: %(default)s)",
+        help="position code of the network (default: %(default)s)",
     )
     group.add_argument(
         "--split",
         choices=not_so_clevr.SPLITS,
         default="quadrant",
-        help="which centers are the test set (default: %(default)s)",
+        help="centers that form the test set (default: %(default)s)",
     )
     group.add_argument(
         "--held-out",
         choices=("test", "validation"),
         default="test",
-        help="measure on the test set, or, to choose settings, on a part of "
-        "the training set, and train on the rest (default: %(default)s)",
+        help="test on the test set; or, to choose settings, on a part of the "
+        "training set that is not trained on (default: %(default)s)",
     )
     group.add_argument(
         "--first-layer-scale",
@@ -90,7 +90,7 @@ def build_dataset(args, subset, batch_size=64, **order):
 
 
 def measure(model, data):
-    """What the network finds: the mean distance, and each position."""
+    """Computes the mean distance, and the position found for each target."""
     rows = []
     for location, _ in data:
         pixel = np.argmax(model.predict_on_batch(location), axis=-1)
@@ -111,7 +111,7 @@ def measure(model, data):
 @command
 def main(argv=None):
     args = recipes.parse(build_parser(), RECIPES, argv)
-    # The last epoch counts: the rate ends at zero.
+    # The learning rate decays to zero, so the last epoch is used.
     with Run(NAME, args, monitor=None) as run:
         train = {"test": "train", "validation": "fit"}[args.held_out]
         shuffled = build_dataset(

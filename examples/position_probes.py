@@ -1,25 +1,27 @@
-"""Three objections to CoordConv, and an experiment for each.
+"""Probes: experiments on two objections to CoordConv.
 
-Zero padding already tells a convolution where it is (Islam et al., 2020,
+"Zero padding already tells a convolution where it is" (Islam et al., 2020,
 https://arxiv.org/abs/2001.08248; Kayhan and van Gemert, 2020,
 https://arxiv.org/abs/2003.07064).
 
     python examples/position_probes.py
 
-reads the row out of random convolutions: with "same" padding, with "valid"
-padding, and with a CoordConv as the readout.
+trains a readout of the row on top of random convolutions: with "same" padding,
+with "valid" padding, and with a CoordConv as the readout.
 
     python examples/position_probes.py --probe side
 
-asks on which side of the canvas a patch is, by its distance from the border.
+predicts on which side of the canvas a patch is. The accuracy is plotted over
+the distance of the patch from the border.
+
+"CoordConv does not help where the network downsamples."
 
     python examples/position_probes.py --probe strides --split quadrant
 
-asks for the place of a white pixel behind strided convolutions, where CoordConv
-is said to be of no help: with and without strides, and with a dense layer or a
-mean over all positions at the end.
+predicts the position of a white pixel: with and without strides, and with a
+dense layer or global average pooling at the end.
 
-Each run trains its nets one after another in each epoch.
+Each run trains several networks, one after another in each epoch.
 """
 
 import startup  # noqa: F401, before the rest
@@ -60,7 +62,7 @@ LOSSES = {
 SCORES = {"row": "distance", "side": "accuracy", "strides": "distance"}
 PLACES = {
     "row": "row [pixel]",
-    "side": "distance of the patch's centre from the nearer side [pixel]",
+    "side": "distance of the patch's center from the nearer side [pixel]",
     "strides": "distance of the pixel from the nearer side [pixel]",
 }
 PATCH_SIZES = {"side": 3, "strides": 1}
@@ -69,7 +71,7 @@ CANVAS_SIZE = 32
 CONVOLUTIONS = {"conv": layers.Conv2D, "coordconv": CoordConv2D}
 FILTERS = 16
 SPLITS = ("uniform", "quadrant")
-# The part of the uniform split that is for testing, as in Not-so-Clevr.
+# Fraction of the uniform split that is used for testing, as in Not-so-Clevr.
 TEST_FRACTION = 0.25
 
 
@@ -80,43 +82,43 @@ def build_parser():
         "--probe",
         choices=("row", "side", "strides"),
         default="row",
-        help="which experiment (default: %(default)s)",
+        help="experiment to run (default: %(default)s)",
     )
     group.add_argument(
         "--split",
         choices=SPLITS,
-        help="test places at random or in one quarter",
+        help="test positions: random, or one quadrant",
     )
     group.add_argument(
         "--coordinate-limit",
         type=flags.not_negative_number,
-        help="the coordinates go from minus this to this, where a white pixel "
-        "is 1",
+        help="coordinates range from minus this to this; a white pixel is 1",
     )
     group.add_argument(
         "--epochs",
         type=flags.positive_integer,
-        help="length of the training",
+        help="number of epochs",
     )
     group.add_argument(
         "--learning-rate",
         type=flags.not_negative_number,
-        help="learning rate at the start, of half a cosine",
+        help="initial learning rate, decayed to 0 as half a cosine",
     )
     return parser
 
 
 def row_readout(layer="conv", padding="same", depth=8):
-    """What a random net tells of the row: a 1x1 layer that reads it out.
+    """Model that reads the row out of random convolutions.
 
-    The 3x3 convolutions keep their random weights; only the readout is trained.
+    The 3x3 convolutions keep their random weights; only the 1x1 readout is
+    trained. It shows how much row information a random network leaks.
 
     Args:
-        layer: String, the readout: `"conv"` or `"coordconv"`.
-        padding: String, that of the random convolutions. With `"valid"` they
-            leave the middle of the canvas.
-        depth: Integer, how many random convolutions there are. The borders are
-            in sight of the output's positions up to `depth` pixels from them.
+        layer: String, layer of the readout: `"conv"` or `"coordconv"`.
+        padding: String, padding of the random convolutions. With `"valid"`, the
+            output covers only the middle of the canvas.
+        depth: Integer, number of random convolutions. The padding affects the
+            output up to `depth` pixels from the border.
 
     Returns:
         A Functional `keras.Model` from `image` to a map of rows,
@@ -133,12 +135,14 @@ def row_readout(layer="conv", padding="same", depth=8):
 
 
 def side_classifier(layer="conv", padding="same", depth=4):
-    """Is the patch on the right? Convolutions, then the highest of each map.
+    """Model that predicts whether the patch is on the right side.
+
+    The convolutions are followed by global max pooling.
 
     Args:
         layer: String, the first layer: `"conv"` or `"coordconv"`.
-        padding: String, that of all convolutions.
-        depth: Integer, how many 3x3 convolutions there are.
+        padding: String, padding of all convolutions.
+        depth: Integer, number of 3x3 convolutions.
 
     Returns:
         A Functional `keras.Model` from `image` to one logit, `(batch, 1)`.
@@ -155,15 +159,15 @@ def side_classifier(layer="conv", padding="same", depth=4):
 def strided_regressor(
     layer="conv", strides=2, head="dense", depth=4, coordinate_limit=1.0
 ):
-    """From an image of one pixel to its (x, y), with strided convolutions.
+    """Model that predicts the (x, y) of a white pixel.
 
     Args:
         layer: String, the first layer: `"conv"` or `"coordconv"`.
-        strides: Integer, that of each 3x3 convolution.
-        head: String, what reads the last maps: `"dense"`, one layer over all
-            positions; or `"average"`, over the mean of each map.
-        depth: Integer, how many convolutions there are.
-        coordinate_limit: Float, the coordinates go from minus this to this. The
+        strides: Integer, strides of each 3x3 convolution.
+        head: String. `"dense"`: a dense layer over all positions. `"average"`:
+            global average pooling, then a dense layer.
+        depth: Integer, number of convolutions.
+        coordinate_limit: Float. Coordinates range from minus this to this. The
             white pixel is 1.
 
     Returns:
@@ -208,7 +212,7 @@ def apply_convolution(x, layer, index, **arguments):
 
 
 def build_models(args):
-    """The nets to compare."""
+    """Builds the models to compare."""
     if args.probe == "strides":
         return [
             strided_regressor(
@@ -233,20 +237,22 @@ def build_models(args):
 
 
 def patches(split="uniform", subset="train", patch_size=1, limit_examples=None):
-    """A white patch at every position of a black canvas, in two splits.
+    """Draws a white patch at every position of a black canvas.
 
     Args:
-        split: String: `"uniform"` tests at a random quarter of the places,
-            always the same, `"quadrant"` in the lower right quarter.
+        split: String. `"uniform"`: the test set is a random quarter of the
+            positions, the same in each call. `"quadrant"`: it is the lower
+            right quadrant.
         subset: String, `"train"` or `"test"`.
-        patch_size: Odd integer, height and width of the patch in pixels. It is
-            always whole.
-        limit_examples: As for `not_so_clevr.load_arrays`.
+        patch_size: Odd integer, height and width of the patch in pixels. The
+            whole patch lies on the canvas.
+        limit_examples: Integer, maximum number of examples, as for
+            `not_so_clevr.load_arrays`.
 
     Returns:
-        Dictionary of arrays, the examples first: `location`, float32 of shape
-        `(examples, 2)`, the (x, y) of the patch's centre in pixels; `image`,
-        float32 of shape `(examples, 32, 32, 1)`, 1 in the patch.
+        Dictionary of `location`, float32 of shape `(examples, 2)`, the (x, y)
+        of the patch's center in pixels; and `image`, float32 of shape
+        `(examples, 32, 32, 1)`, 1 in the patch.
     """
     margin = patch_size // 2
     places = np.arange(margin, CANVAS_SIZE - margin)
@@ -268,7 +274,7 @@ def patches(split="uniform", subset="train", patch_size=1, limit_examples=None):
 
 
 def build_examples(args, subset, model):
-    """Arrays of `image`, of the `target`, and of the `place` in the figure."""
+    """Builds arrays of `image`, `target` and `place`, the figure's x axis."""
     if args.probe == "row":
         return build_noise(subset, args.limit_examples, model.output_shape[1])
     features = patches(
@@ -290,7 +296,7 @@ def build_examples(args, subset, model):
 
 
 def build_noise(subset, limit_examples, size):
-    """Noise, and the row of each position in the middle of the canvas."""
+    """Builds images of noise, and the row of each position in the middle."""
     count = limit_examples or 512
     random = np.random.default_rng(["train", "test"].index(subset))
     margin = (CANVAS_SIZE - size) // 2
@@ -305,7 +311,7 @@ def build_noise(subset, limit_examples, size):
 
 
 def score(args, model, examples):
-    """The score of each answer, as an array like `examples["place"]`."""
+    """Computes the score of each prediction, like `examples["place"]`."""
     target, answer = (
         examples["target"],
         model.predict(examples["image"], verbose=0),
@@ -364,7 +370,7 @@ def main(argv=None):
                 name = f"{model.name}_{subset}_{SCORES[args.probe]}"
                 metrics[name] = float(scores.mean())
                 if args.probe == "row":
-                    # The part of the rows' variance that the readout explains.
+                    # Fraction of the variance that the readout explains.
                     rows = examples[model.name, subset]["place"]
                     metrics[f"{model.name}_{subset}_r2"] = float(
                         1 - np.mean(scores**2) / np.var(rows)

@@ -1,22 +1,22 @@
-"""Reproduce: every run behind the published numbers, in one queue.
+"""Reproduce: all runs behind the published numbers, in one queue.
 
     python examples/reproduce.py --list
 
-shows the runs in their order, the most telling per minute first: what is done,
-what is left, and about how long it takes on one core.
+lists the runs in their order, the most informative per minute first: which are
+done, which are left, and about how long they take on one core.
 
     python examples/reproduce.py
 
-does them, one after another. Each is a run of its script in a folder of its own
-below `--workdir`. A queue that was interrupted continues when it is started
-again: finished runs are kept, the one that was running is resumed.
-`object_detection` reads MNIST from TensorFlow Datasets' default folder, or from
-that in the environment variable TFDS_DATA_DIR.
+runs them one after another, each in its own folder in `--workdir`. To continue
+an interrupted queue, start it again: finished runs are kept, the interrupted
+one is resumed. `object_detection` reads MNIST from the default folder of
+TensorFlow Datasets, or from the folder in the environment variable
+TFDS_DATA_DIR.
 
     python examples/reproduce.py --collect examples/results
 
-copies the numbers and the history of each finished run to that folder. `--part`
-takes the parts of the queue whose names begin like this.
+copies the metrics and the history of each finished run to that folder. With
+`--part NAME`, only the parts of the queue whose names start with NAME are used.
 """
 
 import startup  # noqa: F401, before the rest
@@ -40,11 +40,12 @@ class Part(typing.NamedTuple):
     """Runs of one script, one for each combination of settings and seeds.
 
     Args:
-        name: String, with settings in braces: the run's folder below
-            `--workdir`, and its numbers' place below the folder of results.
-            It begins with the name of the script and a slash.
-        settings: Dictionary from a flag, without dashes, to its values.
-        minutes: Float, about how long a run takes on one core.
+        name: String, with settings in braces: the path of a run in
+            `--workdir`, and of its metrics in the folder of results. It starts
+            with the name of the script and a slash.
+        settings: Dictionary from the name of a flag, without dashes, to a list
+            of values.
+        minutes: Float, approximate time of a run on one core.
         seeds: Tuple of integers.
     """
 
@@ -54,7 +55,7 @@ class Part(typing.NamedTuple):
     seeds: tuple = SEEDS
 
     def points(self, workdir):
-        """Arguments of `sweeps.run_point`, a tuple for each run."""
+        """Returns the arguments of `sweeps.run_point`, one tuple per run."""
         script = pathlib.Path(__file__).with_name(
             f"{self.name.partition('/')[0]}.py"
         )
@@ -64,8 +65,8 @@ class Part(typing.NamedTuple):
         ]
 
 
-# Codes of position: those of which the result is open; those that have it by
-# construction, or cannot have it; and zero padding, which takes much longer.
+# Position codes whose result is open, and those that succeed or fail by
+# construction. Zero padding is separate, as it takes much longer.
 CODES = ["axis", "fourier", "pixel", "coordinates"]
 CONTROLS = ["relative", "unshared", "none"]
 BFLOAT16 = {"dtype-policy": ["mixed_bfloat16"]}
@@ -144,26 +145,27 @@ def build_parser():
     parser.add_argument(
         "--part",
         default="",
-        help="take only the parts whose names begin like this (default: all)",
+        metavar="NAME",
+        help="use only the parts whose names start with this (default: all)",
     )
     parser.add_argument(
         "--workdir",
         default="runs/reproduce",
-        help="folder of the runs' folders (default: %(default)s)",
+        help="folder that contains the runs' folders (default: %(default)s)",
     )
     parser.add_argument(
-        "--list", action="store_true", help="run nothing, print the queue"
+        "--list", action="store_true", help="only print the queue"
     )
     parser.add_argument(
         "--collect",
         metavar="FOLDER",
-        help="run nothing, copy the numbers of finished runs to this folder",
+        help="only copy the metrics of finished runs to this folder",
     )
     return parser
 
 
 def print_queue(parts, workdir):
-    """Prints each run and the time that is left."""
+    """Prints each run and the remaining time."""
     left = 0.0
     for part in parts:
         points = part.points(workdir)
@@ -182,13 +184,13 @@ def print_queue(parts, workdir):
 
 
 def collect(points, workdir, output):
-    """Copies what finished runs have written, and small enough to be kept.
+    """Copies the metrics and the history of finished runs.
 
     Args:
         points: List of points, from `Part.points`.
-        workdir: String, the folder of the runs.
-        output: String, the folder to write to: for each run its numbers, with
-            its flags as `settings`, and its history.
+        workdir: String, folder of the runs.
+        output: String, folder to write to: for each run a JSON file of its
+            metrics and `settings`, and a CSV file of its history.
     """
     for _, folder, _ in points:
         if not sweeps.is_done(folder):
@@ -214,7 +216,7 @@ def main(argv=None):
     parts = [part for part in QUEUE if part.name.startswith(args.part)]
     points = [point for part in parts for point in part.points(args.workdir)]
     if not points:
-        raise ValueError(f"No part of the queue begins with {args.part!r}.")
+        raise ValueError(f"No part of the queue starts with {args.part!r}.")
     if args.list:
         print_queue(parts, args.workdir)
     elif args.collect:

@@ -1,12 +1,12 @@
 """Imported first by each script: a quiet TensorFlow and a fast `--help`.
 
-If a package is missing, one line says how to install it.
+If a package is missing, one line reports how to install it.
 
 For `--help`, neither TensorFlow nor any other slow package is imported: the
 script only builds its parser, which does not need them.
 
-A signal that ends the script during the imports is one line. Afterwards,
-`arguments.command` handles signals.
+A signal during the imports ends the script with one line. Afterwards,
+`training.command` handles signals.
 """
 
 import environment  # noqa: F401, before TensorFlow
@@ -126,7 +126,7 @@ def _end(number, frame):
 
 
 def _is_of_a_script():
-    """Whether the program is a script in this folder, not a test."""
+    """Returns whether the program is a script in this folder, not a test."""
     path = getattr(sys.modules["__main__"], "__file__", None)
     folder = os.path.dirname(os.path.abspath(__file__))
     return path and os.path.dirname(os.path.abspath(path)) == folder

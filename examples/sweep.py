@@ -7,8 +7,8 @@ runs both layers on both splits with a short version of each training, and
     python examples/sweep.py rendering --grid paper
 
 runs the paper's grid (days on a CPU). `all` stands for all tasks of the grid.
-`coordinate_classification --grid units` tests what lets CoordConv extrapolate:
-the units of (x, y) and the coordinates, or the initial scale of the first
+`coordinate_classification --grid units` tests why CoordConv extrapolates: due
+to the units of (x, y) and the coordinates, or to the initial scale of the first
 layer. `--grid search` searches for settings of the deconvolutional networks
 (with `--seeds 100`, a seed that the results do not use).
 `object_detection --grid detection` tests where a detector needs coordinates.
@@ -58,8 +58,8 @@ ONE_EPOCH = {
     "learning-rate": [0.03],
     "dtype-policy": ["mixed_bfloat16"],
 }
-# The deconvolutional networks at about a tenth of their length: rates and
-# penalties first, then one other setting at a time.
+# The deconvolutional networks with about a tenth of the epochs: learning rates
+# and penalties first, then one other setting at a time.
 MIDDLE = {
     "layer": ["conv"],
     "split": ["uniform"],

@@ -1,23 +1,23 @@
-"""Coordinates of the world: trained on crops, right on the whole and in tiles.
+"""Global coordinates: train on crops, predict the whole canvas or its tiles.
 
-White squares on a canvas of 96x96 are to be named by the half of the canvas
-that they lie in. The net sees random crops of 32x32.
+The network labels the white squares on a canvas of 96x96 by the half of the
+canvas they lie in. It is trained on random crops of 32x32.
 
     python examples/tiles.py
 
-gives it the coordinates that the crop has in the whole (`crop_affine`).
-Applied to the whole canvas, or tile by tile, it gives the same classes, without
-seams, and they are right.
+gives each crop its coordinates in the whole canvas (`crop_affine`). The
+predictions for the whole canvas and tile by tile are correct and equal, without
+seams.
 
     python examples/tiles.py --frame tensor
 
-gives it the coordinates of the tensor, -1 to 1 for every crop, as CoordConv
-does by itself. The left half of a crop is not that of the canvas.
+gives every crop coordinates from -1 to 1, as CoordConv does by default. But the
+left half of a crop is not the left half of the canvas.
 
     python examples/tiles.py --axes 3
 
-is the same with cubes in a volume of 48x48x48 and patches of 16x16x16, as of a
-scan whose left and right organs look alike.
+does the same with cubes in a volume of 48x48x48 and patches of 16x16x16, as in
+a scan whose left and right organs look alike.
 """
 
 import startup  # noqa: F401, before the rest
@@ -41,15 +41,15 @@ from keras_coordconv.layers import CoordConv2D
 from keras_coordconv.layers import CoordConv3D
 
 NAME = "tiles"
-# By the number of axes.
+# Sizes in pixels, by the number of axes.
 CANVAS_SIZE = {2: 96, 3: 48}
 TILE_SIZE = {2: 32, 3: 16}
 SQUARE_SIZE = 5
 SQUARES = 24
-# Of a pixel: of no square, of one in the first half of the last axis, of one in
-# the second half.
+# A pixel is in no square, or in a square and in the first or the second half of
+# the last axis.
 CLASSES = ("background", "left", "right")
-# How many pixels the outputs end before the border: two 3x3 convolutions.
+# Pixels at each border without an output, due to two 3x3 convolutions.
 MARGIN = 2
 RECIPES = {
     "--axes 2": {"epochs": 10, "batch_size": 16, "learning_rate": 0.01},
@@ -64,8 +64,8 @@ def build_parser():
         "--frame",
         choices=("world", "tensor"),
         default="world",
-        help="of the coordinates: those of the canvas, or -1 to 1 in each crop "
-        "(default: %(default)s)",
+        help="frame of the coordinates: the whole canvas, or -1 to 1 in each "
+        "crop (default: %(default)s)",
     )
     group.add_argument(
         "--axes",
@@ -74,22 +74,22 @@ def build_parser():
         default=2,
         help="images or volumes (default: %(default)s)",
     )
-    flags.add_length(group, "crops a step")
+    flags.add_length(group, "crops per step")
     return parser
 
 
 def draw_canvases(count, seed=0, axes=2):
-    """Canvases with squares at random places, and the class of each pixel.
+    """Draws canvases with squares at random positions.
 
     Args:
-        count: Integer, how many canvases.
+        count: Integer, number of canvases.
         seed: Integer.
         axes: Integer, 2 or 3.
 
     Returns:
         Dictionary of `image`, float32 of shape `(count, 96, 96, 1)` or `(count,
-        48, 48, 48, 1)`, 1 in the squares, and `label`, int32 of that shape
-        without channels.
+        48, 48, 48, 1)`, 1 in the squares; and `label`, int32 of the same shape
+        without channels, the class of each pixel.
     """
     begin = np.zeros((count, axes), int)
     squares, half = draw_windows(count, begin, CANVAS_SIZE[axes], seed)
@@ -100,13 +100,13 @@ def draw_canvases(count, seed=0, axes=2):
 
 
 def draw_crops(count, size, margin=0, seed=0, axes=2):
-    """Random crops of canvases, and where they are.
+    """Draws random crops of canvases, and returns their positions.
 
     Args:
-        count: Integer, how many crops, each of a canvas of its own: those of
-            `draw_canvases` with this seed.
-        size: Integer, the size of each axis of the crops.
-        margin: Integer, how many pixels the labels end before the border.
+        count: Integer, number of crops, one of each canvas that `draw_canvases`
+            draws with this seed.
+        size: Integer, size of the crops on each axis.
+        margin: Integer, number of pixels at each border without a label.
         seed: Integer.
         axes: Integer, 2 or 3.
 
@@ -127,7 +127,7 @@ def draw_crops(count, size, margin=0, seed=0, axes=2):
 
 
 def draw_windows(count, begin, size, seed):
-    """Windows of canvases: where squares are, and the half of each pixel."""
+    """Draws windows of canvases: the squares, and the half of each pixel."""
     axes = begin.shape[1]
     random = np.random.default_rng(seed)
     corners = random.integers(
@@ -145,14 +145,14 @@ def draw_windows(count, begin, size, seed):
 
 
 def place_segmenter(classes=3, filters=16, axes=2, name="place_segmenter"):
-    """Classes of pixels from an image of any size and its coordinates.
+    """Segmentation model whose classes depend on position.
 
-    With "valid" padding, what a pixel gets depends on the pixels around it and
-    on its coordinates alone.
+    With "valid" padding, the output at a pixel depends only on the pixels
+    around it and on their coordinates.
 
     Args:
-        classes: Integer, the number of classes.
-        filters: Integer, filters of each layer but the last.
+        classes: Integer, number of classes.
+        filters: Integer, number of filters of each layer but the last.
         axes: Integer, 2 for images, 3 for volumes.
         name: String, the model's name.
 
@@ -177,7 +177,7 @@ def place_segmenter(classes=3, filters=16, axes=2, name="place_segmenter"):
 
 
 def frames_of(args, begin, size):
-    """The frames of windows that begin at these pixels of the canvas."""
+    """Returns the frames of windows that begin at these pixels."""
     if args.frame == "tensor":
         affine = affine_from_range((size,) * args.axes)
         return np.repeat(affine, len(begin), axis=0)
@@ -202,7 +202,7 @@ def build_dataset(args, subset, **order):
 
 
 def predict(args, model, images, begin):
-    """Logits of windows of canvases that all begin at the same pixel."""
+    """Predicts the logits of windows that all begin at the same pixel."""
     begin = np.tile([begin], (len(images), 1))
     affine = frames_of(args, begin, images.shape[1])
     return model.predict(
@@ -211,7 +211,7 @@ def predict(args, model, images, begin):
 
 
 def predict_tiles(args, model, images):
-    """Logits of whole canvases, from tiles whose outputs lie side by side."""
+    """Predicts the logits of whole canvases, tile by tile."""
     size = TILE_SIZE[args.axes]
     inside = size - 2 * MARGIN
     last = CANVAS_SIZE[args.axes] - size
@@ -261,12 +261,12 @@ def main(argv=None):
         )
         metrics["tiles_largest_difference"] = abs(whole - in_tiles).max()
         metrics = {name: float(value) for name, value in metrics.items()}
-        # Of a volume, the slice in the middle.
+        # For volumes, the middle slice.
         shown = (0, *[labels.shape[1] // 2] * (args.axes - 2))
         maps = {
-            "truth": labels[shown],
-            "read as a whole": whole[shown].argmax(-1),
-            "read in tiles": in_tiles[shown].argmax(-1),
+            "ground truth": labels[shown],
+            "predicted as a whole": whole[shown].argmax(-1),
+            "predicted in tiles": in_tiles[shown].argmax(-1),
         }
         run.save_figure("classes", plots.plot_classes(maps, CLASSES))
         return run.finish(metrics)

@@ -135,7 +135,10 @@ def test_tables_and_figure_of_position_codes(scripts):
         (("scores", "1", "--output", "file/x.png"), "Cannot access file"),
         (("predictions", "1", "3"), "Received: conv on uniform, conv on band."),
         (("predictions", "1", "2"), "Received: conv on uniform, conv on"),
-        (("generators", "1", "4"), "all of clevr_gan.py, or all of clevr_vae"),
+        (
+            ("generators", "1", "4"),
+            "all be of clevr_gan.py, or all of",
+        ),
         (("figure_5", "1"), "invalid choice: 'figure_5'"),
     ],
 )

@@ -122,7 +122,7 @@ def add_task(parser, splits):
         "--split",
         choices=splits,
         default="quadrant",
-        help="which centers are the test set (default: %(default)s)",
+        help="centers that form the test set (default: %(default)s)",
     )
     return group
 
