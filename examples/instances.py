@@ -72,9 +72,9 @@ def draw_canvases(count, cells=3, seed=0):
     random = np.random.default_rng(seed)
     shape = (count, cells**2, 2)
     lengths = random.integers(SMALLEST, LARGEST + 1, shape)
-    places = random.integers(1, CELL_SIZE - lengths)
+    positions = random.integers(1, CELL_SIZE - lengths)
     cell = np.stack(np.divmod(np.arange(cells**2), cells), axis=-1)
-    begin = CELL_SIZE * cell + places
+    begin = CELL_SIZE * cell + positions
     offsets = np.arange(CELL_SIZE * cells) - begin[..., None]
     rows, columns = np.moveaxis(
         (offsets >= 0) & (offsets < lengths[..., None]), 2, 0
@@ -109,7 +109,7 @@ def make_queries(count, seed=0):
     }
 
 
-def mask_net(channels=1, filters=16, name="mask_net"):
+def mask_model(channels=1, filters=16, name="mask_model"):
     """Mask head: segments the instance whose center is given.
 
     As in [CondInst](https://arxiv.org/abs/2003.05664), one model segments all
@@ -165,7 +165,7 @@ def build_dataset(args, subset, **order):
     )
 
 
-def draw_all(args, model, canvases):
+def segment_all(args, model, canvases):
     """Segments all rectangles one by one.
 
     Returns:
@@ -200,7 +200,7 @@ def main(argv=None):
         ).take(args.steps_per_epoch or -1)
         test = build_dataset(args, "test")
 
-        model = mask_net(channels=1 if args.frame == "center" else 3)
+        model = mask_model(channels=1 if args.frame == "center" else 3)
         model.summary()
         model.compile(
             optimizers.cosine_adam(args, len(shuffled)),
@@ -213,14 +213,14 @@ def main(argv=None):
         metrics = run.evaluate(best, test=test)
         canvases = draw_canvases(10, seed=2)
         larger = draw_canvases(10, cells=6, seed=2)
-        drawn = draw_all(args, best, canvases)
-        metrics["all_iou"] = mean_iou(canvases["label"], drawn)
+        predicted = segment_all(args, best, canvases)
+        metrics["all_iou"] = mean_iou(canvases["label"], predicted)
         metrics["larger_iou"] = mean_iou(
-            larger["label"], draw_all(args, best, larger)
+            larger["label"], segment_all(args, best, larger)
         )
         maps = {
             "ground truth": canvases["label"][0],
-            "predicted one by one": drawn[0],
+            "predicted one by one": predicted[0],
         }
         names = ["background", *map(str, range(1, 10))]
         run.save_figure("instances", plots.plot_classes(maps, names))

@@ -60,7 +60,7 @@ LOSSES = {
 }
 # `distance` is in pixels.
 SCORES = {"row": "distance", "side": "accuracy", "strides": "distance"}
-PLACES = {
+POSITIONS = {
     "row": "row [pixel]",
     "side": "distance of the patch's center from the nearer side [pixel]",
     "strides": "distance of the pixel from the nearer side [pixel]",
@@ -255,8 +255,8 @@ def patches(split="uniform", subset="train", patch_size=1, limit_examples=None):
         `(examples, 32, 32, 1)`, 1 in the patch.
     """
     margin = patch_size // 2
-    places = np.arange(margin, CANVAS_SIZE - margin)
-    centers = np.stack(np.meshgrid(places, places), axis=-1).reshape(-1, 2)
+    inside = np.arange(margin, CANVAS_SIZE - margin)
+    centers = np.stack(np.meshgrid(inside, inside), axis=-1).reshape(-1, 2)
     if split == "uniform":
         random = np.random.default_rng(0).uniform(size=len(centers))
         is_test = random < TEST_FRACTION
@@ -274,7 +274,7 @@ def patches(split="uniform", subset="train", patch_size=1, limit_examples=None):
 
 
 def build_examples(args, subset, model):
-    """Builds arrays of `image`, `target` and `place`, the figure's x axis."""
+    """Builds arrays: `image`, `target`, and `position` for the figure."""
     if args.probe == "row":
         return build_noise(subset, args.limit_examples, model.output_shape[1])
     features = patches(
@@ -291,7 +291,7 @@ def build_examples(args, subset, model):
         if args.probe == "side"
         else location / CANVAS_SIZE,
         # Distance from the nearer border, left or right.
-        "place": middle - abs(location[:, :1] - middle),
+        "position": middle - abs(location[:, :1] - middle),
     }
 
 
@@ -306,12 +306,12 @@ def build_noise(subset, limit_examples, size):
     return {
         "image": random.uniform(size=shape).astype("float32"),
         "target": rows / CANVAS_SIZE,
-        "place": rows,
+        "position": rows,
     }
 
 
 def score(args, model, examples):
-    """Computes the score of each prediction, like `examples["place"]`."""
+    """Computes the score of each prediction, like `examples["position"]`."""
     target, answer = (
         examples["target"],
         model.predict(examples["image"], verbose=0),
@@ -363,7 +363,7 @@ def main(argv=None):
             )
             print(f"epoch {epoch}/{args.epochs}: {losses}")
 
-        metrics, by_place = {}, {}
+        metrics, by_position = {}, {}
         for model in models:
             for subset in ("train", "test"):
                 scores = score(args, model, examples[model.name, subset])
@@ -371,18 +371,18 @@ def main(argv=None):
                 metrics[name] = float(scores.mean())
                 if args.probe == "row":
                     # Fraction of the variance that the readout explains.
-                    rows = examples[model.name, subset]["place"]
+                    rows = examples[model.name, subset]["position"]
                     metrics[f"{model.name}_{subset}_r2"] = float(
                         1 - np.mean(scores**2) / np.var(rows)
                     )
-            by_place[model.name] = (
-                examples[model.name, "test"]["place"],
+            by_position[model.name] = (
+                examples[model.name, "test"]["position"],
                 scores,
             )
         run.save_figure(
-            "by_place",
+            "by_position",
             plots.plot_by_position(
-                by_place, PLACES[args.probe], SCORES[args.probe]
+                by_position, POSITIONS[args.probe], SCORES[args.probe]
             ),
         )
         return run.finish(metrics)

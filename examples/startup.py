@@ -103,7 +103,7 @@ def _without_stderr(function, *arguments):
         os.close(stderr)
 
 
-def _say_what_to_install(kind, error, trace):
+def _report_missing_package(kind, error, trace):
     if not issubclass(kind, ModuleNotFoundError):
         return sys.__excepthook__(kind, error, trace)
     folder = pathlib.Path(__file__).resolve().parents[1]
@@ -117,7 +117,7 @@ def _say_what_to_install(kind, error, trace):
     raise SystemExit(2)
 
 
-sys.excepthook = _say_what_to_install
+sys.excepthook = _report_missing_package
 
 
 def _end(number, frame):
@@ -125,16 +125,16 @@ def _end(number, frame):
     os._exit(128 + number)
 
 
-def _is_of_a_script():
+def _is_script():
     """Returns whether the program is a script in this folder, not a test."""
     path = getattr(sys.modules["__main__"], "__file__", None)
     folder = os.path.dirname(os.path.abspath(__file__))
     return path and os.path.dirname(os.path.abspath(path)) == folder
 
 
-if _is_of_a_script():
+if _is_script():
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _end)
-ASKED_FOR_HELP = not {"-h", "--help"}.isdisjoint(sys.argv[1:])
-sys.meta_path.insert(0, _NoImports() if ASKED_FOR_HELP else _QuietTensorFlow())
+PRINTS_HELP = not {"-h", "--help"}.isdisjoint(sys.argv[1:])
+sys.meta_path.insert(0, _NoImports() if PRINTS_HELP else _QuietTensorFlow())

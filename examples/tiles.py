@@ -144,7 +144,7 @@ def draw_windows(count, begin, size, seed):
     return squares, half.reshape(count, *[1] * (axes - 1), size)
 
 
-def place_segmenter(classes=3, filters=16, axes=2, name="place_segmenter"):
+def segmentation_model(classes=3, filters=16, axes=2, name="segmentation"):
     """Segmentation model whose classes depend on position.
 
     With "valid" padding, the output at a pixel depends only on the pixels
@@ -236,7 +236,7 @@ def main(argv=None):
         ).take(args.steps_per_epoch or -1)
         test = build_dataset(args, "test")
 
-        model = place_segmenter(len(CLASSES), axes=args.axes)
+        model = segmentation_model(len(CLASSES), axes=args.axes)
         model.summary()
         model.compile(
             optimizers.cosine_adam(args, len(shuffled)),

@@ -26,7 +26,7 @@ def test_killed_and_resumed(scripts):
 
 def test_what_is_asked_for_moves_with_the_canvas():
     """Coordinates from the center: elsewhere, the answer is the same."""
-    model = instances.mask_net()
+    model = instances.mask_model()
     image = np.zeros((2, 40, 40, 1))
     image[0, 15:19, 15:20] = 1
     image[1, 18:22, 20:25] = 1

@@ -32,7 +32,7 @@ def test_small_run(scripts, probe, names):
     }
     # A row that is always answered with the mean has 0.
     assert all(metrics[name] < 1 for name in metrics if name.endswith("r2"))
-    figure = pathlib.Path("run/figures/by_place.png").read_bytes()
+    figure = pathlib.Path("run/figures/by_position.png").read_bytes()
     assert figure.startswith(b"\x89PNG")
 
 
@@ -117,7 +117,7 @@ def test_limit_of_the_coordinates():
 
 @pytest.mark.parametrize("split", position_probes.SPLITS)
 @pytest.mark.parametrize("patch_size", [1, 3])
-def test_each_place_once_and_drawn_there(split, patch_size):
+def test_each_position_once_and_drawn_there(split, patch_size):
     subsets = [
         position_probes.patches(split, subset, patch_size)
         for subset in ("train", "test")

@@ -28,7 +28,7 @@ def test_killed_and_resumed(scripts):
 
 
 def test_what_the_segmenter_sees():
-    model = tiles.place_segmenter()
+    model = tiles.segmentation_model()
     image = np.zeros((1, 12, 14, 1))
     affine = np.array([[[1 / 40, 0, 0], [0, 1 / 50, 0]]])
     logits = model.predict({"image": image, "affine": affine}, verbose=0)
