@@ -118,7 +118,7 @@ def test_interrupted_and_resumed(scripts, capsys, task):
     ("arguments", "message"),
     [
         (("--filter-size", "3"), "--filter-size has no effect here"),
-        (("--workdir", "file/run"), "Received: file/run (Not a directory)"),
+        (("--workdir", "file/run"), "Cannot access file/run: Not a directory"),
         (("--resume",), "--resume needs the folder of the run."),
         (("--seed", "-1"), "argument --seed: must be at least 0"),
     ],
