@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from keras_coordconv.experiments.evaluation.intervals import difference_interval
+from keras_coordconv.experiments.evaluation.intervals import mean_interval
 
 ROOT = pathlib.Path(__file__).parents[1]
 RESULTS = ROOT / "examples" / "results"
@@ -44,6 +45,15 @@ def percent_of(values, others):
         / np.mean(others)
         * np.array([difference, difference - width, difference + width])
     )
+
+
+def with_interval(values, digits, scale=1):
+    """Mean and 95% interval, or the value that all have."""
+    if np.ptp(values) == 0:
+        return f"{scale * values[0]:.{digits}f}"
+    mean, width = mean_interval(scale * values)
+    low, high = (f"{end:.{digits}f}" for end in (mean - width, mean + width))
+    return f"{mean:.{digits}f} [{low}, {high}]"
 
 
 def cost(mode):
@@ -121,6 +131,59 @@ def readme_sentences():
     yield f"Training: {training}. Inference: {inference} on a CPU"
 
 
+def report_sentences():
+    """Means with 95% intervals, in docs/reproduction.md."""
+    task, metric = "coordinate_classification", "test_accuracy"
+    for split in ("quadrant", "uniform"):
+        scores = read(f"{task}/coordconv_{split}", seeds=20, metric=metric)
+        assert (scores == 1).all()
+    yield "100 % at 20 of 20 seeds, on both splits"
+    scores = read(f"{task}/conv_quadrant", seeds=3, metric=metric)
+    yield f"{span(scores, 1, scale=100)} % on the quadrant split"
+    scores = read(f"{task}/conv_uniform", seeds=3, metric=metric)
+    yield f"{with_interval(scores, 1, scale=100)} % after 100 epochs"
+    scores = read(f"{task}/conv_uniform_250_epochs", seeds=1, metric=metric)
+    yield f"{listed(scores, scale=100)} % after 250 (one seed)"
+    scores = read(f"{task}/paper_recipe_quadrant", seeds=5, metric=metric)
+    yield f"{(scores == 1).sum()} of 5 seeds end at 100 %"
+
+    task, metric = "coordinate_regression", "test_distance"
+    distances = read(f"{task}/coordconv_quadrant", seeds=10, metric=metric)
+    yield f"{span(distances, 3)} pixels (10 seeds)"
+    distances = read(f"{task}/conv_quadrant", seeds=3, metric=metric)
+    yield f"{with_interval(distances, 1)} pixels (3 seeds)"
+
+    task, metric = "rendering", "test_iou"
+    for split in ("quadrant", "uniform"):
+        scores = read(f"{task}/coordconv_{split}", seeds=5, metric=metric)
+        yield f"at least {at_least(scores, 4)} on the {split} split"
+    scores = read(f"{task}/conv_quadrant", seeds=3, metric=metric)
+    yield f"{with_interval(scores, 2)} on the quadrant split"
+    scores = read(f"{task}/conv_uniform_80_epochs", seeds=1, metric=metric)
+    yield f"{listed(scores, 2)} after 80 epochs (one seed)"
+
+    task = "object_detection"
+    for anchors in ("_scrambled", ""):
+        change, low, high = percent_of(
+            *(
+                read(f"{task}/{layer}{anchors}", seeds=5, metric="test_iou")
+                for layer in ("coordconv", "conv")
+            )
+        )
+        yield f"{change:+.1f} % [{low:+.1f}, {high:+.1f}]"
+    for layer in ("coordconv", "conv"):
+        for name, metric, digits in (
+            ("clevr_gan", "entropy_red", 2),
+            ("clevr_vae", "jumps", 2),
+            ("clevr_vae", "test_loss", 3),
+        ):
+            values = read(f"{name}/{layer}", seeds=3, metric=metric)
+            if values.any():
+                yield with_interval(values, digits)
+        name = f"atari_a2c/seaquest_{layer}"
+        yield with_interval(read(name, seeds=3, metric="test_return"), 0)
+
+
 def position_code_sentences():
     splits = ("uniform", "middle", "quadrant", "band", "border")
     for code in ("coordinates", "pixel", "axis", "fourier"):
@@ -137,6 +200,7 @@ def position_code_sentences():
     ("page", "sentences"),
     [
         ("README.md", readme_sentences),
+        ("docs/reproduction.md", report_sentences),
         ("docs/experiments/position_codes.md", position_code_sentences),
     ],
 )
