@@ -252,13 +252,30 @@ def _move_state(layer, new_layer, moved):
                     old.save_assets(folder)
                     new.load_assets(folder)
         # Random seeds are in no store, and Keras forgets what is frozen.
-        for old, new in zip(layer.variables, new_layer.variables, strict=True):
+        for old, new in zip(
+            *_in_one_order(layer.variables, new_layer.variables), strict=True
+        ):
             new.assign(_value(old))
             new.trainable = old.trainable
             if moved.setdefault(id(old), new) is not new:
                 raise ValueError(f"it shares {old.path} with another layer")
     except Exception as error:
         raise _refusal("save and load", layer, error) from error
+
+
+def _in_one_order(variables, others):
+    """Two lists of variables, sorted alike if they have the same names.
+
+    In float8, a new layer has its variables in another order. Variables without
+    a name of their own are numbered.
+    """
+    names, other_names = ([v.name for v in x] for x in (variables, others))
+    if sorted(names) != sorted(other_names):
+        return variables, others
+    return (
+        sorted(variables, key=lambda variable: names.index(variable.name)),
+        sorted(others, key=lambda variable: names.index(variable.name)),
+    )
 
 
 def _value(variable):

@@ -25,6 +25,7 @@ from keras_coordconv.coordinates import CoordinateRange
 from keras_coordconv.coordinates import Encoding
 from keras_coordconv.coordinates import RadiusCenter
 from keras_coordconv.layers.coordinate_layer import COORDINATE_ARGUMENTS
+from keras_coordconv.layers.coordinate_layer import CoordinateLayer
 from keras_coordconv.layers.position_bias import PositionBias
 
 # A depthwise CoordConv has more output channels than the convolution: it cannot
@@ -113,7 +114,7 @@ def convert_to_coordconv(
             replaced[layer] = remake(
                 layer,
                 _CONVERTIBLE[type(layer)],
-                without=_LORA_ARGUMENTS,
+                without=_arguments_of_old_kernel(layer),
                 use_radius=use_radius,
                 coordinate_range=coordinate_range,
                 align=align,
@@ -191,9 +192,10 @@ def fold_coordinates(model: keras.Model) -> keras.Model:
     new_model = rebuild(model, fold)
     if not replaced and len(chosen) == len(with_frames):
         raise ValueError(
-            "`model` has no CoordConv to fold: depthwise ones stay as they "
-            "are, and so do calls with `affine` or `coordinates`. "
-            f"Received: model={model}"
+            "`model` has nothing to fold. A depthwise CoordConv returns the "
+            "coordinates as channels of their own, and calls with `affine` or "
+            "`coordinates` have other coordinates each time: both stay as they "
+            f"are. Received: model={model} with {_names_of_ours(model)}"
         )
     _check_all_replaced(
         [layer for layer in chosen if layer not in with_frames], replaced
@@ -219,7 +221,7 @@ def _folded(layer, name):
     convolution = remake(
         layer,
         _PLAIN[type(layer)],
-        without=(*_LORA_ARGUMENTS, *COORDINATE_ARGUMENTS),
+        without=(*_arguments_of_old_kernel(layer), *COORDINATE_ARGUMENTS),
         use_bias=False,
         activation=None,
         activity_regularizer=None,
@@ -232,6 +234,36 @@ def _folded(layer, name):
         name="position_bias",
     )
     return keras.Sequential([convolution, position_bias], name=name)
+
+
+def _names_of_ours(model):
+    names = [
+        f"{type(layer).__name__} {layer.name!r}"
+        for layer in all_layers(model)
+        if isinstance(layer, CoordinateLayer)
+    ]
+    return ", ".join(names) or "no layer of this package"
+
+
+def _arguments_of_old_kernel(layer):
+    """Names of the arguments that a layer with another kernel does not get.
+
+    An initializer may only make kernels of the old shape, as `Constant` with an
+    array does. What the new one makes is overwritten.
+    """
+    found = list(_LORA_ARGUMENTS)
+    for name in ("kernel", "depthwise_kernel", "pointwise_kernel"):
+        if hasattr(layer, name):
+            argument = f"{name.removesuffix('_kernel')}_initializer"
+            *window, inputs, outputs = getattr(layer, name).shape
+            shape = (*window, inputs + 1, outputs + 1)
+            try:
+                made = tuple(getattr(layer, argument)(shape).shape)
+            except Exception:  # Of any type: the initializer may be a user's.
+                made = None
+            if made != shape:
+                found.append(argument)
+    return found
 
 
 def _select(model, select):

@@ -1,5 +1,6 @@
 """Converted and folded models have all that the layers of the old one hold."""
 
+import functools
 import pathlib
 
 import hypothesis
@@ -138,9 +139,11 @@ def normalized_inside():
     return keras.Model(videos, layers.Conv3D(2, 2)(x))
 
 
-def quantized():
-    model = images_through(layers.Dense(4))
-    model.layers[0].quantize("int8")
+def quantized(mode, *inner):
+    inner = inner or [layers.Dense(4)]
+    model = images_through(*inner)
+    for layer in inner:
+        layer.quantize(mode)
     return model
 
 
@@ -175,6 +178,7 @@ def model_with_call_inside():
     return images_through(OwnCall(images, layers.Dense(2)(images)))
 
 
+QUANTIZED = ("int8", "int4", "float8")
 MODELS = {
     # Tables and statistics.
     "Normalization": lambda: images_through(adapted(layers.Normalization())),
@@ -194,7 +198,12 @@ MODELS = {
     "SpectralNormalization": lambda: images_through(
         layers.SpectralNormalization(layers.Dense(2))
     ),
-    "int8": quantized,
+    **{mode: functools.partial(quantized, mode) for mode in QUANTIZED},
+    "float8, two layers": lambda: quantized(
+        "float8",
+        layers.EinsumDense("aijb,bc->aijc", (6, 7, 4), bias_axes="c"),
+        layers.Dense(3),
+    ),
     "low rank": with_low_rank_update,
     # Functions and classes that are not registered.
     "Lambda of a lambda": lambda: images_through(

@@ -338,6 +338,78 @@ def test_folding_leaves_depthwise_layers():
     assert_same_outputs(model, folded)
 
 
+@keras.saving.register_keras_serializable(package="tests")
+class ThreeChannels(keras.initializers.Initializer):
+    def __call__(self, shape, dtype=None):
+        assert shape[-2] == 3
+        return ops.ones(shape, dtype)
+
+    def get_config(self):
+        return {}
+
+
+def constant(*shape):
+    return keras.initializers.Constant(np.full(shape, 0.5, "float32"))
+
+
+INITIALIZED = [
+    lambda: layers.Conv1D(4, 3, kernel_initializer=constant(3, 3, 4)),
+    lambda: layers.Conv2D(4, 3, kernel_initializer=constant(3, 3, 3, 4)),
+    lambda: layers.Conv2D(
+        4, 3, groups=1, kernel_initializer="ones", bias_initializer=constant(4)
+    ),
+    lambda: layers.Conv2D(4, 3, kernel_initializer=ThreeChannels()),
+    lambda: layers.Conv2DTranspose(
+        4, 3, kernel_initializer=constant(3, 3, 4, 3)
+    ),
+    lambda: layers.SeparableConv2D(
+        4, 3, depthwise_initializer=constant(3, 3, 3, 1)
+    ),
+    lambda: layers.SeparableConv2D(
+        4, 3, pointwise_initializer=constant(1, 1, 3, 4)
+    ),
+    lambda: layers.Conv2D(4, 3, kernel_initializer="he_normal"),
+]
+
+
+@pytest.mark.parametrize("build", INITIALIZED)
+def test_initializers_of_one_shape(tmp_path, build):
+    """They could not make the wider kernel, here or when it is loaded."""
+    layer = build()
+    shape = (9, 8, 3) if layer.rank == 2 else (9, 3)
+    model = randomize(keras.Sequential([keras.Input(shape), layer]))
+    converted = convert_to_coordconv(model)
+    assert_same_outputs(model, converted)
+    converted.save(tmp_path / "converted.keras")
+    loaded = keras.saving.load_model(tmp_path / "converted.keras")
+    assert_same_outputs(model, loaded)
+    # One that makes any kernel is kept.
+    config = converted.layers[0].get_config()
+    for name, value in layer.get_config().items():
+        if name.endswith("initializer") and value["class_name"] not in (
+            "Constant",
+            "ThreeChannels",
+        ):
+            assert config[name] == value, name
+    assert config["bias_initializer"] == layer.get_config()["bias_initializer"]
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda: keras_coordconv.CoordConv2D(
+            4, 3, kernel_initializer=constant(3, 3, 5, 4)
+        ),
+        lambda: keras_coordconv.CoordSeparableConv2D(
+            4, 3, depthwise_initializer=constant(3, 3, 5, 1)
+        ),
+    ],
+)
+def test_folding_with_initializers_of_one_shape(layer):
+    model = randomize(keras.Sequential([keras.Input((9, 8, 3)), layer()]))
+    assert_same_outputs(model, fold_coordinates(model))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["ResNet50", "MobileNetV2", "EfficientNetB0"])
 def test_applications(name):
@@ -412,7 +484,11 @@ def test_bad_model(convert):
     ("convert", "message"),
     [
         (convert_to_coordconv, r"must have a .*without one"),
-        (fold_coordinates, r"no CoordConv to fold: .* Received: model="),
+        (
+            fold_coordinates,
+            r"nothing to fold\. A depthwise .* Received: model=.* with "
+            r"(no layer of|CoordDepthwiseConv1D 'coord_depth)",
+        ),
     ],
 )
 @pytest.mark.parametrize(
