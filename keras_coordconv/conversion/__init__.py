@@ -1,4 +1,4 @@
-"""Coordinates for models that exist already, and for kernels of others."""
+"""Converts existing models, and loads kernels of other implementations."""
 
 from keras_coordconv.conversion.convert import convert_to_coordconv
 from keras_coordconv.conversion.convert import fold_coordinates

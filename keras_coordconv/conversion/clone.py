@@ -1,4 +1,4 @@
-"""Copies of models in which some layers are replaced, all else is the same."""
+"""Copies models with some of their layers replaced."""
 
 import contextlib
 import tempfile
@@ -10,19 +10,19 @@ from keras import ops
 
 
 def rebuild(model, replace):
-    """A copy of a model with some layers replaced, all others the same.
+    """Copies a model and replaces some of its layers.
 
-    Each other layer is made anew from its config and gets what the old one has
-    learnt, by Keras's own saving: variables, random seeds, tables. A layer that
-    Keras cannot make anew, but that has no variables, is in both models.
+    All other layers are recreated from their configs, and their state is copied
+    by Keras's own saving: variables, random seeds, tables. A layer without
+    variables that Keras cannot recreate is shared by both models.
 
     Args:
         model: Functional or Sequential `keras.Model`, built.
-        replace: Function of a layer, of the first tensor that the copy calls
-            it with, of the `affine` or `coordinates` of that call, a
-            dictionary, and of the copy's inputs. It returns what is called in
-            its place there, or `None`. It has to carry over what the layer has
-            learned. Nested models are rebuilt, not replaced.
+        replace: Function of a layer, the first tensor that the copy calls it
+            with, a dictionary of the `affine` or `coordinates` of that call,
+            and the copy's inputs. It returns what to call instead of the layer,
+            or `None` to copy the layer. It must copy the state of the layers
+            that it replaces. Nested models are rebuilt, not replaced.
 
     Returns:
         A new `keras.Model`, not compiled.
@@ -75,7 +75,7 @@ def rebuild(model, replace):
 
     with _not_compiled(model):
         new_model = copy_graph(model)
-    # From the outside in: what is set on a model is set on all its layers.
+    # Outermost first: setting the flag of a model sets it on all its layers.
     copies = {model: new_model, **dict(reversed(copies.items()))}
     trainable = [layer.trainable for layer in copies]
     for new_layer, flag in zip(copies.values(), trainable, strict=True):
@@ -88,10 +88,10 @@ def rebuild(model, replace):
 
 
 def in_float32(model):
-    """A copy of a model, with its weights, that computes in float32.
+    """Copies a model, with its weights, to compute in float32.
 
-    In half precision, no two graphs round alike: what is exported could not be
-    compared with the model.
+    Half-precision graphs round differently: an export could not be compared
+    with the model.
 
     Args:
         model: Functional `keras.Model`, built.
@@ -107,7 +107,7 @@ def in_float32(model):
 
 
 def is_graph(layer):
-    """Whether a layer is a model that is no more than the layers in it."""
+    """Returns whether a layer is a model that its graph fully defines."""
     if not isinstance(layer, (keras.Sequential, keras.Function)):
         return False
     owner = next(base for base in type(layer).__mro__ if "call" in vars(base))
@@ -119,41 +119,41 @@ def is_graph(layer):
 
 
 def check_graph(model):
-    """Refuses what is not a built model with a graph of layers."""
+    """Checks that a model is built, and that its graph fully defines it."""
     if not is_graph(model) or not model.built:
         raise ValueError(
             "`model` must be a built Functional or Sequential keras.Model, "
-            "without a `call` of its own. "
-            f"Received: model={model}. Give it a keras.Input, or call it once; "
-            "layers of your own in wrappers need a `compute_output_shape`."
+            "without its own `call` method. "
+            f"Received: model={model}. Add a keras.Input, or call it once; "
+            "custom layers in wrappers need `compute_output_shape`."
         )
 
 
 def all_layers(layer):
-    """The layers inside a layer and inside those, in their order."""
+    """Yields all layers inside a layer, in their order and recursively."""
     for inner in layer._flatten_layers(include_self=False, recursive=False):
         yield inner
         yield from all_layers(inner)
 
 
 def remake(layer, cls=None, without=(), **changes):
-    """A new layer from the config of another, without its weights.
+    """Creates a layer from the config of another layer, without its weights.
 
     Args:
-        layer: The layer whose config is taken.
-        cls: Class of the new layer. Defaults to that of `layer`.
-        without: Names of arguments that the new layer does not get.
-        **changes: Arguments that it gets with other values.
+        layer: Layer whose config is used.
+        cls: Class of the new layer. Defaults to the class of `layer`.
+        without: Names of arguments to leave out.
+        **changes: Arguments to change.
 
     Raises:
-        ValueError: if Keras cannot make the layer from its config.
+        ValueError: if Keras cannot create the layer from its config.
     """
     try:
         config = layer.get_config()
         for name, value in config.items():
             own = getattr(layer, name, None)
-            # A lambda has no name to find it by, and the name of a built-in
-            # function finds that.
+            # Keras cannot find a lambda by its name, and may find a built-in
+            # function by the name of a custom one.
             if (
                 isinstance(own, types.FunctionType)
                 and not _is_of_keras(own)
@@ -166,7 +166,7 @@ def remake(layer, cls=None, without=(), **changes):
         with keras.saving.custom_object_scope(_custom_objects(layer)):
             return (cls or type(layer)).from_config(config)
     except Exception as error:
-        raise _refusal("make from its config", layer, error) from error
+        raise _copy_error("recreate it", layer, error) from error
 
 
 def _copy_without_state(layer):
@@ -179,7 +179,7 @@ def _copy_without_state(layer):
 
 
 def _custom_objects(layer):
-    """Classes and functions of a layer, which need not be registered."""
+    """Returns the classes and functions of a layer, registered or not."""
     found = {}
     for owner in [layer, *all_layers(layer)]:
         values = [getattr(owner, name, None) for name in owner.get_config()]
@@ -188,7 +188,7 @@ def _custom_objects(layer):
             if not _is_of_keras(value):
                 name = keras.saving.get_registered_name(value)
                 if found.setdefault(name, value) is not value:
-                    raise ValueError(f"it holds two different {name!r}")
+                    raise ValueError(f"it uses two objects named {name!r}")
     return found
 
 
@@ -197,12 +197,12 @@ def _is_named_function(value):
 
 
 def _is_of_keras(value):
-    """Whether Keras finds a class or a function without being told."""
+    """Returns whether Keras finds a class or a function by itself."""
     return value.__module__.split(".")[0] in ("keras", "builtins")
 
 
 def _like_input(model, tensor):
-    """A new `keras.Input` with all that an input of a model is."""
+    """Creates a `keras.Input` like an input of a model."""
     layer = next(
         layer
         for layer in all_layers(model)
@@ -213,7 +213,7 @@ def _like_input(model, tensor):
 
 @contextlib.contextmanager
 def _not_compiled(model):
-    """`clone_model` compiles the copy of a compiled model, if it can."""
+    """Keeps `clone_model` from compiling the copy of a compiled model."""
     compiled = [
         layer
         for layer in [model, *all_layers(model)]
@@ -229,11 +229,11 @@ def _not_compiled(model):
 
 
 def _move_state(layer, new_layer, moved):
-    """Gives a copy what the layer holds, as if it was saved and loaded.
+    """Copies the state of a layer to its copy, as saving and loading would.
 
     Args:
-        moved: Dictionary from the variables that were copied so far, by their
-            id, to their copies.
+        moved: Dictionary from the ids of the variables copied so far to their
+            copies.
     """
     try:
         for old, new in zip(
@@ -251,7 +251,7 @@ def _move_state(layer, new_layer, moved):
                 with tempfile.TemporaryDirectory() as folder:
                     old.save_assets(folder)
                     new.load_assets(folder)
-        # Random seeds are in no store, and Keras forgets what is frozen.
+        # Keras does not save random seeds, nor which variables are frozen.
         for old, new in zip(
             *_in_one_order(layer.variables, new_layer.variables), strict=True
         ):
@@ -260,14 +260,14 @@ def _move_state(layer, new_layer, moved):
             if moved.setdefault(id(old), new) is not new:
                 raise ValueError(f"it shares {old.path} with another layer")
     except Exception as error:
-        raise _refusal("save and load", layer, error) from error
+        raise _copy_error("save and reload it", layer, error) from error
 
 
 def _in_one_order(variables, others):
-    """Two lists of variables, sorted alike if they have the same names.
+    """Sorts two lists of variables alike, if they have the same names.
 
-    In float8, a new layer has its variables in another order. Variables without
-    a name of their own are numbered.
+    In float8, a new layer has its variables in a different order. Unnamed
+    variables have different numbers.
     """
     names, other_names = ([v.name for v in x] for x in (variables, others))
     if sorted(names) != sorted(other_names):
@@ -279,15 +279,14 @@ def _in_one_order(variables, others):
 
 
 def _value(variable):
-    """A NumPy copy: a backend may give its arrays away when it trains."""
+    """Returns a NumPy copy: training may reuse the memory of an array."""
     return np.array(ops.convert_to_numpy(variable))
 
 
-def _refusal(what, layer, error):
-    # Keras appends whole configs to what it says.
+def _copy_error(step, layer, error):
+    # Keras appends whole configs to its messages.
     reason = str(error).strip().split("\n")[0][:300]
     return ValueError(
-        f"Each layer with weights must be one that Keras can {what}. "
-        f"Received: layer={layer}, where it says: {reason}. See get_config and "
-        "keras.saving.register_keras_serializable."
+        f"Cannot copy the layer {layer}: Keras cannot {step} ({reason}). See "
+        "get_config and keras.saving.register_keras_serializable."
     )

@@ -1,7 +1,7 @@
-"""From existing models to CoordConv, and back to plain convolutions.
+"""Converts models to CoordConv, and back to plain convolutions.
 
-`convert_to_coordconv` gives coordinates to convolutions of a trained model
-without changing its outputs; `fold_coordinates` is the way back for inference.
+`convert_to_coordconv` adds coordinates to a trained model without changing its
+outputs; `fold_coordinates` removes them again for inference.
 """
 
 import functools
@@ -28,8 +28,8 @@ from keras_coordconv.layers.coordinate_layer import COORDINATE_ARGUMENTS
 from keras_coordconv.layers.coordinate_layer import CoordinateLayer
 from keras_coordconv.layers.position_bias import PositionBias
 
-# A depthwise CoordConv has more output channels than the convolution: it cannot
-# take its place in a graph.
+# A depthwise CoordConv has more output channels than the convolution, so it
+# cannot replace it in a graph.
 _CONVERTIBLE = {
     getattr(keras.layers, name): getattr(layers, f"Coord{name}")
     for name in (
@@ -57,39 +57,39 @@ def convert_to_coordconv(
     encoding: Encoding = None,
     affine: bool = False,
 ) -> keras.Model:
-    """A copy of a model in which chosen convolutions see coordinates.
+    """Adds coordinates to convolutions of a model, in a copy of the model.
 
-    The convolutions keep their weights and get zeros for the coordinates: the
-    new model's outputs are those of the old one until training moves them. The
-    old model stays as it is. The new model copies all state: weights, trainable
-    flags, statistics, vocabularies, seeds.
+    The convolutions keep their weights, and the weights of the coordinates
+    start at zero: the outputs do not change until the new model is trained. The
+    new model copies all state: weights, trainable flags, statistics,
+    vocabularies, seeds. The original model is not modified.
 
     Args:
         model: Functional or Sequential `keras.Model`, built. Nested models are
             converted too; a shared layer stays shared.
-        select: Which convolutions to convert: `"first"` (the first one in the
-            order of `model.layers`), `"all"`, a list of layer names, or a
-            function from a layer to a boolean. Depthwise convolutions are never
-            converted: they would get more output channels.
+        select: Convolutions to convert: `"first"` (the first one in the order
+            of `model.layers`), `"all"`, a list of layer names, or a function
+            from a layer to a boolean. Depthwise convolutions cannot be
+            converted, since they would get more output channels.
         use_radius, coordinate_range, align, axes, radius_center, encoding: As
             for the layers.
-        affine: Boolean, whether the new model has one more input, `affine`, of
-            shape `(batch, axes, axes + 1)`: the frame of each image, in place
-            of `coordinate_range`. Each convolution gets the coordinates of what
-            it sees, by `follow_affine`. Convolutions inside nested models
-            cannot be chosen.
+        affine: Boolean, whether to add an input `affine` of shape `(batch,
+            axes, axes + 1)` to the model: the frame of each image, instead of
+            `coordinate_range`. Each selected convolution gets the frame of its
+            own input, computed by `follow_affine`. Convolutions inside nested
+            models cannot be selected.
 
     Returns:
         A new `keras.Model`, not compiled. With `affine`, its inputs are a list,
-        or a dictionary where the old ones are, with `affine` last.
+        or a dictionary if the original inputs are one, with `affine` last.
 
     Raises:
-        ValueError: if the model is not Functional or Sequential, or not built,
-            or has no convolution; if `select` is malformed or chooses none; if
-            it chooses one inside a subclassed model or a wrapper, which has no
-            graph to rebuild; or if Keras cannot save and load a layer with
-            weights. With `affine`, also if a frame cannot be followed to a
-            convolution that is chosen.
+        ValueError: if the model is not a built Functional or Sequential model,
+            or has no convolution; if `select` is malformed, selects no
+            convolution, or selects one inside a subclassed model or a wrapper,
+            which has no graph to rebuild; or if Keras cannot save and reload a
+            layer with weights. With `affine`, also if a frame cannot be
+            followed to a selected convolution.
 
     Example:
 
@@ -143,27 +143,28 @@ def convert_to_coordconv(
 
 
 def fold_coordinates(model: keras.Model) -> keras.Model:
-    """A copy of a model for inference, with coordinates folded into constants.
+    """Folds coordinates into constants, in a copy of a model for inference.
 
-    Each CoordConv becomes a plain convolution and a `PositionBias`: what its
-    coordinates and its bias add at each position, at the model's input size.
-    One that is shared by inputs of several sizes becomes one pair per size, the
-    kernel in each. Depthwise CoordConvs, which give the coordinates channels of
-    their own, stay as they are, and so do calls with `affine` or `coordinates`.
+    Each CoordConv becomes a plain convolution and a `PositionBias`, which adds
+    the contribution of the coordinates and the bias at each position, for the
+    model's input size. A layer shared by inputs of different sizes is
+    duplicated per size. Not folded are depthwise CoordConvs, whose coordinates
+    have their own output channels, and calls with `affine` or `coordinates`.
 
     Args:
         model: Functional or Sequential `keras.Model`, built for inputs of known
             spatial size. Nested models are folded too.
 
     Returns:
-        A new `keras.Model`, not compiled. The position biases do not train.
+        A new `keras.Model`, not compiled. The position biases are not
+        trainable.
 
     Raises:
-        ValueError: if the model is not Functional or Sequential, or not built,
-            or has no CoordConv to fold; if one has an input of unknown size, or
-            is inside a subclassed model or a wrapper, which has no graph to
-            rebuild, or inside a model that is called with several sizes; or if
-            Keras cannot save and load a layer with weights.
+        ValueError: if the model is not a built Functional or Sequential model,
+            or has no CoordConv to fold; if a CoordConv has an input of unknown
+            size, is inside a subclassed model or a wrapper, which has no graph
+            to rebuild, or is inside a model that is called with several sizes;
+            or if Keras cannot save and reload a layer with weights.
 
     Example:
 
@@ -184,7 +185,7 @@ def fold_coordinates(model: keras.Model) -> keras.Model:
         sizes = replaced.setdefault(layer, {})
         size = layer._spatial_shape(tensor)
         if size not in sizes:
-            # Further sizes of a shared layer: each has its own constants.
+            # Each size of a shared layer has its own constants.
             suffix = "_" + "x".join(map(str, size)) if sizes else ""
             sizes[size] = _folded(layer, layer.name + suffix)
         return sizes[size]
@@ -192,10 +193,10 @@ def fold_coordinates(model: keras.Model) -> keras.Model:
     new_model = rebuild(model, fold)
     if not replaced and len(chosen) == len(with_frames):
         raise ValueError(
-            "`model` has nothing to fold. A depthwise CoordConv returns the "
-            "coordinates as channels of their own, and calls with `affine` or "
-            "`coordinates` have other coordinates each time: both stay as they "
-            f"are. Received: model={model} with {_names_of_ours(model)}"
+            "`model` has no CoordConv to fold. A depthwise CoordConv returns "
+            "its coordinates as channels, and calls with `affine` or "
+            "`coordinates` have different coordinates each time: neither is "
+            f"folded. Received: model={model} with {_names_of_ours(model)}"
         )
     _check_all_replaced(
         [layer for layer in chosen if layer not in with_frames], replaced
@@ -217,7 +218,7 @@ def fold_coordinates(model: keras.Model) -> keras.Model:
 
 
 def _folded(layer, name):
-    """A plain convolution and a position bias, without values yet."""
+    """Creates a plain convolution and a position bias, without values yet."""
     convolution = remake(
         layer,
         _PLAIN[type(layer)],
@@ -246,10 +247,10 @@ def _names_of_ours(model):
 
 
 def _arguments_of_old_kernel(layer):
-    """Names of the arguments that a layer with another kernel does not get.
+    """Returns the arguments that a layer with a larger kernel cannot reuse.
 
-    An initializer may only make kernels of the old shape, as `Constant` with an
-    array does. What the new one makes is overwritten.
+    Some initializers, such as `Constant` with an array, can only create kernels
+    of the old shape. The new kernel is overwritten anyway.
     """
     found = list(_LORA_ARGUMENTS)
     for name in ("kernel", "depthwise_kernel", "pointwise_kernel"):
@@ -259,7 +260,7 @@ def _arguments_of_old_kernel(layer):
             shape = (*window, inputs + 1, outputs + 1)
             try:
                 made = tuple(getattr(layer, argument)(shape).shape)
-            except Exception:  # Of any type: the initializer may be a user's.
+            except Exception:  # Custom initializers may raise any error.
                 made = None
             if made != shape:
                 found.append(argument)
@@ -267,14 +268,13 @@ def _arguments_of_old_kernel(layer):
 
 
 def _select(model, select):
-    """The layers of a model that `select` means."""
+    """Returns the layers of a model that `select` selects."""
     convolutions = [
         layer for layer in all_layers(model) if type(layer) in _CONVERTIBLE
     ]
     if not convolutions:
         raise ValueError(
-            "`model` must have a convolution to convert. "
-            f"Received: model={model}, without one."
+            f"`model` has no convolution to convert. Received: model={model}"
         )
     if select == "first":
         chosen = convolutions[:1]
@@ -287,9 +287,8 @@ def _select(model, select):
         unknown = [name for name in select if name not in names]
         if unknown:
             raise ValueError(
-                "`select` must hold names of convolutions of the model. "
-                f"Received: select={select!r}, without one for {unknown}; "
-                f"the model has {names}"
+                f"Unknown convolutions: {unknown}. The model has {names}. "
+                f"Received: select={select!r}"
             )
         chosen = [layer for layer in convolutions if layer.name in select]
     else:
@@ -299,21 +298,21 @@ def _select(model, select):
         )
     if not chosen:
         raise ValueError(
-            "`select` must choose at least one convolution. "
-            f"Received: select={select!r}, which chooses none of "
+            "`select` must select at least one convolution. "
+            f"Received: select={select!r}, which selects none of "
             f"{[layer.name for layer in convolutions]}"
         )
     return chosen
 
 
 def _with_affine_input(model, chosen):
-    """The same graph with one more input, which nothing uses yet."""
+    """Adds an input to a graph, which no layer uses yet."""
     nested = [layer.name for layer in chosen if layer not in model.layers]
     if nested:
         raise ValueError(
             "With `affine`, the convolutions to convert must be layers of the "
             f"model itself. Received: {nested} inside a nested model. Convert "
-            "that one, and call it with [images, affine]."
+            "the nested model, and call it with [images, affine]."
         )
     rank = chosen[0].rank
     affine = keras.Input((rank, rank + 1), name="affine")
@@ -330,21 +329,21 @@ def _check_all_replaced(chosen, replaced):
     if missed:
         raise ValueError(
             "All convolutions to replace must be layers of a Functional or "
-            "Sequential model, or of such a model inside it. "
+            "Sequential model, or of one nested in it. "
             f"Received: {missed} inside a subclassed model or a wrapper."
         )
 
 
 def _freeze_as(weight, old):
-    """Freezes a weight if the old one is; a tensor, with LoRA, is not."""
+    """Freezes a weight if the old one is frozen. With LoRA, it is a tensor."""
     weight.trainable = getattr(old, "trainable", weight.trainable)
 
 
 def _append_coordinate_slice(old, new):
-    """Old weights followed by zeros where the coordinates come in.
+    """Returns the old weights, with zeros for the coordinates.
 
-    The depthwise part of a separable convolution keeps its new values there:
-    with zeros in both parts, neither would have a gradient.
+    The depthwise kernel of a separable convolution keeps its new values for
+    them: with zeros in both kernels, neither would have a gradient.
     """
     result = ops.convert_to_numpy(new).copy()
     if new.name != "depthwise_kernel":
@@ -356,5 +355,5 @@ def _append_coordinate_slice(old, new):
 
 _PLAIN = {ours: plain for plain, ours in _CONVERTIBLE.items()}
 
-# A low-rank update is already in the kernel that the layer shows.
+# The low-rank update is already part of the kernel.
 _LORA_ARGUMENTS = ("lora_rank", "lora_alpha")

@@ -14,24 +14,24 @@ from keras_coordconv.frames import resize_affine
 
 
 def follow_affine(tensor: Tensor, affine: Tensor) -> Tensor:
-    """The frame of a feature map of a Functional graph.
+    """Follows a frame from an image to a feature map of a Functional graph.
 
-    The coordinates of a position of the map are those of the center of its
-    receptive field. The frame is followed through convolutions, transposed
-    convolutions, poolings, `ZeroPadding`, `Cropping`, `UpSampling` and
-    `Resizing`, also inside nested models. Other layers are assumed to preserve
-    spatial positions. Where branches merge, the first input is followed.
+    A position of the map has the coordinates of the center of its receptive
+    field. The frame is followed through convolutions, transposed convolutions,
+    poolings, `ZeroPadding`, `Cropping`, `UpSampling` and `Resizing`, also
+    inside nested models. Other layers are assumed to preserve spatial
+    positions. Where branches merge, the first input is followed.
 
     Args:
-        tensor: `KerasTensor`, the map.
+        tensor: `KerasTensor`, the feature map.
         affine: `KerasTensor` of shape `(batch, d, rank + 1)`, the frame of the
-            image: of the input of the graph that the map is computed from.
+            image, which is the graph's input that the map is computed from.
 
     Returns:
         `KerasTensor` of shape `(batch, d, rank + 1)`.
 
     Raises:
-        ValueError: if a layer moves the pixels in a way that is not known.
+        ValueError: if it is unknown how a layer moves the pixels.
 
     Example: a head that sees the coordinates of the image
 
@@ -51,7 +51,7 @@ def follow_affine(tensor: Tensor, affine: Tensor) -> Tensor:
         if step["kind"] != "reindex":
             maps.append(source)
         elif steps and steps[-1]["kind"] == "reindex":
-            # One step for two: the second one's index, in that of the first.
+            # Two consecutive index maps are merged into one.
             scale, begin = (steps[-1][name] for name in ("scale", "begin"))
             begin = np.multiply(scale, step["begin"]) + begin
             step = _reindex(np.multiply(scale, step["scale"]), begin)
@@ -63,14 +63,14 @@ def follow_affine(tensor: Tensor, affine: Tensor) -> Tensor:
 
 
 def _path_to(tensor):
-    """The input that a map is made from, and the layers on the way.
+    """Finds the input that a map is computed from, and the layers in between.
 
-    Nested models are followed inside. Where a layer has several inputs, the
+    The layers of nested models are included. If a layer has several inputs, the
     first one is followed.
 
     Returns:
-        The input, and a list of tuples of a layer, its first input, and its
-        output.
+        Pair of the input, and a list of tuples of a layer, its first input, and
+        its output.
     """
     path = []
     while True:
@@ -95,18 +95,19 @@ def _path_to(tensor):
 
 @keras.saving.register_keras_serializable(package="keras_coordconv")
 class FollowedAffine(keras.layers.Layer):
-    """The frame of a map, from the image's: what `follow_affine` computes.
+    """Layer that computes the frame of a map from the frame of the image.
 
     Args:
-        steps: List of dictionaries: the `kind` of a step, which is `"reindex"`,
-            `"conv"` or `"resize"`, and the arguments of the function of frames
-            of that name. The last two depend on the size of a map, which has a
-            `data_format`.
+        steps: List of dictionaries, one per step. The `kind` of a step selects
+            the function: `"reindex"` for `reindex_affine`, `"conv"` for
+            `conv_affine`, `"resize"` for `resize_affine`. The other entries are
+            its arguments; the last two functions need the size of a map, in
+            which `data_format` gives the axes.
         dtype: The dtype policy. Half precision would round the coordinates.
 
     Call arguments:
         affine: Tensor of shape `(batch, d, rank + 1)`.
-        maps: List of the inputs of the steps that are no `"reindex"`.
+        maps: List of the inputs of all steps that are not `"reindex"`.
     """
 
     def __init__(self, steps, dtype="float32", **kwargs):
@@ -135,10 +136,10 @@ class FollowedAffine(keras.layers.Layer):
 
 
 def _step(layer, source, result):
-    """What a layer does to the index, or `None` if it keeps it.
+    """Returns the step of a layer, or `None` if it preserves positions.
 
     Raises:
-        ValueError: if that is not known.
+        ValueError: if it is unknown how the layer moves the pixels.
     """
     data_format = getattr(layer, "data_format", None) or "channels_last"
     size, new_size = (_size(t, data_format) for t in (source, result))
@@ -165,10 +166,9 @@ def _step(layer, source, result):
     if size == new_size:
         return None
     raise ValueError(
-        "Cannot follow the frame of an image through a layer that moves pixels "
-        f"in a way that is not known. Received: layer={layer} from size {size} "
-        f"to {new_size}. Give the CoordConv behind it a frame of its own, or "
-        "choose other convolutions with `select`."
+        f"Cannot follow the frame through the layer {layer}: it is unknown how "
+        f"it moves the pixels, from size {size} to {new_size}. Pass a frame to "
+        "the CoordConv after it, or select other convolutions with `select`."
     )
 
 
@@ -177,7 +177,7 @@ def _reindex(scale, begin):
 
 
 def _size(tensor, data_format):
-    """Size of each spatial axis: integers, or tensors where it is unknown."""
+    """Returns the spatial sizes: integers, or tensors if they are unknown."""
     is_symbolic = isinstance(tensor, keras.KerasTensor)
     shape = tensor.shape if is_symbolic else ops.shape(tensor)
     return tuple(shape[1:-1] if data_format == "channels_last" else shape[2:])

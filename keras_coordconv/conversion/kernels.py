@@ -1,4 +1,4 @@
-"""Kernels that were trained with other implementations of CoordConv."""
+"""Loads kernels that were trained with other CoordConv implementations."""
 
 import dataclasses
 import math
@@ -24,43 +24,45 @@ def load_coordconv_kernel(
     Args:
         layer: A built `CoordConv1D`, `2D` or `3D`, or one of their `Transpose`
             forms, without groups.
-        kernel: Array, the kernel of the convolution after the coordinates were
-            appended, in the layout of `convention`: Keras's `(*kernel_size,
+        kernel: Array, the kernel of the convolution that follows the appended
+            coordinates, in the layout of `convention`: Keras's `(*kernel_size,
             channels, filters)`, transposed `(*kernel_size, filters, channels)`,
             or PyTorch's `(filters, channels, *kernel_size)`, transposed
             `(channels, filters, *kernel_size)`.
-        bias: Array of shape `(filters,)`, or `None` for a layer without.
-        convention: String, where the kernel comes from:
+        bias: Array of shape `(filters,)`, or `None` for a layer without bias.
+        convention: String, the implementation that the kernel comes from:
 
             - `"titu1994"` (Keras, 1D to 3D): rows before columns; in 2D the
               radius is measured from 0.5, so a layer with `use_radius` needs
               `radius_center=0.5`.
-            - `"uber"` (Keras's layout, 2D: the authors', and fast-plate-ocr's):
+            - `"uber"` (Keras's layout, 2D: the authors' code, fast-plate-ocr):
               columns before rows; the radius is measured from 0. The rows are
-              divided by the width less one and the columns by the height less
-              one: on a rectangle the layer needs the `coordinate_range` of
-              that, which the error names, and `radius_center=0.0`.
-            - `"mkocabas"` (PyTorch, 2D): rows before columns, the radius from
-              0.5. Its first version, `AddCoordsTh`, had the columns first.
-            - `"walsvid"` (PyTorch, 1D to 3D): in 1D and 2D as `"mkocabas"`. In
-              3D each channel is the sum of two axes' indices, so the layer
-              needs `coordinate_range="pixel"`; its radius in 3D is a distance
-              between such sums, which no layer has.
-            - `"wizaron"` (PyTorch, 2D): the coordinates are before the input's
+              divided by the width minus one and the columns by the height minus
+              one. For rectangular inputs, the layer therefore needs another
+              `coordinate_range`, which the error message gives, and
+              `radius_center=0.0`.
+            - `"mkocabas"` (PyTorch, 2D): rows before columns; the radius is
+              measured from 0.5. In its first version, `AddCoordsTh`, the
+              columns came first.
+            - `"walsvid"` (PyTorch, 1D to 3D): like `"mkocabas"` in 1D and 2D.
+              In 3D, each channel is the sum of the indices of two axes, so the
+              layer needs `coordinate_range="pixel"`; the radius of these sums
+              is not supported.
+            - `"wizaron"` (PyTorch, 2D): the coordinates come before the input's
               channels, rows before columns; the radius is divided by its
               maximum.
             - `"solo"` (PyTorch's layout, 2D: SOLO, AdelaiDet, PaddleDetection
               before July 2021 and in its SOLOv2): columns before rows, no
               radius.
-            - `"paddledetection"` (PyTorch's layout, 2D, since July 2021): as
+            - `"paddledetection"` (PyTorch's layout, 2D, since July 2021): like
               `"solo"`, with coordinates from -1 to -0.5.
 
-    The stride and the padding are the layer's own: `padding="valid"` is
-    PyTorch's 0.
+    The strides and the padding of the layer must match those of the original
+    convolution: PyTorch's padding of 0 is `padding="valid"`.
 
     Raises:
         ValueError: if the convention is unknown, or if the layer's arguments,
-            its input size or the shapes do not fit it.
+            its input size or the shapes do not match it.
 
     Example:
 
@@ -82,8 +84,8 @@ def load_coordconv_kernel(
     expected = (layer.filters,) if layer.use_bias else None
     if bias_shape != expected:
         raise ValueError(
-            "`bias` must have the shape of the layer's bias, or be None where "
-            f"it has none. Received: bias of shape {bias_shape}, and a layer "
+            "`bias` must have the shape of the layer's bias, or be None if "
+            f"there is none. Received: bias of shape {bias_shape}, and a layer "
             f"with use_bias={layer.use_bias} and filters={layer.filters}"
         )
     kernel = _in_our_order(layer, np.asarray(kernel), theirs, convention)
@@ -92,18 +94,19 @@ def load_coordconv_kernel(
 
 @dataclasses.dataclass(frozen=True)
 class _Form:
-    """How an implementation appends coordinates, at one rank.
+    """How an implementation appends coordinates, for one rank.
 
     Attributes:
-        channels: One string per coordinate channel, the axes (`i`, `j`, `k`)
-            whose coordinates it is the sum of.
-        coordinate_range: As for the layers, or a function that gives it for the
-            size of the input.
-        radius_center: Where the radius is measured from; `None` where the
-            implementation has no radius.
-        radius_unit: What the radius is divided by.
+        channels: One string per coordinate channel: the axes (`i`, `j`, `k`)
+            whose coordinates are summed.
+        coordinate_range: As for the layers, or a function that computes it from
+            the size of the input.
+        radius_center: Point the radius is measured from; `None` if the
+            implementation has no supported radius.
+        radius_unit: Number the radius is divided by.
         pytorch: Whether the kernel has PyTorch's layout.
-        coordinates_first: Whether they come before the input's channels.
+        coordinates_first: Whether the coordinates come before the input's
+            channels.
     """
 
     channels: tuple
@@ -169,7 +172,7 @@ def _check_layer(layer, convention):
         or not layer.built
     ):
         raise ValueError(
-            f"A kernel of {convention} goes into a built CoordConv or "
+            f"A kernel of {convention} needs a built CoordConv or "
             "CoordConvTranspose of rank "
             f"{' or '.join(map(str, ranks))}, with groups=1. "
             f"Received: layer={layer}"
@@ -177,14 +180,14 @@ def _check_layer(layer, convention):
 
 
 def _check_coordinates(layer, theirs, convention):
-    """Refuses a layer that sees other coordinates than they have."""
+    """Checks that the layer has the coordinates of the convention."""
     expected = theirs.coordinate_range
     built_for = keras.KerasTensor(layer.get_build_config()["input_shape"])
     sizes = layer._spatial_shape(built_for)
     if expected != "pixel" and 1 in sizes:
         raise ValueError(
             f"A kernel of {convention} needs more than one position on every "
-            "axis: with one, its coordinates are not those of the layer. "
+            "axis: on axes of size 1, its coordinates differ from the layer's. "
             f"Received: a layer built for an input of size {sizes}"
         )
     if callable(expected):
@@ -192,7 +195,7 @@ def _check_coordinates(layer, theirs, convention):
             raise ValueError(
                 f"The coordinates of {convention} depend on the size of the "
                 "input. Received: a layer built for an input of size "
-                f"{sizes}. Build it for the size of the training, with "
+                f"{sizes}. Build it for the training size, with "
                 "layer.build((None, height, width, channels))."
             )
         expected = expected(*sizes)
@@ -207,9 +210,8 @@ def _check_coordinates(layer, theirs, convention):
     if layer.use_radius:
         if theirs.radius_center is None:
             raise ValueError(
-                f"A kernel of {convention} of rank {layer.rank} must have a "
-                "layer without radius: there it has none that a layer could "
-                "compute. Received: a layer with use_radius=True"
+                f"Convention {convention!r} has no supported radius channel in "
+                f"{layer.rank}D: use a layer with `use_radius=False`."
             )
         fits = fits and _radius_centers(layer) == {theirs.radius_center}
     if not fits:
@@ -219,11 +221,11 @@ def _check_coordinates(layer, theirs, convention):
             else ""
         )
         raise ValueError(
-            f"The layer must see the coordinates of {convention}. Received: a "
+            f"The layer must have the coordinates of {convention}. Received: a "
             f"layer with coordinate_range={layer.coordinate_range}, "
             f"align={layer.align!r}, axes={layer.axes}, "
             f"encoding={layer.encoding} and "
-            f"radius_center={layer.radius_center}. Make it with "
+            f"radius_center={layer.radius_center}. Create it with "
             f"coordinate_range={expected}{center}."
         )
 
@@ -231,19 +233,19 @@ def _check_coordinates(layer, theirs, convention):
 def _same_range(one, other):
     if "pixel" in (one, other):
         return one == other
-    # Within the precision of the coordinates, which are float32.
+    # Up to the precision of the coordinates, float32.
     return np.allclose(one, other, rtol=1e-6, atol=1e-6)
 
 
 def _radius_centers(layer):
-    """Where the layer measures the radius from, on its axes."""
+    """Returns the coordinates that the layer measures the radius from."""
     if layer.radius_center is not None:
         return {*np.atleast_1d(layer.radius_center).tolist()}
     return {(first + last) / 2 for _, (first, last), _ in layer._frames}
 
 
 def _in_our_order(layer, kernel, theirs, convention):
-    """The kernel with its axes and its input channels in the layer's order."""
+    """Returns the kernel with its axes and channels in the layer's order."""
     shape = kernel.shape
     if theirs.pytorch and kernel.ndim == layer.rank + 2:
         kernel = np.moveaxis(kernel, (1, 0), (-2, -1))
@@ -264,8 +266,8 @@ def _in_our_order(layer, kernel, theirs, convention):
     own, coordinates, radius = np.split(
         kernel, [channels, channels + layer.rank]
     )
-    # A convolution is linear: where a channel is the sum of two coordinates,
-    # each of the two has that channel's weights.
+    # A convolution is linear: if a channel is the sum of two coordinates, both
+    # get the weights of that channel.
     coordinates = [
         sum(
             weights

@@ -468,10 +468,10 @@ def inner_model_of_any_size(layer):
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (wrapper_without_shape, "need a `compute_output_shape`"),
+        (wrapper_without_shape, "need `compute_output_shape`"),
         (wrappers_of_one_layer, "shares .*dense/kernel with another layer"),
-        (not_serializable, "Received: layer=<Given name=given, built=True>"),
-        (two_functions_of_a_name, "two different 'function'"),
+        (not_serializable, "copy the layer <Given name=given, built=True>"),
+        (two_functions_of_a_name, "two objects named .function."),
     ],
 )
 def test_layers_that_cannot_be_copied(build, message):

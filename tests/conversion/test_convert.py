@@ -438,9 +438,9 @@ def test_applications(name):
     ("select", "message"),
     [
         ("last", "Received: select='last'"),
-        (["nowhere"], r"without one for \['nowhere'\]"),
-        (lambda layer: False, "choose at least one"),
-        ([], "choose at least one"),
+        (["nowhere"], r"Unknown convolutions: \['nowhere'\]"),
+        (lambda layer: False, "select at least one"),
+        ([], "select at least one"),
         (3, "Received: select=3"),
     ],
 )
@@ -483,10 +483,10 @@ def test_bad_model(convert):
 @pytest.mark.parametrize(
     ("convert", "message"),
     [
-        (convert_to_coordconv, r"must have a .*without one"),
+        (convert_to_coordconv, "has no convolution to convert"),
         (
             fold_coordinates,
-            r"nothing to fold\. A depthwise .* Received: model=.* with "
+            r"no CoordConv to fold. A depthwise .* Received: model=.* with "
             r"(no layer of|CoordDepthwiseConv1D 'coord_depth)",
         ),
     ],

@@ -190,7 +190,7 @@ def test_the_error_names_the_range_to_pass():
     layer = keras_coordconv.CoordConv2D(4, 3)
     layer.build((None, 64, 128, 3))
     message = (
-        r"Make it with coordinate_range="
+        r"Create it with coordinate_range="
         r"\(\(-1.0, -0.0078740\d+\), \(-1.0, 3.031746\d+\)\)"
     )
     with pytest.raises(ValueError, match=message):
@@ -205,9 +205,9 @@ RADIUS = {"use_radius": True}
     [
         ({}, (6, 5), "keras", "Received: convention='keras'"),
         # Coordinates
-        (RADIUS, (6, 5), "titu1994", "Make it .* radius_center=0.5"),
-        (RADIUS, (6, 5), "mkocabas", "Make it .* radius_center=0.5"),
-        (RADIUS, (6, 5), "walsvid", "Make it .* radius_center=0.5"),
+        (RADIUS, (6, 5), "titu1994", "Create it .* radius_center=0.5"),
+        (RADIUS, (6, 5), "mkocabas", "Create it .* radius_center=0.5"),
+        (RADIUS, (6, 5), "walsvid", "Create it .* radius_center=0.5"),
         (RADIUS | FROM_HALF, (6, 6), "uber", "radius_center=0.0"),
         (RADIUS | FROM_HALF, (6, 5), "wizaron", "radius_center=0.0"),
         (
@@ -216,10 +216,10 @@ RADIUS = {"use_radius": True}
             "uber",
             "radius_center=0.0",
         ),
-        (RADIUS, (6, 5), "solo", "use_radius=True"),
-        (RADIUS, (6, 5), "paddledetection", "use_radius=True"),
-        (RADIUS, (3, 4, 5), "titu1994", "use_radius=True"),
-        (RADIUS, (4, 4, 4), "walsvid", "use_radius=True"),
+        (RADIUS, (6, 5), "solo", "use_radius=False"),
+        (RADIUS, (6, 5), "paddledetection", "use_radius=False"),
+        (RADIUS, (3, 4, 5), "titu1994", "use_radius=False"),
+        (RADIUS, (4, 4, 4), "walsvid", "use_radius=False"),
         ({"coordinate_range": (0, 1)}, (6, 6), "uber", r"=\(-1.0, 1.0\)"),
         ({"coordinate_range": (1, -1)}, (6, 5), "solo", r"=\(-1.0, 1.0\)"),
         ({"coordinate_range": "pixel"}, (6, 5), "solo", r"=\(-1.0, 1.0\)"),
@@ -259,7 +259,7 @@ def test_layers_that_do_not_fit(arguments, size, convention, message):
     ],
 )
 def test_not_a_built_convolution(layer):
-    with pytest.raises(ValueError, match="goes into a built CoordConv"):
+    with pytest.raises(ValueError, match="needs a built CoordConv"):
         load_coordconv_kernel(layer, np.zeros((3, 3, 5, 4)))
 
 
