@@ -54,7 +54,9 @@ class FourierFeatures(_Encoding):
         periods = ops.expand_dims(coordinates, -1) * ops.convert_to_tensor(
             octaves
         )
-        shape = (*ops.shape(coordinates)[:-1], -1)
+        # With -1 for it, TensorFlow would not know the number of channels.
+        count = coordinates.shape[-1] * self.bands
+        shape = (*ops.shape(coordinates)[:-1], count)
         features = _sine_and_cosine(ops.reshape(periods, shape))
         if self.include_coordinates:
             features.insert(0, coordinates)

@@ -89,6 +89,32 @@ def test_operations_of_the_graph(shape, make_model):
 
 
 @pytest.mark.parametrize(
+    "encoding",
+    [
+        keras_coordconv.FourierFeatures(2),
+        keras_coordconv.FourierFeatures(3, include_coordinates=True),
+        keras_coordconv.GaussianFourierFeatures(4),
+        keras_coordconv.Periodic(1.0),
+    ],
+)
+@pytest.mark.parametrize("frame", [(2, 3), (None, None, 2)])
+def test_features_have_a_known_number(encoding, frame):
+    """Otherwise Keras convolves with XLA, which no other runtime has."""
+    import tensorflow as tf
+
+    images = keras.Input((None, None, 3))
+    layer = keras_coordconv.CoordConv2D(4, 3, encoding=encoding)
+    name = "affine" if frame == (2, 3) else "coordinates"
+    given = keras.Input(frame)
+    model = keras.Model([images, given], layer(images, **{name: given}))
+    function = tf.function(lambda *inputs: model(inputs))
+    specs = [tf.TensorSpec(tensor.shape) for tensor in model.inputs]
+    graph = function.get_concrete_function(*specs).graph
+    calls = [o.name for o in graph.get_operations() if "Call" in o.type]
+    assert not calls
+
+
+@pytest.mark.parametrize(
     ("channels", "arguments", "appended"),
     [
         (16, {"kernel_size": 1}, True),
