@@ -1,4 +1,4 @@
-"""Imports Keras: without its backend, one line says what to install."""
+"""Imports Keras. If its backend is missing, the error says what to install."""
 
 from keras_coordconv import _signals
 

@@ -1,9 +1,9 @@
-"""Coordinates: the one place where they are computed.
+"""Computes coordinates. No other module does.
 
-The channels of a position are `encoding(affine @ [index, 1])`: its index in the
-grid, taken to coordinates by a frame, then to features by an encoding. A layer
-has a frame of its own (`coordinate_range`, `align`, `axes`); an `affine` for
-each example, or the coordinates themselves, take its place.
+The channels of a position are `encoding(affine @ [index, 1])`: a frame maps its
+index in the grid to coordinates, and an encoding maps these to features. A
+layer has its own frame (`coordinate_range`, `align`, `axes`), which an `affine`
+per example, or the coordinates themselves, can replace.
 """
 
 import numbers
@@ -17,7 +17,7 @@ import numpy as np
 from keras import ops
 
 Pair = tuple[float, float]
-# What the arguments of the layers, and a tensor of any backend, may be.
+# Types of the layers' arguments, and of tensors of any backend.
 CoordinateRange = Pair | Sequence[Pair] | Literal["pixel"]
 Align = Literal["centers", "edges", "period"]
 Axes = Sequence[int] | None
@@ -41,7 +41,7 @@ def coordinate_grid(
     affine: Tensor = None,
     dtype: str = "float32",
 ) -> Tensor:
-    """Coordinates of every position of a grid, as channels.
+    """Computes the coordinates of every position of a grid, as channels.
 
     The channels are in the order of the axes (in 2D: `i`, the row, then `j`,
     the column), followed by the radius if `use_radius` is `True`. Section 3 and
@@ -54,9 +54,9 @@ def coordinate_grid(
             Scalar integer tensors are accepted for sizes that are known only
             when the graph runs.
         use_radius, coordinate_range, align, axes, radius_center, encoding: As
-            of `CoordConv2D`.
+            for `CoordConv2D`.
         affine: Float tensor of shape `(batch, d, rank + 1)`. The coordinates of
-            index `k` are `affine @ [k, 1]`, in place of `coordinate_range`,
+            index `k` are `affine @ [k, 1]`. It replaces `coordinate_range`,
             `align` and `axes`.
         dtype: String, the floating-point dtype of the result.
 
@@ -87,7 +87,7 @@ def coordinate_grid(
 
 
 def check_float_dtype(dtype):
-    """Raises a `ValueError` if a dtype has no room for coordinates."""
+    """Raises a `ValueError` if a dtype is not floating-point."""
     if not keras.backend.is_float_dtype(dtype):
         raise ValueError(
             "Coordinates must have a floating-point dtype. "
@@ -96,10 +96,10 @@ def check_float_dtype(dtype):
 
 
 def axes_frames(coordinate_range, align, axes):
-    """The range and alignment of each axis that has a coordinate.
+    """Returns the range and alignment of each axis that has a coordinate.
 
     Args:
-        coordinate_range, align: As of `coordinate_grid`.
+        coordinate_range, align: As for `coordinate_grid`.
         axes: From `standardize_axes`.
 
     Returns:
@@ -124,12 +124,12 @@ def axes_frames(coordinate_range, align, axes):
 def features_of_range(
     spatial_shape, frames, use_radius=False, radius_center=None, encoding=None
 ):
-    """Features of a grid in the frame of a layer.
+    """Computes the features of a grid in the frame of a layer.
 
     Args:
         spatial_shape: Sequence of integers or scalar tensors.
         frames: From `axes_frames`.
-        use_radius, radius_center, encoding: As of `coordinate_grid`.
+        use_radius, radius_center, encoding: As for `coordinate_grid`.
 
     Returns:
         Float32 tensor of shape `(*spatial_shape, channels)`.
@@ -158,18 +158,18 @@ def features_of_range(
 def features_of_affine(
     spatial_shape, affine, use_radius=False, radius_center=None, encoding=None
 ):
-    """Features of a grid in the frame of each example.
+    """Computes the features of a grid in the frame of each example.
 
     Args:
         spatial_shape: Sequence of integers or scalar tensors.
         affine: Float32 tensor of shape `(batch, d, rank + 1)`.
-        use_radius, radius_center, encoding: As of `coordinate_grid`.
+        use_radius, radius_center, encoding: As for `coordinate_grid`.
 
     Returns:
         Float32 tensor of shape `(batch, *spatial_shape, channels)`.
     """
     steps, origin = affine[..., :-1], affine[..., -1]
-    # From the middle of the grid, as large coordinates lose digits.
+    # Relative to the middle of the grid, since large coordinates lose digits.
     indices, middle = [], origin
     for axis, size in enumerate(spatial_shape):
         _, offsets, middle_index = axis_coordinates(size, "pixel", "centers")
@@ -189,12 +189,12 @@ def features_of_affine(
 def features_of_maps(
     coordinates, use_radius=False, radius_center=None, encoding=None
 ):
-    """Features of coordinates that are given outright.
+    """Computes the features of given coordinates.
 
     Args:
         coordinates: Float32 tensor of shape `(batch, *spatial_shape, d)`.
-        use_radius, radius_center, encoding: As of `coordinate_grid`; the radius
-            needs a `radius_center`.
+        use_radius, radius_center, encoding: As for `coordinate_grid`. The
+            radius needs a `radius_center`.
 
     Returns:
         Float32 tensor of shape `(batch, *spatial_shape, channels)`.
@@ -203,7 +203,7 @@ def features_of_maps(
     if use_radius:
         if radius_center is None:
             raise ValueError(
-                "With `coordinates` that are given, the radius needs a "
+                "If `coordinates` are passed, the radius needs a "
                 "`radius_center`. Received: radius_center=None"
             )
         center = standardize_radius_center(radius_center, coordinates.shape[-1])
@@ -212,23 +212,23 @@ def features_of_maps(
 
 
 def axis_coordinates(size, coordinate_range, align):
-    """Coordinates of the positions of one axis.
+    """Computes the coordinates of the positions of one axis.
 
     Args:
-        size: Integer, or a scalar integer tensor. An integer gives NumPy
-            arrays: constants of the graph.
+        size: Integer or scalar integer tensor. With an integer, the results are
+            NumPy arrays, which are constants in a graph.
         coordinate_range: `"pixel"` or a pair `(first, last)`.
         align: One of `ALIGNMENTS`.
 
     Returns:
-        Float32 vectors of the coordinates and of their offsets from the middle
-        of the range, and that middle.
+        Tuple of the float32 vectors of the coordinates and of their offsets
+        from the middle of the range, and the middle.
     """
     xp = np if isinstance(size, numbers.Integral) else ops
     count = np.float32(size) if xp is np else ops.cast(size, "float32")
     index = xp.arange(size, dtype="float32")
     # Twice the offset over the length of the range is exact at both ends and
-    # symmetric; an axis of one center has length 0 and offset 0.
+    # symmetric. An axis of size 1 has offset 0.
     length = xp.maximum(count - 1, 1.0) if align == "centers" else count
     double_offset = 2 * index - (count if align == "period" else count - 1)
     if coordinate_range == "pixel":
@@ -241,11 +241,11 @@ def axis_coordinates(size, coordinate_range, align):
 
 
 def count_features(count, encoding, use_radius):
-    """Number of channels that `count` coordinates become.
+    """Returns the number of channels for `count` coordinates.
 
     Raises:
-        ValueError: if the encoding does not return a tensor of shape
-            `(..., e)` for one of shape `(..., count)`.
+        ValueError: if the encoding does not map a tensor of shape
+            `(..., count)` to a tensor of shape `(..., e)`.
     """
     features = count
     if encoding is not None:
@@ -270,23 +270,23 @@ def _encode(coordinates, encoding, radius):
 
 
 def _norm(vectors):
-    # Not 0, where the gradient of the root would not be finite.
+    # Never 0, where the gradient of the square root is not finite.
     squares = ops.sum(ops.square(vectors), axis=-1)
     return ops.sqrt(ops.maximum(squares, 1e-36))
 
 
 def _along(axis, rank, vector):
-    """A vector with size 1 on every other axis."""
+    """Reshapes a vector to size 1 on every other axis."""
     return vector[
         tuple(slice(None) if other == axis else None for other in range(rank))
     ]
 
 
 def _affine_grid(indices, spatial_shape, steps, origin):
-    """`steps @ index + origin` at each position, `(batch, *spatial_shape, d)`.
+    """Computes `steps @ index + origin`, `(batch, *spatial_shape, d)`.
 
-    Position and coordinate of the last axis are one long axis here: TensorFlow
-    is slow to repeat values along an axis of a few channels.
+    The last spatial axis and the coordinates are computed as one long axis:
+    TensorFlow is slow at broadcasting along an axis of a few channels.
     """
     rank, (count, length) = len(indices), (origin.shape[-1], spatial_shape[-1])
     last_index = ops.expand_dims(indices[-1], -1)
@@ -305,18 +305,18 @@ def _affine_grid(indices, spatial_shape, steps, origin):
 
 
 def standardize_frame(name, value, sizes, batch=None):
-    """An `affine`, or `coordinates` that are given, as a float32 tensor.
+    """Checks `affine` or `coordinates` and converts them to a float32 tensor.
 
     Args:
-        name: String, the name of the argument.
-        value: What should be an array or tensor with a batch axis.
-        sizes: Sequence of the sizes of its other axes: integers, `"d"` for the
-            number of coordinates, or tensors where the size is not known.
-        batch: Integer, or `None` where it is not known.
+        name: String, name of the argument.
+        value: Array or tensor with a batch axis.
+        sizes: Sequence of the sizes of the other axes: integers, `"d"` for the
+            number of coordinates, or tensors if the size is unknown.
+        batch: Integer, or `None` if it is unknown.
 
     Raises:
-        ValueError: if the shape or the dtype is another one, or, outside of a
-            graph, if a value is not finite.
+        ValueError: if the shape or the dtype is wrong, or, outside of a graph,
+            if a value is not finite.
     """
     sizes = [n if isinstance(n, (int, str)) else None for n in sizes]
     received = None
@@ -354,14 +354,14 @@ def standardize_frame(name, value, sizes, batch=None):
 
 
 def standardize_axes(axes, rank):
-    """The axes that have a coordinate, as a tuple.
+    """Returns the axes that have a coordinate, as a tuple.
 
     Args:
-        axes: Sequence of different integers from 0 on, or `None` for all.
-        rank: Integer, the number of spatial axes.
+        axes: Sequence of different integers, starting at 0, or `None` for all.
+        rank: Integer, number of spatial axes.
 
     Raises:
-        ValueError: if it is neither, or if there is no such axis.
+        ValueError: if `axes` is malformed or has an unknown axis.
     """
     if axes is None:
         return tuple(range(rank))
@@ -384,18 +384,18 @@ def standardize_axes(axes, rank):
 
 
 def standardize_coordinate_range(coordinate_range, count):
-    """Checks a `coordinate_range` argument and brings it to its plain form.
+    """Checks a `coordinate_range` and converts it to Python numbers.
 
     Args:
         coordinate_range: `"pixel"`, or a pair `(first, last)` of two different
             numbers that are finite in float32, or one such pair per axis.
-        count: Integer, the number of axes that have a coordinate.
+        count: Integer, number of axes that have a coordinate.
 
     Returns:
         `"pixel"`, a tuple of two Python floats, or a tuple of such tuples.
 
     Raises:
-        ValueError: if it is none of these.
+        ValueError: if `coordinate_range` is malformed.
     """
     try:
         if isinstance(coordinate_range, str):
@@ -415,7 +415,7 @@ def standardize_coordinate_range(coordinate_range, count):
 
 
 def _is_one_range(coordinate_range):
-    """Whether the same range is meant for every axis."""
+    """Returns whether the same range applies to every axis."""
     return isinstance(coordinate_range, str) or all(
         isinstance(bound, numbers.Real) for bound in coordinate_range
     )
@@ -432,18 +432,18 @@ def _standardize_pair(pair):
 
 
 def standardize_radius_center(radius_center, count=None):
-    """Checks a `radius_center` argument and brings it to its plain form.
+    """Checks a `radius_center` and converts it to Python numbers.
 
     Args:
         radius_center: `None`, a finite number, or one such number per
             coordinate.
-        count: Integer, the number of coordinates, or `None` if it is not known.
+        count: Integer, number of coordinates, or `None` if it is unknown.
 
     Returns:
         `None`, a Python float, or a tuple of floats.
 
     Raises:
-        ValueError: if it is none of these.
+        ValueError: if `radius_center` is malformed.
     """
     if radius_center is None:
         return None
@@ -468,7 +468,7 @@ def _standardize_spatial_shape(spatial_shape):
     known = [size for size in sizes if isinstance(size, numbers.Integral)]
     if not sizes or min(known, default=1) < 1:
         raise ValueError(
-            "`spatial_shape` must hold one size per axis, each at least 1. "
+            "`spatial_shape` must have one size per axis, each at least 1. "
             f"Received: spatial_shape={spatial_shape}"
         )
     return sizes

@@ -1,8 +1,8 @@
-"""Encodings: what the layers see of coordinates in place of these themselves.
+"""Encodings: features that replace the coordinates in the layers.
 
 An encoding is a callable from coordinates of shape `(..., d)` to features of
-shape `(..., e)`, in float32. A function of your own is one, too, when it is
-registered with `keras.saving.register_keras_serializable`.
+shape `(..., e)`, in float32. A custom function works, too, if it is registered
+with `keras.saving.register_keras_serializable`.
 """
 
 import math
@@ -16,7 +16,7 @@ from keras_coordconv.coordinates import Tensor
 
 
 class _Encoding:
-    """Base class: an encoding's configuration is its attributes."""
+    """Base class of the encodings. Their config is their attributes."""
 
     def get_config(self):
         return dict(vars(self))
@@ -33,7 +33,7 @@ class FourierFeatures(_Encoding):
     The features are `sin(pi * 2**k * x)` of each coordinate `x` for `k` from 0
     to `bands - 1`, then all cosines, and the coordinates themselves if
     `include_coordinates` is `True`. With coordinates in [-1, 1], the first band
-    is one period of the image.
+    has one period per image.
 
     Args:
         bands: Positive integer, the number of octaves.
@@ -67,15 +67,15 @@ class FourierFeatures(_Encoding):
 class GaussianFourierFeatures(_Encoding):
     """Sines and cosines of random projections of the coordinates.
 
-    The features are `sin(2 * pi * B @ x)`, then the cosines, where the entries
+    The features are `sin(2 * pi * B @ x)`, followed by the cosines. The entries
     of the matrix `B`, of shape `(count, d)`, are drawn from a normal
-    distribution once, from the seed.
+    distribution once, with the given seed.
 
     Args:
-        count: Positive integer, the number of projections: half the number of
-            features.
-        scale: Float, the standard deviation of the frequencies, in periods per
-            unit of the coordinates.
+        count: Positive integer, number of projections, which is half the number
+            of features.
+        scale: Float, standard deviation of the frequencies, in periods per unit
+            of the coordinates.
         seed: Integer. The same seed gives the same matrix.
 
     Example:
@@ -103,13 +103,13 @@ class Periodic(_Encoding):
     """Sine and cosine of coordinates that repeat, such as longitudes.
 
     A coordinate `x` that repeats becomes `sin(2 * pi * x / period)` and
-    `cos(2 * pi * x / period)`, which have no seam; any other coordinate stays
-    as it is, in its place.
+    `cos(2 * pi * x / period)`, which have no seam. Other coordinates are not
+    changed; the order is kept.
 
     Args:
         period: Float, in the units of the coordinates.
-        coordinates: Tuple of integers, the coordinates that repeat, from 0 on.
-            Defaults to all of them.
+        coordinates: Tuple of integers, indices of the coordinates that repeat,
+            starting at 0. Defaults to all of them.
 
     Example: latitude and longitude in degrees
 
@@ -135,7 +135,7 @@ class Periodic(_Encoding):
             repeating = self.coordinates
             if not {*repeating} <= {*range(count)}:
                 raise ValueError(
-                    "`coordinates` must be numbers of coordinates, from 0 to "
+                    "`coordinates` must be indices of coordinates, from 0 to "
                     f"{count - 1}. Received: coordinates={repeating}"
                 )
         features = []
@@ -149,7 +149,7 @@ class Periodic(_Encoding):
 
 
 def _sine_and_cosine(periods):
-    # A whole number of periods less, exactly: sine is then precise.
+    # Subtracting whole periods is exact, and keeps the sine precise.
     angles = (periods - ops.round(periods)) * (2 * math.pi)
     return [ops.sin(angles), ops.cos(angles)]
 

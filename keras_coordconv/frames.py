@@ -1,8 +1,8 @@
 """Frames: affine maps from the indices of an image to coordinates.
 
 A frame is a tensor `affine` of shape `(batch, d, rank + 1)`: the coordinates of
-index `k` are `affine @ [k, 1]`, in any units. The functions here make frames,
-and compute those of images that are cropped, flipped, resized or convolved.
+index `k` are `affine @ [k, 1]`, in any units. The functions here create frames,
+and compute the frames of cropped, flipped, resized or convolved images.
 """
 
 import numbers
@@ -25,11 +25,11 @@ def affine_from_range(
     coordinate_range: CoordinateRange = DEFAULT_RANGE,
     align: Align = "centers",
 ) -> np.ndarray:
-    """The frame that a layer's own arguments stand for.
+    """Creates the frame that a layer has with these arguments.
 
     Args:
-        size: Tuple of integers, the size of each axis of the image.
-        coordinate_range, align: As of the layers.
+        size: Tuple of integers, size of each axis of the image.
+        coordinate_range, align: As for the layers.
 
     Returns:
         Float32 array of shape `(1, rank, rank + 1)`.
@@ -55,11 +55,11 @@ def affine_from_range(
 
 
 def affine_from_nifti(matrix: Tensor) -> np.ndarray:
-    """The frame of a volume, from the 4 x 4 matrix of NIfTI, MONAI or TorchIO.
+    """Creates the frame of a volume from a matrix of NIfTI, MONAI or TorchIO.
 
     Args:
-        matrix: Array of shape `(4, 4)` or `(batch, 4, 4)`, from voxel indices,
-            in the order of the volume's axes, to millimeters.
+        matrix: Array of shape `(4, 4)` or `(batch, 4, 4)` that maps voxel
+            indices, in the order of the volume's axes, to millimeters.
 
     Returns:
         Float32 array of shape `(batch, 3, 4)`.
@@ -74,14 +74,15 @@ def affine_from_nifti(matrix: Tensor) -> np.ndarray:
 
 
 def affine_from_geotransform(transform: Any) -> np.ndarray:
-    """The frame of a raster, from the transform of rasterio or GDAL.
+    """Creates the frame of a raster from the transform of rasterio or GDAL.
 
-    A transform takes (column, row) to (x, y) and index 0 to the outer edge of a
-    pixel; the frame takes (row, column) to (y, x), and 0 to the pixel's center.
+    A transform maps (column, row) to (x, y), with index 0 at the outer edge of
+    a pixel. The frame maps (row, column) to (y, x), with index 0 at the center
+    of a pixel.
 
     Args:
-        transform: `affine.Affine`, as `dataset.transform` of rasterio, or a
-            sequence that begins with its six numbers `a, b, c, d, e, f`.
+        transform: `affine.Affine`, such as `dataset.transform` of rasterio, or
+            a sequence that starts with its six numbers `a, b, c, d, e, f`.
 
     Returns:
         Float32 array of shape `(1, 2, 3)`, of the coordinates y, x.
@@ -100,19 +101,20 @@ def affine_from_geotransform(transform: Any) -> np.ndarray:
 def affine_from_intrinsics(
     matrix: Tensor, rotation: Tensor | None = None
 ) -> np.ndarray:
-    """The frame of a camera image, from the camera's intrinsic matrix.
+    """Creates the frame of a camera image from the camera's intrinsic matrix.
 
     Args:
         matrix: Array of shape `(3, 3)` or `(batch, 3, 3)`, the intrinsic matrix
-            K, which takes a direction (x, y, z) of the camera to the pixel
+            K, which maps a direction (x, y, z) of the camera to the pixel
             (column, row). Index 0 is the center of a pixel.
-        rotation: Array of shape `(3, 3)` or `(batch, 3, 3)`, from directions
-            of the camera to those of the world.
+        rotation: Array of shape `(3, 3)` or `(batch, 3, 3)` that maps
+            directions of the camera to directions of the world.
 
     Returns:
-        Float32 array. Without `rotation`, of shape `(batch, 2, 3)`: the slopes
-        (y / z, x / z) of a pixel. With it, of shape `(batch, 3, 3)`: the ray of
-        a pixel in the world, of length 1 along the camera's axis.
+        Float32 array. Without `rotation`, its shape is `(batch, 2, 3)`, and the
+        coordinates of a pixel are its slopes (y / z, x / z). With `rotation`,
+        its shape is `(batch, 3, 3)`, and the coordinates are the pixel's ray in
+        the world, of length 1 along the camera's axis.
 
     Example:
 
@@ -130,9 +132,9 @@ def affine_from_intrinsics(
 
 
 def crop_affine(affine: Tensor, begin: Sequence[int] | Tensor) -> Tensor:
-    """The frames of crops, tiles, or patches of a volume.
+    """Computes the frames of crops, tiles, or patches of a volume.
 
-    Padding is a crop that begins outside: at `-padding`.
+    Padding is a crop that begins outside of the image, at `-padding`.
 
     Args:
         affine: Array or tensor of shape `(batch, d, rank + 1)`.
@@ -154,12 +156,13 @@ def crop_affine(affine: Tensor, begin: Sequence[int] | Tensor) -> Tensor:
 def flip_affine(
     affine: Tensor, size: Sequence[int], axes: int | Sequence[int]
 ) -> Tensor:
-    """The frames of images that are flipped along some axes.
+    """Computes the frames of flipped images.
 
     Args:
         affine: Array or tensor of shape `(batch, d, rank + 1)`.
-        size: Tuple of integers, the size of each axis.
-        axes: Integer or tuple of integers, the spatial axes, from 0 on.
+        size: Tuple of integers, size of each axis.
+        axes: Integer or tuple of integers, the spatial axes to flip, starting
+            at 0.
 
     Returns:
         Tensor of shape `(batch, d, rank + 1)`.
@@ -179,10 +182,10 @@ def flip_affine(
 def resize_affine(
     affine: Tensor, size: Sequence[int], new_size: Sequence[int]
 ) -> Tensor:
-    """The frames of images after `keras.ops.image.resize`.
+    """Computes the frames of images after `keras.ops.image.resize`.
 
-    The old and the new image cover the same area; their pixels, and so the
-    centers of the first and of the last one, differ.
+    The old and the new image cover the same area, but the centers of their
+    first and last pixels differ.
 
     Args:
         affine: Array or tensor of shape `(batch, d, rank + 1)`.
@@ -209,16 +212,17 @@ def conv_affine(
     padding: str = "valid",
     dilation_rate: int | Sequence[int] = 1,
 ) -> Tensor:
-    """The frames of the outputs of a convolution or pooling.
+    """Computes the frames of the outputs of a convolution or pooling.
 
-    The coordinates of an output are those of the center of its receptive field.
+    An output has the coordinates of the center of its receptive field.
 
     Args:
-        affine: Array or tensor of shape `(batch, d, rank + 1)`, of the input.
-        size: Tuple of integers, the size of each axis of the input. It matters
-            only where `padding` is `"same"` and a stride is not 1.
-        kernel_size, strides, dilation_rate: Integer or tuple of integers, one
-            per axis, as of the layer.
+        affine: Array or tensor of shape `(batch, d, rank + 1)`, the frames of
+            the inputs.
+        size: Tuple of integers, size of each axis of the input. It is only used
+            if `padding` is `"same"` and a stride is not 1.
+        kernel_size, strides, dilation_rate: Integer or tuple of one integer per
+            axis, as for the layer.
         padding: String, `"valid"`, `"same"` or `"causal"`.
 
     Returns:
@@ -246,11 +250,11 @@ def conv_affine(
 
 
 def window_taps(size, kernel_size, strides, padding, dilation_rate):
-    """The taps (see `conversion.taps`) of a convolution or pooling.
+    """Returns the taps (see `conversion.taps`) of a convolution or pooling.
 
     Args:
         size: Sequence of integers or scalar tensors.
-        kernel_size, strides, padding, dilation_rate: As of `conv_affine`.
+        kernel_size, strides, padding, dilation_rate: As for `conv_affine`.
 
     Returns:
         List of `(1, stride, first, last)` per axis.
@@ -268,7 +272,7 @@ def window_taps(size, kernel_size, strides, padding, dilation_rate):
 
 
 def _padding_before(size, reach, stride, padding):
-    """How many positions are padded before the first, on one axis."""
+    """Returns the number of padded positions before the first, on one axis."""
     if padding == "valid":
         return 0
     if padding == "causal":
@@ -280,14 +284,14 @@ def _padding_before(size, reach, stride, padding):
         )
     if stride == 1:
         return reach // 2
-    # The last of the outputs begins within the last stride.
+    # The last output begins within the last stride.
     left = (size - 1) % stride
     xp = np if isinstance(size, numbers.Integral) else ops
     return xp.maximum(reach - left, 0) // 2
 
 
 def reindex_affine(affine, scale, begin):
-    """The frames of images whose index `k` was `scale * k + begin` before.
+    """Computes the frames of images whose index `k` was `scale * k + begin`.
 
     Args:
         affine: Array or tensor of shape `(batch, d, rank + 1)`.
@@ -310,7 +314,7 @@ def _per_axis(values):
 
 
 def stack_numbers(values):
-    """Numbers per axis: a float32 array, or a tensor where one is unknown."""
+    """Stacks numbers: a float32 array, or a tensor if one is unknown."""
     if all(isinstance(value, numbers.Number) for value in values):
         return np.array(values, "float32")
     return ops.stack([ops.cast(value, "float32") for value in values])
@@ -320,7 +324,7 @@ def _as_array(name, value, shape):
     value = np.asarray(value, "float64")
     if value.shape[-2:] != shape or value.ndim > 3:
         raise ValueError(
-            f"`{name}` must have the shape {shape}, or that after a batch "
-            f"axis. Received: {name} of shape {value.shape}"
+            f"`{name}` must have the shape {shape}, optionally with a batch "
+            f"axis in front. Received: {name} of shape {value.shape}"
         )
     return value

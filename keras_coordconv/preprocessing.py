@@ -1,7 +1,7 @@
 """Preprocessing and augmentation of images together with their frames.
 
 Each geometric layer of Keras has an index map here, from an index of the new
-image to the index that it reads in the old one. The old frame follows it.
+image to the index in the old image. The new frame is the old frame after it.
 """
 
 from typing import Any
@@ -15,11 +15,11 @@ from keras import ops
 class CoordAugmentation(keras.layers.Wrapper):
     """Applies a Keras preprocessing layer to images and to their frames.
 
-    It works where the layer does, in a model or in `tf.data`, on any backend.
-    Labels, bounding boxes and segmentation masks become what the layer makes of
-    them, with the same random transformation. Layers that leave each pixel
-    where it is, such as `RandomBrightness`, need no wrapper: they return
-    `"affine"` as it is.
+    It works wherever the layer does: in a model or in `tf.data`, on any
+    backend. The layer also transforms labels, bounding boxes and segmentation
+    masks, with the same random transformation. Layers that do not move pixels,
+    such as `RandomBrightness`, need no wrapper: they return `"affine"`
+    unchanged.
 
     Args:
         layer: `CenterCrop`, `RandomCrop`, `RandomFlip`, `RandomRotation`,
@@ -28,19 +28,19 @@ class CoordAugmentation(keras.layers.Wrapper):
 
     Call arguments:
         data: Dictionary. `"images"` has the shape `(batch, height, width,
-            channels)`, or as the layer's `data_format` says; `"affine"` has the
-            shape `(batch or 1, d, 3)`. Without the batch axes, it is one image
-            with an `"affine"` of shape `(d, 3)`. Other keys are optional.
-        training: Boolean. The random layers do nothing outside of training.
+            channels)`, or follows the layer's `data_format`; `"affine"` has the
+            shape `(batch or 1, d, 3)`. A single image without a batch axis has
+            an `"affine"` of shape `(d, 3)`. Other keys are optional.
+        training: Boolean. Outside of training, random layers do nothing.
 
     Returns:
         Dictionary with the same keys. The coordinates of index `k` of an image
         are `affine @ [k, 1]`. `affine` is float32, whatever the layer's dtype.
 
     Raises:
-        ValueError: if the layer is another one, or if `data` is malformed.
+        ValueError: if the layer is not supported, or if `data` is malformed.
 
-    Example: rotated images that keep the coordinates of the world
+    Example: rotated images that keep their global coordinates
 
     >>> layer = keras.layers.RandomRotation(0.1)
     >>> rotate = keras_coordconv.CoordAugmentation(layer)
@@ -58,8 +58,8 @@ class CoordAugmentation(keras.layers.Wrapper):
             names = ", ".join(kind.__name__ for kind in INDEX_MAPS)
             raise ValueError(
                 f"`layer` must be one of {names}. Received: layer={layer}. "
-                "For another layer that moves pixels, append the coordinates "
-                "to the channels of its images, and pass them to a CoordConv "
+                "For other layers that move pixels, append the coordinates to "
+                "the channels of the images, and pass them to a CoordConv "
                 "layer as `coordinates`."
             )
         self._index_map = INDEX_MAPS[kinds[0]]
@@ -68,7 +68,7 @@ class CoordAugmentation(keras.layers.Wrapper):
         self._allow_non_tensor_positional_args = True
 
     def __call__(self, data, *args, **kwargs):
-        # Keras takes no arrays beside tensors, and changes its dictionaries.
+        # Keras does not mix arrays and tensors, and changes its dictionaries.
         has_tensors = any(map(ops.is_tensor, keras.tree.flatten(data)))
         kind = np.ndarray if has_tensors else ()
         data = keras.tree.map_structure(
@@ -92,7 +92,7 @@ class CoordAugmentation(keras.layers.Wrapper):
         return {**layer(others, training=training), "affine": affines[0]}
 
     def _new_affine(self, data, transformation, training):
-        """The frame of the new images, in the backend that the layer is in."""
+        """Computes the frame of the new images, in the layer's backend."""
         layer, backend = self.layer, self.layer.backend
         affine = backend.convert_to_tensor(data["affine"], dtype="float32")
         is_random = hasattr(layer, "seed")
@@ -105,7 +105,7 @@ class CoordAugmentation(keras.layers.Wrapper):
         rows = [*self._index_map(layer, transformation, size), (0.0, 0.0, 1.0)]
         is_batch = len(shape) == 4
         affine = affine if is_batch else affine[None]
-        # A sum, as accelerators round the factors of `matmul`.
+        # Not `matmul`, for which accelerators round the factors.
         unit_vectors = backend.numpy.eye(3, dtype="float32")
         affine = sum(
             (affine[..., k] * rows[k][column])[..., None] * unit_vectors[column]
@@ -130,7 +130,7 @@ class CoordAugmentation(keras.layers.Wrapper):
 
 
 def _check_data(data):
-    """Checks that there are images, and frames that belong to them."""
+    """Checks that there are images, and that their frames match them."""
     if isinstance(data, dict) and {"images", "affine"} <= data.keys():
         images, affine = (tuple(data[k].shape) for k in ("images", "affine"))
         batches = images[:-3] + affine[:-2]
@@ -149,8 +149,8 @@ def _check_data(data):
     )
 
 
-# Index maps: the rows (y, then x) of the matrix from an index of the new image,
-# and 1, to the index in the old image. Entries are numbers, or tensors that
+# Index maps: the rows (y, then x) of the matrix that maps `[index, 1]` of the
+# new image to the index in the old image. Entries are numbers, or tensors that
 # broadcast to `(batch, 1)`. The size of the old image is a tensor (y, x).
 
 
@@ -165,7 +165,7 @@ def _center_crop(layer, transformation, size):
 def _random_crop(layer, transformation, size):
     begin = layer.backend.numpy.stack(transformation)
     begin = layer.backend.cast(begin, "float32")
-    # A window that the end of the image cuts off is resized.
+    # A window that extends beyond the image is cut off and resized.
     window = layer.backend.numpy.minimum(size - begin, _new_size(layer))
     return _resizing_map(layer, begin, window)
 
@@ -225,11 +225,11 @@ def _new_size(layer):
 
 
 def _fitted_window(layer, size, is_padding=False):
-    """The window of the layer's aspect ratio, in the middle of the image."""
+    """Returns the centered window with the layer's aspect ratio."""
     xp, new_size = layer.backend.numpy, _new_size(layer)
     fitted = xp.flip(size) * new_size // xp.flip(new_size)
     if is_padding:
-        # On both sides by the same number of pixels.
+        # The same number of pixels on both sides.
         padding = (xp.maximum(size, fitted) - size) // 2
         return -padding, size + 2 * padding
     window = xp.maximum(xp.minimum(size, fitted), 1.0)
@@ -237,13 +237,13 @@ def _fitted_window(layer, size, is_padding=False):
 
 
 def _resizing_map(layer, begin, window):
-    """The index map of a window that is resized to the layer's size."""
+    """Returns the index map of a window that is resized to the layer's size."""
     scale = window / _new_size(layer)
     offset = begin + (scale - 1) / 2
     return (scale[0], 0.0, offset[0]), (0.0, scale[1], offset[1])
 
 
 def _zoom_map(y, x, size):
-    """The index map of a zoom that leaves the middle of the image in place."""
+    """Returns the index map of a zoom about the center of the image."""
     y_middle, x_middle = (size[0] - 1) / 2, (size[1] - 1) / 2
     return (y, 0.0, (1 - y) * y_middle), (0.0, x, (1 - x) * x_middle)

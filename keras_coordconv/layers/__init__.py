@@ -1,4 +1,4 @@
-"""The layers, one family a file."""
+"""The layers, one family per file."""
 
 from keras_coordconv.layers.coord_conv import CoordConv1D
 from keras_coordconv.layers.coord_conv import CoordConv2D

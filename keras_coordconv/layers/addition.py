@@ -4,9 +4,9 @@ from keras import ops
 
 
 def add(inputs, addend):
-    """Sum of two tensors, or of a tensor and a variable.
+    """Adds two tensors, or a tensor and a variable.
 
-    `keras.ops.add` guesses on TensorFlow: it takes an addend with one axis
-    longer than 1 for a bias, also where that axis is not the channels'.
+    On TensorFlow, `keras.ops.add` treats an addend with a single axis longer
+    than 1 as a bias, even if that axis is not the channel axis.
     """
     return inputs + ops.convert_to_tensor(addend)

@@ -1,4 +1,4 @@
-"""CoordConv: convolutions that see the coordinates of their input."""
+"""CoordConv: convolutions with coordinate channels."""
 
 import math
 import numbers
@@ -13,7 +13,7 @@ from keras_coordconv.layers.coordinate_convolution import CoordinateConvolution
 
 
 class BaseCoordConv(CoordinateConvolution):
-    """Makes a CoordConv of `keras.layers.Conv`, for any rank."""
+    """CoordConv form of Keras's convolutions, for any rank."""
 
     def _before_activation(self, inputs, training, **frame):
         if not self._appending_is_cheaper(training, bool(frame)):
@@ -25,16 +25,16 @@ class BaseCoordConv(CoordinateConvolution):
         return self._add_bias(outputs)
 
     def convolution_op(self, inputs, kernel, **frame):
-        """Convolution with the coordinates, bias included.
+        """Convolves the inputs and the coordinates, and adds the bias.
 
-        A subclass may override it to compute the kernel, as with Keras's
-        convolutions; there, the bias comes after this method.
+        A subclass may override it to compute the kernel, as in Keras, where the
+        bias is only added after this method.
 
         Args:
             inputs: Tensor, the layer's input, without coordinates.
             kernel: Tensor of shape `(*kernel_size, channels // groups +
                 coordinate_channels, filters)`.
-            **frame: `affine` or `coordinates` of the call, if there are any.
+            **frame: `affine` or `coordinates` of the call, if any.
 
         Returns:
             Tensor, the layer's output before its activation.
@@ -44,15 +44,15 @@ class BaseCoordConv(CoordinateConvolution):
         )
 
     def _appending_is_cheaper(self, training, has_frame):
-        """Whether to append the coordinates to the input after all.
+        """Returns whether to append the coordinates to the input instead.
 
-        Appending is an extra pass over the input, adding the coordinates' term
-        one over the output, which is larger here. In training the copy of the
-        input would be kept for the gradient. With few channels the copy is
-        slow: TensorFlow copies them pixel by pixel. With a frame for each
-        example, the term is a convolution of the batch: appending pays sooner.
-        In half precision it would round the coordinates.
-        (examples/results/benchmark_layers has the measurements.)
+        Appending is an extra pass over the input. Adding the coordinate term is
+        an extra pass over the output, which is larger here. In training, the
+        copy of the input would be kept for the gradient. With few channels, the
+        copy is slow: TensorFlow copies them pixel by pixel. With a frame per
+        example, the term is a convolution of the whole batch, so appending pays
+        off sooner. In half precision, it would round the coordinates.
+        (Measurements: examples/results/benchmark_layers.)
         """
         if training or self.groups > 1 or self.compute_dtype != "float32":
             return False
@@ -84,7 +84,7 @@ class BaseCoordConv(CoordinateConvolution):
         return self._to_data_format(ops.cast(term, self.compute_dtype))
 
     def _coordinate_term(self, spatial_shape, coordinate_weights, **frame):
-        # On a small map, several operations are slower than one.
+        # For small maps, several operations are slower than one.
         if (
             frame
             or self.use_radius
@@ -105,9 +105,9 @@ class BaseCoordConv(CoordinateConvolution):
         )
 
     def _taps(self, axis, size):
-        """Input positions that the kernel meets along an axis.
+        """Returns the input positions under the kernel taps, along an axis.
 
-        Never of `CoordConv1D`, whose padding may be causal.
+        `CoordConv1D`, whose padding may be causal, does not use it.
 
         Returns:
             Integer array of shape `(outputs, kernel_size)`; positions outside
@@ -149,10 +149,11 @@ def _all_known(spatial_shape):
 
 @keras.saving.register_keras_serializable(package="keras_coordconv")
 class CoordConv1D(BaseCoordConv, keras.layers.Conv1D):
-    """1D convolution that sees the coordinate of each step.
+    """1D convolution layer with a coordinate channel (CoordConv).
 
-    `CoordConv2D` with one spatial axis and the coordinate `i`: it takes all
-    arguments of `keras.layers.Conv1D`, in the same order, and has its shapes.
+    It is `CoordConv2D` with one spatial axis and the coordinate `i`: it takes
+    all arguments of `keras.layers.Conv1D`, in the same order, and has its
+    shapes.
     The kernel has the shape `(kernel_size, channels / groups + d, filters)`,
     with `d` = 1, or 2 with the radius.
 
@@ -167,39 +168,42 @@ class CoordConv1D(BaseCoordConv, keras.layers.Conv1D):
 
 @keras.saving.register_keras_serializable(package="keras_coordconv")
 class CoordConv2D(BaseCoordConv, keras.layers.Conv2D):
-    """2D convolution that sees the coordinates of each pixel.
+    """2D convolution layer with coordinate channels (CoordConv).
 
-    The same as appending one channel with the row coordinate `i` and one with
-    the column coordinate `j` to the input and applying
-    `keras.layers.Conv2D`, without a copy of the input. Section 3 of
+    It is equivalent to appending two channels to the input, the row coordinate
+    `i` and the column coordinate `j`, and applying `keras.layers.Conv2D`, but
+    does not copy the input. Section 3 of
     [the CoordConv paper](https://arxiv.org/abs/1807.03247).
 
     Args:
         filters, kernel_size, ...: All arguments of `keras.layers.Conv2D`, in
             the same order.
-        use_radius: Boolean, whether the layer also sees the distance `r` of
-            each pixel from `radius_center`, in the units of the coordinates.
+        use_radius: Boolean, whether to add the radius channel: the distance
+            `r` of each pixel from `radius_center`, in the units of the
+            coordinates.
         coordinate_range: Pair `(first, last)` for all axes, or one such pair
-            per axis, or `"pixel"` for a step of 1 from 0. `first` may be above
-            `last`.
+            per axis, or `"pixel"` for steps of 1 that start at 0. `first` may
+            be larger than `last`.
         align: String, what the pair spans. `"centers"`: from the center of the
             first pixel to the center of the last one; an axis of size 1 gets
             the middle. `"edges"`: from edge to edge of the image, so that pixel
             `k` of `n` is at the fraction `(k + 0.5) / n`. `"period"`: one
-            period, whose end is the successor of the last pixel: `k / n`.
-        axes: Tuple of integers, the spatial axes that have a coordinate, from 0
-            on. Defaults to all of them.
+            period, so that pixel `k` of `n` is at the fraction `k / n` and the
+            end coincides with the next pixel after the last one.
+        axes: Tuple of integers, the spatial axes that have a coordinate,
+            starting at 0. Defaults to all of them.
         radius_center: Float, or tuple with one float per coordinate. Point the
             radius is measured from. Defaults to the middle of the image.
         encoding: Callable from coordinates `(..., d)` to features `(..., e)`,
-            such as `FourierFeatures`: the layer sees the features, and the
-            radius, in place of the coordinates.
+            such as `FourierFeatures`. The features replace the coordinates, but
+            not the radius.
 
     Call arguments:
         inputs: The input tensor, see below.
-        affine: Float tensor of shape `(batch_size or 1, d, 3)`: the coordinates
-            of index `k` are `affine @ [k, 1]` in place of those of the
-            arguments above. `d` may be any number, the same in all calls.
+        affine: Float tensor of shape `(batch_size or 1, d, 3)`. The coordinates
+            of index `k` are `affine @ [k, 1]`, instead of those from
+            `coordinate_range` and `align`. `d` may be any number, but must be
+            the same in all calls.
         coordinates: Float tensor of shape `(batch_size or 1, height, width,
             d)`, the coordinates themselves.
 
@@ -218,8 +222,8 @@ class CoordConv2D(BaseCoordConv, keras.layers.Conv2D):
         A 4D tensor with shape: `(batch_size, filters, new_height, new_width)`
 
     The kernel has the shape `(*kernel_size, channels / groups + d, filters)`,
-    with `d` = 2, or 3 with the radius; the slice of the coordinates is the last
-    one, in the order `i`, `j`, `r`. With `groups > 1` every group sees the
+    with `d` = 2, or 3 with the radius. The weights of the coordinates come
+    last, in the order `i`, `j`, `r`. With `groups > 1`, every group gets the
     coordinates. Integer inputs are cast to the layer's compute dtype.
 
     Returns:
@@ -228,8 +232,8 @@ class CoordConv2D(BaseCoordConv, keras.layers.Conv2D):
 
     Raises:
         ValueError: if an argument is malformed, if the input has the wrong rank
-            or an undefined number of channels, and whenever
-            `keras.layers.Conv2D` raises it.
+            or an undefined number of channels, or if `keras.layers.Conv2D`
+            raises it.
 
     Example:
 
@@ -242,10 +246,11 @@ class CoordConv2D(BaseCoordConv, keras.layers.Conv2D):
 
 @keras.saving.register_keras_serializable(package="keras_coordconv")
 class CoordConv3D(BaseCoordConv, keras.layers.Conv3D):
-    """3D convolution that sees the coordinates of each voxel.
+    """3D convolution layer with coordinate channels (CoordConv).
 
-    `CoordConv2D` with three spatial axes and as many coordinates: it takes all
-    arguments of `keras.layers.Conv3D`, in the same order, and has its shapes.
+    It is `CoordConv2D` with three spatial axes and three coordinates: it takes
+    all arguments of `keras.layers.Conv3D`, in the same order, and has its
+    shapes.
     The kernel has the shape `(*kernel_size, channels / groups + d, filters)`,
     with `d` = 3, or 4 with the radius.
 

@@ -1,4 +1,4 @@
-"""CoordConv transposed: deconvolutions that see their input's coordinates."""
+"""Transposed CoordConv: transposed convolutions with coordinate channels."""
 
 import keras
 from keras import ops
@@ -7,7 +7,7 @@ from keras_coordconv.layers.coordinate_convolution import CoordinateConvolution
 
 
 class BaseCoordConvTranspose(CoordinateConvolution):
-    """Makes a CoordConv of `keras.layers.ConvTranspose`, for any rank."""
+    """CoordConv form of Keras's transposed convolutions, for any rank."""
 
     def _split_weights(self):
         return self._split_kernel(self.kernel, axis=-1)
@@ -28,11 +28,11 @@ class BaseCoordConvTranspose(CoordinateConvolution):
 class CoordConv1DTranspose(
     BaseCoordConvTranspose, keras.layers.Conv1DTranspose
 ):
-    """1D transposed convolution that sees its input's coordinates.
+    """1D transposed convolution layer with a coordinate channel (CoordConv).
 
-    `CoordConv2DTranspose` with one spatial axis: it takes all arguments of
-    `keras.layers.Conv1DTranspose`, in the same order, and has its shapes. `d`
-    is 1, or 2 with the radius.
+    It is `CoordConv2DTranspose` with one spatial axis: it takes all arguments
+    of `keras.layers.Conv1DTranspose`, in the same order, and has its shapes.
+    `d` is 1, or 2 with the radius.
 
     Example:
 
@@ -48,21 +48,22 @@ class CoordConv1DTranspose(
 class CoordConv2DTranspose(
     BaseCoordConvTranspose, keras.layers.Conv2DTranspose
 ):
-    """2D transposed convolution that sees its input's coordinates.
+    """2D transposed convolution layer with coordinate channels (CoordConv).
 
-    The same as appending row `i` and column `j` to the input and applying
-    `keras.layers.Conv2DTranspose`. The input is not copied.
+    It is equivalent to appending the row `i` and the column `j` to the input as
+    channels and applying `keras.layers.Conv2DTranspose`, but does not copy the
+    input.
 
     Args:
         filters, kernel_size, ...: All arguments of
             `keras.layers.Conv2DTranspose`, in the same order.
         use_radius, coordinate_range, align, axes, radius_center, encoding:
-            The coordinates: as of `CoordConv2D`.
+            As for `CoordConv2D`.
 
-    Call arguments and errors are those of `CoordConv2D`; input and output have
-    the shapes of `keras.layers.Conv2DTranspose`. The kernel has the shape
-    `(*kernel_size, filters, channels + d)`, with `d` = 2, or 3 with the
-    radius; the slice of the coordinates is the last one.
+    Call arguments and errors are the same as for `CoordConv2D`, and the shapes
+    of input and output are the same as for `keras.layers.Conv2DTranspose`. The
+    kernel has the shape `(*kernel_size, filters, channels + d)`, with `d` = 2,
+    or 3 with the radius. The weights of the coordinates come last.
 
     Example:
 
@@ -78,11 +79,11 @@ class CoordConv2DTranspose(
 class CoordConv3DTranspose(
     BaseCoordConvTranspose, keras.layers.Conv3DTranspose
 ):
-    """3D transposed convolution that sees its input's coordinates.
+    """3D transposed convolution layer with coordinate channels (CoordConv).
 
-    `CoordConv2DTranspose` with three spatial axes: it takes all arguments of
-    `keras.layers.Conv3DTranspose`, in the same order, and has its shapes. `d`
-    is 3, or 4 with the radius.
+    It is `CoordConv2DTranspose` with three spatial axes: it takes all arguments
+    of `keras.layers.Conv3DTranspose`, in the same order, and has its shapes.
+    `d` is 3, or 4 with the radius.
 
     Example:
 

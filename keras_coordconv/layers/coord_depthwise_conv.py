@@ -1,4 +1,4 @@
-"""Depthwise CoordConv: the coordinates are channels like the others."""
+"""Depthwise CoordConv: the coordinates are filtered like other channels."""
 
 import keras
 from keras import ops
@@ -7,10 +7,10 @@ from keras_coordconv.layers.coordinate_convolution import CoordinateConvolution
 
 
 class BaseCoordDepthwiseConv(CoordinateConvolution):
-    """Makes a CoordConv of `keras.layers.DepthwiseConv`, for any rank.
+    """CoordConv form of Keras's depthwise convolutions, for any rank.
 
-    Channels do not mix: the filtered coordinates are output channels of their
-    own, computed once and repeated over the batch.
+    Channels do not mix: the filtered coordinates are separate output channels,
+    computed once and repeated over the batch.
     """
 
     def _before_activation(self, inputs, training, **frame):
@@ -45,11 +45,11 @@ class BaseCoordDepthwiseConv(CoordinateConvolution):
 class CoordDepthwiseConv1D(
     BaseCoordDepthwiseConv, keras.layers.DepthwiseConv1D
 ):
-    """1D depthwise convolution that filters the coordinate too.
+    """1D depthwise convolution layer with a coordinate channel (CoordConv).
 
-    `CoordDepthwiseConv2D` with one spatial axis: it takes all arguments of
-    `keras.layers.DepthwiseConv1D`, in the same order, and has its shapes. `d`
-    is 1, or 2 with the radius.
+    It is `CoordDepthwiseConv2D` with one spatial axis: it takes all arguments
+    of `keras.layers.DepthwiseConv1D`, in the same order, and has its shapes.
+    `d` is 1, or 2 with the radius.
 
     Example:
 
@@ -64,20 +64,22 @@ class CoordDepthwiseConv1D(
 class CoordDepthwiseConv2D(
     BaseCoordDepthwiseConv, keras.layers.DepthwiseConv2D
 ):
-    """2D depthwise convolution that filters the coordinates too.
+    """2D depthwise convolution layer with coordinate channels (CoordConv).
 
-    The same as appending row `i` and column `j` to the input and applying
-    `keras.layers.DepthwiseConv2D`. The filtered coordinates come last.
+    It is equivalent to appending the row `i` and the column `j` to the input as
+    channels and applying `keras.layers.DepthwiseConv2D`. In the output, the
+    filtered coordinates come last.
 
     Args:
         kernel_size, strides, ...: All arguments of
             `keras.layers.DepthwiseConv2D`, in the same order.
         use_radius, coordinate_range, align, axes, radius_center, encoding:
-            The coordinates: as of `CoordConv2D`.
+            As for `CoordConv2D`.
 
-    Call arguments and errors are those of `CoordConv2D`; input and output have
-    the shapes of `keras.layers.DepthwiseConv2D`, with `(channels + d) *
-    depth_multiplier` output channels: `d` = 2, or 3 with the radius.
+    Call arguments and errors are the same as for `CoordConv2D`, and the shapes
+    of input and output are the same as for `keras.layers.DepthwiseConv2D`, but
+    with `(channels + d) * depth_multiplier` output channels: `d` = 2, or 3 with
+    the radius.
 
     Example:
 

@@ -7,7 +7,7 @@ from keras_coordconv.layers.coordinate_convolution import CoordinateConvolution
 
 
 class BaseCoordSeparableConv(CoordinateConvolution):
-    """Makes a CoordConv of `keras.layers.SeparableConv`, for any rank."""
+    """CoordConv form of Keras's separable convolutions, for any rank."""
 
     def _split_weights(self):
         depthwise = self._split_kernel(self.depthwise_kernel, axis=-2)
@@ -31,11 +31,11 @@ class BaseCoordSeparableConv(CoordinateConvolution):
 class CoordSeparableConv1D(
     BaseCoordSeparableConv, keras.layers.SeparableConv1D
 ):
-    """1D separable convolution that sees its input's coordinate.
+    """1D separable convolution layer with a coordinate channel (CoordConv).
 
-    `CoordSeparableConv2D` with one spatial axis: it takes all arguments of
-    `keras.layers.SeparableConv1D`, in the same order, and has its shapes. `d`
-    is 1, or 2 with the radius.
+    It is `CoordSeparableConv2D` with one spatial axis: it takes all arguments
+    of `keras.layers.SeparableConv1D`, in the same order, and has its shapes.
+    `d` is 1, or 2 with the radius.
 
     Example:
 
@@ -50,21 +50,22 @@ class CoordSeparableConv1D(
 class CoordSeparableConv2D(
     BaseCoordSeparableConv, keras.layers.SeparableConv2D
 ):
-    """2D separable convolution that sees its input's coordinates.
+    """2D separable convolution layer with coordinate channels (CoordConv).
 
-    The same as appending row `i` and column `j` to the input and applying
-    `keras.layers.SeparableConv2D`. The input is not copied.
+    It is equivalent to appending the row `i` and the column `j` to the input as
+    channels and applying `keras.layers.SeparableConv2D`, but does not copy the
+    input.
 
     Args:
         filters, kernel_size, ...: All arguments of
             `keras.layers.SeparableConv2D`, in the same order.
         use_radius, coordinate_range, align, axes, radius_center, encoding:
-            The coordinates: as of `CoordConv2D`.
+            As for `CoordConv2D`.
 
-    Call arguments and errors are those of `CoordConv2D`; input and output have
-    the shapes of `keras.layers.SeparableConv2D`. The depthwise kernel has
-    `channels + d` input channels, with `d` = 2, or 3 with the radius; the
-    slice of the coordinates is the last one, in the pointwise kernel too.
+    Call arguments and errors are the same as for `CoordConv2D`, and the shapes
+    of input and output are the same as for `keras.layers.SeparableConv2D`. The
+    depthwise kernel has `channels + d` input channels, with `d` = 2, or 3 with
+    the radius. The weights of the coordinates come last in both kernels.
 
     Example:
 

@@ -73,8 +73,8 @@ class CoordinateChannel1D(BaseCoordinateChannel):
     """Appends the coordinates of each step as channels.
 
     The new channel is `i`, the coordinate of the step. Arguments, shapes and
-    errors are those of `CoordinateChannel2D`, with another number of axes.
-    Where a convolution follows, `CoordConv1D` computes the same and is cheaper.
+    errors are the same as for `CoordinateChannel2D`, with one spatial axis. If
+    a convolution follows, `CoordConv1D` computes the same at a lower cost.
 
     Example:
 
@@ -94,16 +94,16 @@ class CoordinateChannel2D(BaseCoordinateChannel):
     weights. Section 3 of
     [the CoordConv paper](https://arxiv.org/abs/1807.03247).
 
-    It gives coordinates to any layer that follows. Where a convolution follows,
-    `CoordConv2D` computes the same and is cheaper.
+    Any layer can follow. If a convolution follows, `CoordConv2D` computes the
+    same at a lower cost.
 
     Args:
-        use_radius, coordinate_range: As of `CoordConv2D`.
+        use_radius, coordinate_range: As for `CoordConv2D`.
         data_format: String, `"channels_last"` or `"channels_first"`. Defaults
             to Keras's `image_data_format`.
-        align, axes, radius_center, encoding: As of `CoordConv2D`.
+        align, axes, radius_center, encoding: As for `CoordConv2D`.
 
-    Call arguments: as of `CoordConv2D`.
+    Call arguments: as for `CoordConv2D`.
 
     Input shape:
 
@@ -114,8 +114,8 @@ class CoordinateChannel2D(BaseCoordinateChannel):
 
     Output shape:
 
-    As the input's, with `channels + 2` channels (`+ 3` with the radius), in
-    the layer's compute dtype.
+    The same as the input shape, but with `channels + 2` channels (`+ 3` with
+    the radius). The dtype is the layer's compute dtype.
 
     Raises:
         ValueError: if an argument is malformed, or if the input has the wrong
@@ -136,8 +136,8 @@ class CoordinateChannel3D(BaseCoordinateChannel):
     """Appends the coordinates of each voxel as channels.
 
     The new channels are the coordinates along each axis. Arguments, shapes and
-    errors are those of `CoordinateChannel2D`, with another number of axes.
-    Where a convolution follows, `CoordConv3D` computes the same and is cheaper.
+    errors are the same as for `CoordinateChannel2D`, with three spatial axes.
+    If a convolution follows, `CoordConv3D` computes the same at a lower cost.
 
     Example:
 

@@ -9,16 +9,17 @@ from keras_coordconv.layers.coordinate_layer import CoordinateLayer
 
 
 class CoordinateConvolution(CoordinateLayer):
-    """Mixin that gives a Keras convolution the coordinates of its input.
+    """Mixin that adds coordinates to a Keras convolution.
 
-    The weights are those of "append the coordinates, then convolve", with the
-    coordinates' slice last on the kernel's input axis. The coordinates are not
-    appended: what they add is a term of its own (`coordinate_terms`). Where
-    they are the same for the whole batch, it has a batch of one, and the bias
-    goes into it, so that one addition of the size of the output does for both.
+    The weights are the same as for appending the coordinates and convolving;
+    the weights of the coordinates come last on the kernel's input axis. But the
+    coordinates are not appended: a separate term adds their contribution
+    (`coordinate_terms`). If they are the same for the whole batch, the term is
+    computed for a batch of one and includes the bias, so that a single addition
+    of the size of the output suffices.
 
-    A family defines how its weights divide into those of the input and those of
-    the coordinates (`_split_weights`), and how either convolves (`_convolve`).
+    A family defines how to split its weights between the input and the
+    coordinates (`_split_weights`), and how to convolve (`_convolve`).
     """
 
     groups = 1
@@ -37,7 +38,7 @@ class CoordinateConvolution(CoordinateLayer):
         )
 
     def _widened_shape(self, input_shape):
-        """Shape of the input with the coordinates that every group sees."""
+        """Returns the shape of the input with the coordinates of all groups."""
         shape = list(input_shape)
         shape[self._channel_axis] += self.groups * self._coordinate_channels
         return tuple(shape)
@@ -47,7 +48,7 @@ class CoordinateConvolution(CoordinateLayer):
         frame = self._standardize_frame(inputs, affine, coordinates)
         is_empty = inputs.shape[0] == 0
         if is_empty:
-            # TensorFlow with oneDNN returns an empty batch in its old shape.
+            # TensorFlow with oneDNN keeps the input's shape for an empty batch.
             inputs, frame = keras.tree.map_structure(
                 _with_an_example, (inputs, frame)
             )
@@ -57,23 +58,23 @@ class CoordinateConvolution(CoordinateLayer):
         return outputs[:0] if is_empty else outputs
 
     def _before_activation(self, inputs, training, **frame):
-        """The layer's output before its activation, bias included."""
+        """Returns the layer's output before its activation, bias included."""
         return self._sum_of_terms(inputs, *self._split_weights(), **frame)
 
     def _split_weights(self):
-        """The weights of the input, and those of the coordinates.
+        """Splits the weights between the input and the coordinates.
 
         Returns:
-            Pair of what `_convolve` takes as its weights.
+            Pair of the weights for `_convolve`.
         """
         raise NotImplementedError
 
     def _convolve(self, inputs, weights, data_format):
-        """Keras's convolution of this family, without bias."""
+        """Computes Keras's convolution of this family, without bias."""
         raise NotImplementedError
 
     def _split_kernel(self, kernel, axis, multiplier=1):
-        """A kernel in two: for the input's channels, for the coordinates'."""
+        """Splits a kernel between the input's channels and the coordinates."""
         channels = kernel.shape[axis] - multiplier * self._coordinate_channels
         if keras.backend.backend() == "torch":
             # `torch.export` cannot follow Keras's split.
@@ -83,11 +84,11 @@ class CoordinateConvolution(CoordinateLayer):
                 for part in (kernel[:channels], kernel[channels:])
             ]
         # The gradient of one split is one concatenation; two slices would each
-        # make a gradient of the size of the kernel.
+        # create a gradient of the size of the kernel.
         return ops.split(kernel, [channels], axis=axis)
 
     def _sum_of_terms(self, inputs, weights, coordinate_weights, **frame):
-        """Sum of the inputs' convolution and the coordinates', with bias."""
+        """Adds the convolutions of inputs and coordinates, and the bias."""
         outputs = self._convolve(inputs, weights, self.data_format)
         spatial_shape = self._spatial_shape(inputs)
         if not frame:
@@ -100,9 +101,9 @@ class CoordinateConvolution(CoordinateLayer):
         return add(outputs, self._to_data_format(ops.cast(term, outputs.dtype)))
 
     def _position_bias(self, spatial_shape, coordinate_weights):
-        """What coordinates and bias add to each output, batch axis of 1.
+        """Returns the sum of coordinate term and bias, with a batch axis of 1.
 
-        It is rounded to the compute dtype once, with the bias.
+        The sum is rounded to the compute dtype once.
         """
         term = self._coordinate_term(spatial_shape, coordinate_weights)
         if self.use_bias:
@@ -110,11 +111,11 @@ class CoordinateConvolution(CoordinateLayer):
         return self._to_data_format(ops.cast(term, self.compute_dtype))
 
     def _coordinate_term(self, spatial_shape, coordinate_weights, **frame):
-        """The coordinates' convolution, channels last.
+        """Convolves the coordinates, channels last.
 
         Returns:
             Tensor of shape `(batch, *output_shape, filters)`, float32 or wider,
-            with a batch axis of 1 where it is the same for all examples.
+            with a batch axis of 1 if it is the same for all examples.
         """
         first_weights = keras.tree.flatten(coordinate_weights)[0]
         dtype = coordinate_terms.wide_dtype(first_weights)
@@ -125,19 +126,19 @@ class CoordinateConvolution(CoordinateLayer):
         return self._convolve(features, weights, "channels_last")
 
     def _add_bias(self, outputs):
-        """Adds the bias, if there is one, to a tensor in the data format."""
+        """Adds the bias, if any, to a tensor in the layer's data format."""
         if not self.use_bias:
             return outputs
         if self.data_format == "channels_last":
-            # Here Keras's sum is right, and TensorFlow can fuse it.
+            # Here `ops.add` is correct, and TensorFlow can fuse it.
             return ops.add(outputs, self.bias)
         return add(outputs, ops.reshape(self.bias, (-1, *[1] * self.rank)))
 
 
 def _with_an_example(tensor):
-    """An empty batch with one example of zeros; any other batch as it is."""
+    """Adds one example of zeros to an empty batch."""
     if tensor.shape[0] != 0:
         return tensor
-    # In a graph, oneDNN would fuse padding with the convolution, and lose it.
+    # In a graph, oneDNN fuses `ops.pad` with the convolution and loses it.
     example = ops.zeros((1, *tensor.shape[1:]), tensor.dtype)
     return ops.concatenate([tensor, example])

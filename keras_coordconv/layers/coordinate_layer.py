@@ -1,4 +1,4 @@
-"""Base class of all layers that see coordinates, as features of positions."""
+"""Base class of all layers that use coordinates as features."""
 
 from typing import Any
 
@@ -27,10 +27,10 @@ COORDINATE_ARGUMENTS = (
 
 
 class CoordinateLayer(FrameLayer):
-    """Mixin that gives a Keras layer the coordinates of its input.
+    """Mixin that adds coordinates to a Keras layer.
 
-    The arguments of the layer that it goes before keep their order;
-    `COORDINATE_ARGUMENTS` come after them, by keyword only.
+    The arguments of the Keras layer keep their order. The arguments in
+    `COORDINATE_ARGUMENTS` follow them and are keyword-only.
     """
 
     __signature__ = CombinedSignature(COORDINATE_ARGUMENTS)
@@ -63,7 +63,7 @@ class CoordinateLayer(FrameLayer):
 
     @property
     def _coordinate_channels(self):
-        """Number of channels that the coordinates add to the input."""
+        """The number of channels that the coordinates add to the input."""
         return count_features(
             self._coordinate_count, self.encoding, self.use_radius
         )
@@ -73,7 +73,7 @@ class CoordinateLayer(FrameLayer):
 
         Args:
             tensor: Tensor in the layer's data format.
-            features: Tensor with the channels last, and a batch axis of 1 where
+            features: Tensor with the channels last, and a batch axis of 1 if
                 it is the same for the whole batch.
         """
         features = self._to_data_format(ops.cast(features, tensor.dtype))
@@ -89,7 +89,7 @@ class CoordinateLayer(FrameLayer):
 
 
 def _standardize_encoding(encoding):
-    """The callable of an `encoding` argument, which may be its config."""
+    """Returns the callable of an `encoding` argument, which may be a config."""
     if isinstance(encoding, dict):
         encoding = keras.saving.deserialize_keras_object(encoding)
     if not (encoding is None or callable(encoding)):

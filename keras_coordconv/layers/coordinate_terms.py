@@ -1,12 +1,12 @@
-"""What the coordinates add to a convolution, in forms that cost less.
+"""The coordinate term of a convolution, in cheaper forms.
 
 A convolution is linear, so
 
     conv([x, p], [W_x, W_p]) = conv(x, W_x) + conv(p, W_p)
 
-The second term is a convolution of a batch of one. Kernels of one position, and
-plain coordinates, have cheaper forms, which are here. All are computed channels
-last, in float32 (or wider): in half precision, the coordinates would be rounded
+The second term is a convolution of a batch of one. The functions here are
+cheaper for kernels of size 1 and for plain coordinates. They compute with
+channels last, in float32 (or wider): half precision would round the coordinates
 before their differences are taken.
 """
 
@@ -20,9 +20,9 @@ from keras_coordconv.coordinates import axis_coordinates
 
 
 def pointwise(features, weights, bias, strides):
-    """The term and the bias of a kernel of one position: a matrix product.
+    """Computes the term and the bias of a kernel of size 1: a matrix product.
 
-    The bias is the weight of one more channel, of ones.
+    The bias is the weight of an additional channel of ones.
 
     Args:
         features: Float32 tensor of shape `(batch, *spatial_shape, channels)`,
@@ -47,17 +47,17 @@ def pointwise(features, weights, bias, strides):
 
 
 def axis_by_axis(spatial_shape, frames, weights, taps_of_axis):
-    """The term of plain coordinates, which each vary along one axis only.
+    """Computes the term of plain coordinates, which vary along one axis only.
 
-    It is a product with one small matrix per axis, which is much faster than a
+    It multiplies by one small matrix per axis, which is much faster than a
     convolution of so few channels.
 
     Args:
         spatial_shape: Tuple of integers.
         frames: From `coordinates.axes_frames`.
         weights: Tensor of shape `(*kernel_size, coordinates, filters)`.
-        taps_of_axis: Function from an axis to the positions, outputs x kernel
-            positions, that the kernel meets along it.
+        taps_of_axis: Function from an axis to an integer array of shape
+            `(outputs, kernel_size)`, the input positions under the kernel taps.
 
     Returns:
         Tensor of shape `(1, *output_shape, filters)`.
@@ -66,7 +66,7 @@ def axis_by_axis(spatial_shape, frames, weights, taps_of_axis):
     rank, count = len(spatial_shape), len(frames)
 
     def taps(axis):
-        """For each coordinate, its factor at each tap along an axis."""
+        """Returns the factor of each coordinate at each tap along an axis."""
         positions = taps_of_axis(axis)
         inside = (positions >= 0) & (positions < spatial_shape[axis])
         clipped = np.clip(positions, 0, spatial_shape[axis] - 1)
@@ -78,16 +78,16 @@ def axis_by_axis(spatial_shape, frames, weights, taps_of_axis):
         ]
 
     def product(blocks, term):
-        """Matrix product over the last two axes and the first two."""
+        """Multiplies matrices over the last two axes and the first two."""
         rows, columns = math.prod(blocks.shape[:2]), math.prod(blocks.shape[2:])
         return ops.matmul(
             ops.convert_to_tensor(blocks.reshape(rows, columns), dtype),
             ops.reshape(term, (columns, -1)),
         )
 
-    # From (*kernel_size, coordinate, filter): the coordinate first, then the
-    # axes of the kernel, the last one first. Each turn replaces the first of
-    # these by an axis of the output, before the other outputs.
+    # From (*kernel_size, coordinate, filter) to (coordinate, *kernel_size in
+    # reverse order, filter). Each iteration replaces the first axis of the
+    # kernel by an axis of the output, which goes before the other outputs.
     order = (rank, *reversed(range(rank)), rank + 1)
     term = ops.transpose(ops.cast(weights, dtype), order)
     for axis in reversed(range(1, rank)):

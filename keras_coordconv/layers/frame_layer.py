@@ -1,4 +1,4 @@
-"""Base class of all layers with a frame: their own, or that of each call."""
+"""Base class of all layers with a frame: their own, or one per call."""
 
 from typing import Any
 
@@ -21,19 +21,19 @@ from keras_coordconv.coordinates import standardize_frame
 
 
 class FrameLayer:
-    """Mixin that gives a Keras layer the frame of its input.
+    """Mixin that adds a frame to a Keras layer.
 
-    It goes before a `keras.layers.Layer` that has the attributes `rank` and
-    `data_format`. A call takes the coordinates of each example as `affine` or
-    `coordinates`, which stay in float32 whatever the layer computes in. The
-    layer is built for the number of coordinates of its first call. Inside a
-    graph the values cannot be checked: what is not finite gives outputs that
-    are not.
+    Its other base class is a `keras.layers.Layer` with the attributes `rank`
+    and `data_format`. A call can pass the coordinates of each example as
+    `affine` or `coordinates`, which stay in float32, whatever the layer's
+    dtype. The layer is built for the number of coordinates of its first call.
+    Inside a graph the values cannot be checked: non-finite values give
+    non-finite outputs.
     """
 
     rank: int
 
-    # What `features_of_range` and its kin take beside the frame.
+    # The arguments of `features_of_range`, and the like, that follow the frame.
     _feature_arguments: tuple = ()
 
     def __init__(
@@ -53,7 +53,7 @@ class FrameLayer:
         self._frames = axes_frames(self.coordinate_range, align, own_axes)
         self.align = align
         self.axes = None if axes is None else own_axes
-        # The first call may bring coordinates of another number.
+        # The first call may have another number of coordinates.
         self._coordinate_count = len(own_axes)
         # Keras would cast the frames too: half precision would round them.
         self._convert_input_args = False
@@ -88,21 +88,21 @@ class FrameLayer:
         return config
 
     def _count_coordinates(self, frame):
-        """Number of coordinates of a call with this frame.
+        """Returns the number of coordinates of a call with this frame.
 
         Raises:
-            ValueError: if it is malformed, or does not go with an argument.
+            ValueError: if the frame is malformed or conflicts with `axes`.
         """
         if not frame:
             return len(self._frames)
         if len(frame) > 1:
             raise ValueError(
-                "A call takes `affine` or `coordinates`. Received: both"
+                "Pass either `affine` or `coordinates`. Received: both"
             )
         ((name, value),) = frame.items()
         if self.axes is not None:
             raise ValueError(
-                "`axes` has no effect on coordinates that are given. "
+                "`axes` cannot be combined with `affine` or `coordinates`. "
                 f"Received: `{name}` in a call of {self.name}, which has "
                 f"axes={self.axes}"
             )
@@ -116,13 +116,13 @@ class FrameLayer:
         return shape[axis]
 
     def _standardize_frame(self, inputs, affine, coordinates):
-        """The frame of a call, checked, in float32.
+        """Checks the frame of a call and converts it to float32.
 
         Returns:
-            Dictionary with `affine`, with `coordinates`, or with nothing.
+            Dictionary with `affine` or `coordinates`, or an empty one.
 
         Raises:
-            ValueError: if it cannot be that of the inputs.
+            ValueError: if the frame does not match the inputs.
         """
         sizes = {
             "affine": ("d", self.rank + 1),
@@ -134,11 +134,11 @@ class FrameLayer:
         }
 
     def _features(self, spatial_shape, affine=None, coordinates=None):
-        """What the layer sees of the coordinates, channels last, in float32.
+        """Computes the features of the coordinates, channels last, in float32.
 
         Returns:
             Tensor of shape `(batch, *spatial_shape, channels)`, with a batch
-            axis of 1 where it is the same for all examples.
+            axis of 1 if it is the same for all examples.
         """
         arguments = self._feature_arguments
         if affine is not None:
@@ -153,7 +153,7 @@ class FrameLayer:
         return -1 if self.data_format == "channels_last" else 1
 
     def _input_channels(self, input_shape):
-        """Number of channels of the layer's input.
+        """Returns the number of channels of the layer's input.
 
         Raises:
             ValueError: if the shape has the wrong rank or no channel count.
@@ -171,14 +171,14 @@ class FrameLayer:
         return channels
 
     def _spatial_shape(self, inputs):
-        """Sizes of the spatial axes: integers, or scalars where unknown."""
+        """Returns the spatial sizes: integers, or scalar tensors if unknown."""
         shape = ops.shape(inputs)
         if self.data_format == "channels_last":
             return shape[1:-1]
         return shape[2:]
 
     def _to_data_format(self, tensor):
-        """A tensor with the channels last, in the layer's data format."""
+        """Converts a tensor with the channels last to the layer's format."""
         if self.data_format == "channels_first":
             return ops.moveaxis(tensor, -1, 1)
         return tensor
@@ -195,7 +195,7 @@ def _given(affine, coordinates):
 
 
 def standardize_data_format(data_format):
-    """`data_format`, or Keras's default for `None`.
+    """Returns `data_format`, or Keras's default for `None`.
 
     Raises:
         ValueError: if it is not one of the two formats.

@@ -1,4 +1,4 @@
-"""What `fold_coordinates` leaves of the coordinates: a bias per position."""
+"""Bias per position, which replaces coordinates in `fold_coordinates`."""
 
 import keras
 
@@ -7,15 +7,16 @@ from keras_coordconv.layers.addition import add
 
 @keras.saving.register_keras_serializable(package="keras_coordconv")
 class PositionBias(keras.layers.Layer):
-    """Adds a constant to each position and channel, then an activation.
+    """Layer that adds a constant to each position and channel.
 
-    What is left of a CoordConv's coordinates after `fold_coordinates`.
+    `fold_coordinates` replaces the coordinates of a CoordConv by it.
 
     Args:
-        activation: Name of the activation or callable, or `None`.
+        activation: Name of the activation or callable, or `None`. It is applied
+            to the sum.
 
     Raises:
-        ValueError: if the input's shape, but for the batch, is not known.
+        ValueError: if the input's shape, apart from the batch, is unknown.
     """
 
     def __init__(self, activation=None, **kwargs):

@@ -1,4 +1,4 @@
-"""The signature that `help()` and editors show of a layer with coordinates."""
+"""The signature of a layer with coordinates in `help()` and in editors."""
 
 import inspect
 
@@ -8,13 +8,13 @@ import keras
 class CombinedSignature:
     """`__signature__` of a class: the Keras layer's arguments, then ours.
 
-    Python would show `*args, **kwargs`. A class that writes an `__init__` of
-    its own keeps the signature of that one (`None` makes `inspect` look at it),
-    and so does the call of an instance.
+    Python would show `*args, **kwargs`. A class that defines its own `__init__`
+    keeps the signature of that method (with `None`, `inspect` uses it). The
+    signature of calling an instance is not changed either.
 
     Args:
         own_arguments: Sequence of strings, the arguments of the mixin's
-            `__init__` that come after those of the Keras layer.
+            `__init__` that follow the arguments of the Keras layer.
     """
 
     def __init__(self, own_arguments):

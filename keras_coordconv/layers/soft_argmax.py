@@ -1,4 +1,4 @@
-"""Soft-argmax: from maps of logits to the coordinates that they point to."""
+"""Soft-argmax: from maps of logits to coordinates."""
 
 import math
 from typing import Any
@@ -77,10 +77,10 @@ class BaseSoftArgmax(FrameLayer, keras.layers.Layer):
             mask = self._standardize_mask(mask, inputs)
             counted = ops.where(mask, logits, -1e30)
         highest = ops.max(counted, axis=positions, keepdims=True)
-        # The difference first: it is exact where a weight is not negligible.
+        # Subtract first: this is exact wherever a weight is not negligible.
         logits = (logits - ops.stop_gradient(highest)) / temperature
         if mask is not None:
-            # Not -inf: where nothing counts, all positions count the same.
+            # Not -inf: if all positions are masked, they get equal weights.
             logits = ops.where(mask, logits, -80.0)
         weights = ops.exp(logits)
         weights = weights / ops.sum(weights, axis=positions, keepdims=True)
@@ -115,7 +115,7 @@ class BaseSoftArgmax(FrameLayer, keras.layers.Layer):
         )
 
     def compute_mask(self, inputs, previous_mask):
-        return None  # What comes out has no positions.
+        return None  # The outputs have no positions.
 
     @property
     def _wide_dtype(self):
@@ -131,7 +131,7 @@ class BaseSoftArgmax(FrameLayer, keras.layers.Layer):
         return outputs if len(outputs) > 1 else means
 
     def _standardize_mask(self, mask, inputs):
-        """The mask as booleans that broadcast against the inputs."""
+        """Converts the mask to booleans that broadcast against the inputs."""
         mask = standardize_frame(
             "mask",
             ops.cast(mask, "float32"),
@@ -151,9 +151,10 @@ class BaseSoftArgmax(FrameLayer, keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="keras_coordconv")
 class SoftArgmax1D(BaseSoftArgmax):
-    """The expected step of each channel's softmax.
+    """Layer that computes the mean coordinate of each channel's softmax.
 
-    `SoftArgmax2D` with one spatial axis: the same arguments and call arguments.
+    It is `SoftArgmax2D` with one spatial axis, and has the same arguments and
+    call arguments.
 
     Example:
 
@@ -167,32 +168,34 @@ class SoftArgmax1D(BaseSoftArgmax):
 
 @keras.saving.register_keras_serializable(package="keras_coordconv")
 class SoftArgmax2D(BaseSoftArgmax):
-    """The expected pixel of each channel's softmax.
+    """Layer that computes the mean coordinates of each channel's softmax.
 
-    Also known as spatial softmax, DSNT or integral regression: the way back
-    from maps to coordinates, in the same frame as the CoordConv layers. The
-    softmax of `inputs / temperature` is taken over the positions of each
-    channel; the coordinates are their mean with these weights.
+    It is also known as spatial softmax, DSNT or integral regression, and
+    converts maps back to coordinates, in the same frame as the CoordConv
+    layers. The softmax of `inputs / temperature` is taken over the positions of
+    each channel, and weights the mean of their coordinates.
 
-    Softmax and sums are computed in float32: half precision does not round a
-    coordinate, and logits of any size are stable.
+    The softmax and the sums are computed in float32, so that half precision
+    does not round the coordinates, and logits of any size are stable.
 
     Args:
-        temperature: Float above 0. Near 0, the mean is the maximum.
+        temperature: Float above 0. Near 0, the mean is the position of the
+            maximum.
         data_format: String, `"channels_last"` or `"channels_first"`. Defaults
             to Keras's `image_data_format`.
-        trainable_temperature: Boolean, whether the temperature is a weight that
-            starts there (its logarithm, so that it stays above 0).
-        return_variance: Boolean, whether to return the variances, too.
-        return_map: Boolean, whether to return the softmax, too.
-        coordinate_range, align, axes: The coordinates: as of `CoordConv2D`.
+        trainable_temperature: Boolean, whether to train the temperature, which
+            starts at this value. (The weight is its logarithm, so that it stays
+            above 0.)
+        return_variance: Boolean, whether to also return the variances.
+        return_map: Boolean, whether to also return the softmax.
+        coordinate_range, align, axes: As for `CoordConv2D`.
 
     Call arguments:
         inputs: The logits, see below.
-        affine, coordinates: As of `CoordConv2D`.
+        affine, coordinates: As for `CoordConv2D`.
         mask: Boolean tensor of shape `(batch_size or 1, height, width)`, `True`
-            at the positions that count. Where it has none, or without a mask,
-            all count.
+            at the positions to use. Without a mask, or if an example has no
+            such position, all positions are used.
 
     Input shape:
 
@@ -223,10 +226,10 @@ class SoftArgmax2D(BaseSoftArgmax):
 
 @keras.saving.register_keras_serializable(package="keras_coordconv")
 class SoftArgmax3D(BaseSoftArgmax):
-    """The expected voxel of each channel's softmax.
+    """Layer that computes the mean coordinates of each channel's softmax.
 
-    `SoftArgmax2D` with three spatial axes: the same arguments and call
-    arguments.
+    It is `SoftArgmax2D` with three spatial axes, and has the same arguments and
+    call arguments.
 
     Example:
 
