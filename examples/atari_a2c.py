@@ -155,15 +155,17 @@ def main(argv=None):
         )
         a2c.compile_model(model, learning_rate, args.entropy_weight)
         run.track(model)
-        games = [
-            game
-            for game in run_files.read_table(run.path / "games.csv")
-            if game["epoch"] <= run.epochs_done
-        ]
+        games = []
+        if run.epochs_done:
+            games = [
+                game
+                for game in run_files.read_table(run.path / "games.csv")
+                if game["epoch"] <= run.epochs_done
+            ]
         rollouts = a2c.Rollouts(environments, ROLLOUT_STEPS, DISCOUNT)
         for epoch in run.epochs(args.epochs):
             logs = train_epoch(args, epoch, model, rollouts, games)
-            _files.write_table(run.output("games.csv"), games)
+            run_files.write_table(run.output("games.csv"), games)
             run.end_epoch(logs)
             shown = ", ".join(f"{name} {x:.4g}" for name, x in logs.items())
             print(f"epoch {epoch}/{args.epochs}: {shown}")

@@ -21,13 +21,13 @@ import startup  # noqa: F401, before the rest
 import keras
 import numpy as np
 
-from keras_coordconv import _files
 from keras_coordconv.experiments.canvas import CANVAS_SIZE
 from keras_coordconv.experiments.datasets import not_so_clevr
 from keras_coordconv.experiments.models import position_codes
 from keras_coordconv.experiments.training import flags
 from keras_coordconv.experiments.training import optimizers
 from keras_coordconv.experiments.training import recipes
+from keras_coordconv.experiments.training import run_files
 from keras_coordconv.experiments.training.command import command
 from keras_coordconv.experiments.training.run import Run
 
@@ -141,7 +141,7 @@ def main(argv=None):
             **{"train": build_dataset(args, train), args.held_out: held_out},
         )
         metrics[f"{args.held_out}_distance"], found = measure(best, held_out)
-        _files.write_table(run.output("found.csv"), found)
+        run_files.write_table(run.output("found.csv"), found)
         return run.finish(metrics)
 
 

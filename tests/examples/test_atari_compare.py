@@ -6,6 +6,8 @@ import atari_compare
 import numpy as np
 import pytest
 
+from keras_coordconv.experiments.training import run_files
+
 pytestmark = pytest.mark.tensorflow_backend
 
 RETURNS = {
@@ -26,6 +28,7 @@ def write_run(folder, settings):
         f"epoch,seconds,steps,return\n1,9.0,80,\n2,19.0,160,{test_return}\n"
     )
     (folder / "metrics.json").write_text(json.dumps(metrics))
+    run_files.write_table(folder / "games.csv", [])
 
 
 def test_runs_table_and_figures(scripts, monkeypatch, capsys):

@@ -26,7 +26,7 @@ def test_small_run(scripts, held_out):
         rows = np.array(
             [[int(x) for x in row.values()] for row in csv.DictReader(file)]
         )
-    centers, found = rows[:, :2], rows[:, 2:]
+    centers, found = rows[:, :2], rows[:, 2:4]
     held = not_so_clevr.subset_locations("band", held_out)
     assert len(centers) == 24
     assert {tuple(c) for c in centers} <= {tuple(c) for c in held}

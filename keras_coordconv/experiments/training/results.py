@@ -36,7 +36,7 @@ def read_history(folder):
         ValueError: if `history.csv` is damaged or does not match the run's
             checkpoint.
     """
-    rows = run_files.read_table(pathlib.Path(folder, "history.csv"))
+    rows = run_files.read_history(folder)
     run_files.epochs_with_checkpoint(pathlib.Path(folder), rows)
     return rows
 

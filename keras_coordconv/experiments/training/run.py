@@ -401,7 +401,7 @@ class Run(_signals.ContinuedBy):
 
     def _read_history(self):
         """Reads the rows of the history up to the last checkpoint."""
-        rows = run_files.read_table(self.path / "history.csv")
+        rows = run_files.read_history(self.path)
         done = run_files.epochs_with_checkpoint(self.path, rows)
         weights = self.path.glob(f"checkpoint-*/*{run_files.WEIGHTS}")
         found = sorted({path.parent.name for path in weights})

@@ -1,9 +1,10 @@
 """Files in a run's folder. Damaged files raise an error that names the file.
 
 `args.json`, `metrics.json` and each checkpoint's `epoch.json` contain their own
-checksum. `epoch.json` also contains the checksums of the weights next to it and
-the history up to its epoch, which must match `history.csv`. A `.keras` file is
-a zip archive, which has checksums.
+checksum, and other tables than the history one in each row. `epoch.json` also
+contains the checksums of the weights next to it and the history up to its
+epoch, which must match `history.csv`. A `.keras` file is a zip archive, which
+has checksums.
 """
 
 import csv
@@ -55,32 +56,69 @@ def read_json(path):
     return content if name == _CRC32 else {**content, name: checksum}
 
 
+def write_table(path, rows):
+    """Writes dictionaries of numbers as CSV, with a checksum in each row.
+
+    It is in the last column, and depends on the number of rows, too.
+
+    Args:
+        path: String or path.
+        rows: List of dictionaries with the same keys.
+    """
+    rows = [{name: f"{x}" for name, x in row.items()} for row in rows]
+    _files.write_table(
+        path,
+        [
+            {**row, _CRC32: _row_checksum(row, number, len(rows))}
+            for number, row in enumerate(rows)
+        ],
+    )
+
+
 def read_table(path):
-    """Reads a CSV file of numbers.
+    """Reads a CSV file of numbers, with or without checksums.
 
     Returns:
-        List of dictionaries, one per row, without the empty cells. It is empty
-        if the file does not exist.
+        List of dictionaries, one per row, without the empty cells.
 
     Raises:
-        ValueError: if the file is damaged.
+        ValueError: if the file is missing or damaged.
     """
     path = pathlib.Path(path)
     if not path.exists():
-        return []
+        raise ValueError(f"{path} is missing. {_ADVICE}")
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            return [
-                {
-                    name: int(value) if value.isdecimal() else float(value)
-                    for name, value in row.items()
-                    if value
-                }
-                for row in csv.DictReader(file, restval="missing")
-            ]
+            reader = csv.DictReader(file, restval="missing")
+            rows = list(reader)
+        # Without rows, `write_table` writes an empty line.
+        if not rows and (reader.fieldnames or not path.stat().st_size):
+            raise ValueError("it has no rows")
+        for number, row in enumerate(rows):
+            name, checksum = row.popitem()
+            expected = _row_checksum(row, number, len(rows))
+            # The damage may be in the name.
+            if (name == _CRC32) != (checksum == f"{expected}"):
+                raise ValueError(f"row {number + 1} has another checksum")
+            if name != _CRC32:
+                row[name] = checksum
+        return [
+            {
+                name: int(value) if value.isdecimal() else float(value)
+                for name, value in row.items()
+                if value
+            }
+            for row in rows
+        ]
     # The surplus cells of a long row are a list.
     except (ValueError, AttributeError, csv.Error) as error:
         raise damaged(path, error) from error
+
+
+def read_history(folder):
+    """Reads `history.csv` in a run's folder; without it, there are no rows."""
+    path = pathlib.Path(folder, "history.csv")
+    return read_table(path) if path.exists() and path.stat().st_size else []
 
 
 def check_model(path):
@@ -239,6 +277,10 @@ class _MemoryFile(io.BytesIO):
 
 def _with_checksum(content):
     return {**content, _CRC32: _checksum(content)}
+
+
+def _row_checksum(row, number, count):
+    return _checksum([number, count, row])
 
 
 def _checksum(content):

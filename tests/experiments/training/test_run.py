@@ -515,3 +515,68 @@ def test_tensorboard(tmp_path, with_fit):
         for event in events.Tensors("epoch_loss")
     ]
     assert losses == pytest.approx([row["loss"] for row in run.history])
+
+
+GAMES = [
+    {"epoch": 1, "steps": 96, "return": 9.5},
+    {"epoch": 1, "steps": 112, "return": -0.25},
+    {"epoch": 2, "steps": 240, "return": 1e-07},
+]
+
+
+def test_table_with_checksums(tmp_path):
+    path = tmp_path / "games.csv"
+    for rows in (GAMES, GAMES[:1], []):
+        run_files.write_table(path, rows)
+        assert run_files.read_table(path) == rows
+    # Tables of earlier versions have none.
+    path.write_text("epoch,steps\n1,96\n2,3.5\n")
+    assert run_files.read_table(path) == [
+        {"epoch": 1, "steps": 96},
+        {"epoch": 2, "steps": 3.5},
+    ]
+
+
+@pytest.mark.parametrize("start", range(0, 8))
+def test_flipped_bits_of_a_table(tmp_path, start):
+    """Each bit of the file, in eight parts."""
+    path = tmp_path / "games.csv"
+    run_files.write_table(path, GAMES)
+    whole = path.read_bytes()
+    for bit in range(start, 8 * len(whole), 8):
+        content = bytearray(whole)
+        content[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(content)
+        try:
+            # Another line end, as `\n` without `\r`, changes nothing.
+            assert run_files.read_table(path) == GAMES, bytes(content)
+        except ValueError as error:
+            assert str(error).startswith(f"{path} is damaged")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda lines: [],
+        lambda lines: lines[:1],
+        lambda lines: lines[:-1],
+        lambda lines: [*lines[:1], *lines[2:]],
+        lambda lines: [*lines[:1], *lines[:0:-1]],
+        lambda lines: [*lines, lines[-1]],
+        lambda lines: (
+            [line.rpartition(b",")[0] + b"\n" for line in lines[:2]] + lines[2:]
+        ),
+        lambda lines: [lines[0], *[line[:-8] for line in lines[1:]]],
+    ],
+)
+def test_damaged_tables(tmp_path, damage):
+    path = tmp_path / "games.csv"
+    run_files.write_table(path, GAMES)
+    path.write_bytes(b"".join(damage(path.read_bytes().splitlines(True))))
+    with pytest.raises(ValueError, match=r"games\.csv is damaged \("):
+        run_files.read_table(path)
+
+
+def test_missing_table(tmp_path):
+    with pytest.raises(ValueError, match=r"games\.csv is missing\. Restore"):
+        run_files.read_table(tmp_path / "games.csv")
