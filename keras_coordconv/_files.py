@@ -82,8 +82,8 @@ def scratch_path(path):
             payload.parent.mkdir()
             yield payload
         except OSError as error:
-            # A write to a full disk has no name, and that of the scratch folder
-            # means nothing to a user.
+            # The error of a full disk names no file, and a user does not know
+            # the scratch folder.
             if error.filename is None or str(scratch) in str(error.filename):
                 reason = error.strerror or str(error)
                 raise OSError(
@@ -115,8 +115,8 @@ def publish(payload, path):
 def lock_folder(path):
     """Locks a folder until it is unlocked or this process ends.
 
-    This process may lock it again, without effect. Some network file systems
-    have no locks: there, a folder is never locked.
+    Locking it again in this process has no effect. Some network file systems do
+    not support locks: there, folders are never locked.
 
     Args:
         path: String or path of a folder.
@@ -151,7 +151,7 @@ def unlock_folder(folder):
 
 
 def is_folder(path, folder):
-    """Whether a path leads to a folder, by its identity from `lock_folder`."""
+    """Returns whether a path is the folder with this identity."""
     try:
         return _identity(os.stat(path)) == folder
     except OSError:

@@ -1,8 +1,8 @@
 """Ends a command cleanly on Ctrl-C, SIGTERM and SIGHUP.
 
-The first signal raises `Stopped` in the main thread: files and folders in the
-making are removed and child processes end. A second signal ends the process at
-once.
+The first signal raises `Stopped` in the main thread: incomplete files and
+folders are removed, and child processes end. A second signal ends the process
+at once.
 """
 
 import contextlib
@@ -25,11 +25,11 @@ _printed = False
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal that ends the process has arrived."""
+    """Raised when a signal that ends the process arrives."""
 
 
 class ContinuedBy:
-    """Context manager that notes on errors and signals how to continue.
+    """Context manager that adds to an error or signal how to continue.
 
     Args:
         *command: Strings, the command that continues the work.
@@ -47,7 +47,7 @@ class ContinuedBy:
 
 
 def with_advice(message, error):
-    """A message, followed by how to continue if the error has a note of it."""
+    """Appends the error's note on how to continue, if any, to a message."""
     notes = getattr(error, "__notes__", ())
     advice = [note for note in notes if note.startswith(_ADVICE)]
     return " ".join([message, *advice])
@@ -68,7 +68,7 @@ def end_imports():
 
 @contextlib.contextmanager
 def clean_exit():
-    """Turns a signal into one line on stderr and the exit status of a shell.
+    """Turns a signal into one line on stderr and a shell's exit status.
 
     Raises:
         SystemExit: with 128 plus the signal's number, if one arrives.
@@ -92,7 +92,7 @@ def clean_exit():
 
 
 def _set_handlers(handler):
-    """Sets a handler for those signals that would end the process."""
+    """Sets a handler for the signals that would end the process."""
     previous = {}
     if threading.current_thread() is threading.main_thread():
         for number in NAMES:

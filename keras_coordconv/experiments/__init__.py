@@ -1,7 +1,7 @@
-"""What the scripts in `examples/` are made of.
+"""Building blocks of the scripts in `examples/`.
 
-To import it is enough to load what they have saved: it registers every class
-that is in their `.keras` files.
+Importing this package registers every class in the `.keras` files that the
+scripts save, so that Keras can load them.
 """
 
 from keras_coordconv.experiments.evaluation import losses  # noqa: F401

@@ -1,4 +1,4 @@
-"""What the benchmarks share: measurements in turns, ratios, the results file.
+"""Shared by the benchmarks: measurements in turns, ratios, the results file.
 
 output = benchmarking.make_output(args)
 seconds = benchmarking.measure_in_turns({"a": ..., "b": ...}, args.turns)
@@ -51,7 +51,7 @@ def make_output(args):
 
 
 def timed(call):
-    """A function that makes a call and returns the seconds it took."""
+    """Returns a function that makes a call and returns the seconds it took."""
 
     def seconds():
         start = time.perf_counter()
@@ -87,7 +87,7 @@ def measure_in_turns(measurements, turns, seed=None):
 
 
 def median_ratio(values, reference):
-    """Median of the ratios to the reference in the same turn.
+    """Computes the median of the ratios to the reference in the same turn.
 
     Args:
         values, reference: Arrays from `measure_in_turns`.
@@ -99,7 +99,7 @@ def median_ratio(values, reference):
 
 
 def machine():
-    """The CPU, and the devices of JAX if there are any."""
+    """Describes the CPU, and the devices of JAX if there are any."""
     names = [f"{platform.machine()}, {os.cpu_count()} cores"]
     if keras.backend.backend() == "jax":
         import jax
@@ -109,16 +109,16 @@ def machine():
 
 
 def write_results(output, args, rows, **others):
-    """Writes results.json: the rows, and all that they depend on.
+    """Writes results.json: the rows, and everything they depend on.
 
     Args:
         output: Path of the folder, from `make_output`.
         args: Flags of the benchmark.
         rows: List of dictionaries.
-        **others: What else to write, by name.
+        **others: Other entries to write, by name.
 
     Returns:
-        Dictionary of what was written.
+        Dictionary, the content of the file.
     """
     flags = {k: v for k, v in vars(args).items() if k != "output"}
     results = {

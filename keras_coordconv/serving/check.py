@@ -89,7 +89,7 @@ def predict(folder, requests):
 
 
 def check_fingerprint(folder):
-    """Check that a SavedModel is the one that its fingerprint was made of.
+    """Check that a SavedModel matches its fingerprint.
 
     TensorFlow Serving does not compare them. Without a fingerprint, as before
     TensorFlow 2.12, nothing is checked.

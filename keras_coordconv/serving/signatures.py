@@ -186,9 +186,8 @@ def encoded_image_signature(
     """Make a signature that decodes JPEG or PNG files in the graph.
 
     Its only input, `image_bytes`, is a batch of files with images of any size.
-    One file that cannot be decoded fails the whole request, and with a server
-    that batches requests, also those that it is batched with; see
-    `flag_damaged`.
+    If a file cannot be decoded, the whole request fails, and if the server
+    batches requests, so do all requests in the batch; see `flag_damaged`.
 
     Args:
         model: `keras.Model` with one image as its input.
@@ -198,10 +197,10 @@ def encoded_image_signature(
             `[0, 255]`.
         size: Pair of integers, height and width of the preprocessed image.
             Defaults to the model's input size.
-        flag_damaged: Boolean, whether to answer for each file instead: the
+        flag_damaged: Boolean, whether to flag such files instead: the
             additional output `is_image` is false for files that cannot be
-            decoded, whose other outputs are those of zeros. Decoding then takes
-            up to twice as long.
+            decoded, and their other outputs are computed from zeros. Decoding
+            then takes up to twice as long.
 
     Returns:
         `Signature`.
@@ -241,7 +240,7 @@ def encoded_image_signature(
     )
 
     def decode(encoded):
-        # TensorFlow takes the numbers of a BMP file's palette for colors.
+        # TensorFlow would use the palette indices of BMP files as colors.
         tf.debugging.assert_none_equal(
             tf.strings.substr(encoded, 0, 2),
             b"BM",
@@ -296,7 +295,7 @@ def _decode_and_flag(files, decode, shape):
         .enumerate()
         .ignore_errors()
     )
-    # At least one element, whose number is one too high.
+    # An additional element, so that the data set is never empty.
     last = tf.data.Dataset.from_tensors((count, tf.zeros(shape)))
     numbers, images = (
         decoded.concatenate(last).batch(count + 1).get_single_element()

@@ -7,7 +7,7 @@ import tensorflow as tf
 _AREA_RANGE = (0.08, 1.0)
 _ASPECT_RANGE = (3 / 4, 4 / 3)
 _END_OF_JPEG = b"\xff\xd9"
-# This many damaged files in a row are no coincidence: their disk is gone.
+# This many damaged files in a row are no coincidence: the disk is gone.
 _TOO_MANY_IN_A_ROW = 1000
 _TOO_MANY = (
     "Could not decode too many images in a row. Are the files still there?"
@@ -138,7 +138,7 @@ def decodable(examples, decode, count, skipped=None):
     nothing = _zeros(examples.enumerate().map(decode).element_spec)
 
     def decode_group(numbers, group):
-        """Results of those that can be decoded, and then the group's end."""
+        """Yields the results that can be decoded, then the end of the group."""
 
         def decode_one(number, example):
             return number, True, decode(number, example)

@@ -145,7 +145,7 @@ class TfdsSource:
 
     Raises:
         ValueError: if the data set is unknown to TFDS, or its files are
-            missing or of another format than TFRecord.
+            missing or not in TFRecord format.
     """
 
     def __init__(self, name, data_dir=None, limit_examples=None, prepare=True):

@@ -34,7 +34,7 @@ def load_digits(subset, data_dir=None):
 
     Raises:
         ValueError: if the subset is unknown, or if `mnist` is not prepared or
-            stored in another format than TFRecord.
+            not stored in TFRecord format.
     """
     import tensorflow_datasets as tfds
 

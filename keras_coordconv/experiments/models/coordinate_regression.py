@@ -57,14 +57,14 @@ def soft_argmax_regressor(
     first_layer_scale=1.0,
     name="soft_argmax_regressor",
 ):
-    """The layers of `coordconv_regressor`, then one map's soft-argmax.
+    """Regressor with the layers of `coordconv_regressor` and a soft-argmax.
 
-    833 parameters, or 817 without coordinates in the first layer. It needs
-    none there: where the map has its maximum is read off at the end.
+    833 parameters, or 817 without coordinates in the first layer. They are not
+    needed there: the soft-argmax returns the position of the map's maximum.
 
     Args:
         layer: String, `"coordconv"` or `"conv"`, the first layer.
-        l2, input_scale, first_layer_scale: As of `coordconv_regressor`.
+        l2, input_scale, first_layer_scale: As for `coordconv_regressor`.
         name: String, the model's name.
 
     Returns:

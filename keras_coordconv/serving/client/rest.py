@@ -16,7 +16,7 @@ from keras_coordconv.serving.client.errors import plain
 from keras_coordconv.serving.client.tensors import signature_table
 
 _PART_BYTES = 1_000_000
-# Of the response to a failed request, no more is read.
+# Maximum number of bytes to read of the response to a failed request.
 _MAX_ERROR_BYTES = 100_000
 
 
@@ -144,7 +144,7 @@ class RestTransport:
         ) from answer
 
     def _read(self, response, deadline):
-        """Read the content of a response, only the beginning of an error's."""
+        """Read the content of a response, or the beginning of an error's."""
         content = bytearray()
         while part := response.read(_PART_BYTES):
             content += part
@@ -154,7 +154,7 @@ class RestTransport:
                 raise _TooLongError
             _check_time(deadline)
         else:
-            if response.length:  # Not all has arrived.
+            if response.length:  # The response is incomplete.
                 raise http.client.IncompleteRead(content, response.length)
         return content
 
