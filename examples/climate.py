@@ -57,7 +57,7 @@ def build_parser():
         "--coordinates",
         choices=COORDINATES,
         default="world",
-        help="what the first layer gets beside the relief: latitude and "
+        help="inputs of the first layer besides the relief: latitude and "
         "longitude, only latitude, longitude as sine and cosine, Fourier "
         "features of both, coordinates within the crop, or nothing "
         "(default: %(default)s)",
@@ -78,7 +78,7 @@ def build_model(coordinates, filters=24, name="climate"):
 
     Args:
         coordinates: String, one of `COORDINATES`.
-        filters: Integer, filters of the 3x3 convolutions.
+        filters: Integer, number of filters of the 3x3 convolutions.
         name: String, the model's name.
 
     Returns:
@@ -111,14 +111,14 @@ def serving_outputs(logits):
 
 
 def mean_accuracy(climate, found, is_counted):
-    """The accuracy of each class, then the mean."""
+    """Computes the mean of the accuracies of all classes."""
     is_right = (climate == found)[is_counted]
     true = climate[is_counted]
     return float(np.mean([is_right[true == one].mean() for one in set(true)]))
 
 
 def without_network(maps, is_test):
-    """Classes predicted by methods without a network, by name of the method."""
+    """Predicts classes without a network: a dictionary by method."""
     from scipy.spatial import KDTree
     from sklearn.ensemble import HistGradientBoostingClassifier
     from threadpoolctl import threadpool_limits
@@ -130,7 +130,7 @@ def without_network(maps, is_test):
         np.radians(angles[index])
         for angles, index in zip(koppen.centers(), (rows, columns), strict=True)
     )
-    places = np.stack(
+    points = np.stack(
         [
             np.cos(latitude) * np.cos(longitude),
             np.cos(latitude) * np.sin(longitude),
@@ -138,7 +138,7 @@ def without_network(maps, is_test):
         ],
         axis=-1,
     )
-    nearest = KDTree(places[is_train]).query(places)[1]
+    nearest = KDTree(points[is_train]).query(points)[1]
     counts = np.stack(
         [
             ((climate == one) & is_train).sum(axis=1)

@@ -27,7 +27,7 @@ CLASSES = ("tropical", "arid", "temperate", "continental", "polar")
 LETTERS = "ABCDE"
 SIZES = (180, 360)
 SPLITS = ("blocks", "continent")
-# Size of the blocks that are held out, in degrees, and one of how many.
+# Size of the blocks in degrees; one in this many blocks is held out.
 BLOCK, ONE_OF = 10, 4
 # South America: latitudes and longitudes in degrees.
 CONTINENT = ((-57, 13), (-83, -34))
@@ -35,7 +35,7 @@ OCEAN = -1
 
 
 def load_maps():
-    """Maps of the Earth, one degree per pixel, from north-west.
+    """Loads the maps of the Earth, one degree per pixel, from the north-west.
 
     Returns:
         Dictionary of `relief`, float32 of shape `(180, 360, 3)` in [0, 1], and
@@ -70,7 +70,7 @@ def load_maps():
 
 
 def held_out(split):
-    """Pixels that are for testing, boolean of shape `(180, 360)`.
+    """Returns which pixels are for testing, boolean of shape `(180, 360)`.
 
     Args:
         split: String. `"blocks"`: one in four blocks of 10 x 10 degrees, drawn
@@ -89,13 +89,13 @@ def held_out(split):
 
 
 def centers():
-    """Latitudes and longitudes of the pixels' centers in degrees."""
+    """Returns the latitudes and longitudes of the pixels' centers in degrees."""
     rows, columns = SIZES
     return 90 - (np.arange(rows) + 0.5), np.arange(columns) + 0.5 - 180
 
 
 def frames(begins):
-    """Frames of crops, float32 of shape `(crops, 2, 3)`.
+    """Returns the frames of crops, float32 of shape `(crops, 2, 3)`.
 
     They give the latitude of each pixel divided by 90 degrees, and its
     longitude divided by 180 degrees.
@@ -110,11 +110,11 @@ def frames(begins):
 
 
 def whole(maps, is_used, margin):
-    """The whole Earth as one example.
+    """Returns the whole Earth as one example.
 
     Args:
         maps: Dictionary, from `load_maps`.
-        is_used: Boolean array of shape `(180, 360)`, the pixels that count.
+        is_used: Boolean array of shape `(180, 360)`, the pixels to use.
         margin: Integer, pixels around the map that have no label: those across
             the date line, and copies of the first and the last row.
 
@@ -134,15 +134,15 @@ def whole(maps, is_used, margin):
 
 
 def crops(maps, is_used, count, size, margin, batch_size, seed, **order):
-    """Crops at random positions, in a new order every epoch.
+    """Draws crops at random positions, in a new order every epoch.
 
     Args:
         maps, is_used, margin: As for `whole`.
-        count: Integer, the number of crops. Each has pixels that are used.
+        count: Integer, number of crops. Each has pixels that are used.
         size: Integer, height and width of a crop.
         batch_size: Integer.
         seed: Integer.
-        **order: Further arguments of `epochs.batches`.
+        **order: Other arguments of `epochs.batches`.
 
     Returns:
         A `tf.data.Dataset` of tuples as from `whole`.
@@ -196,7 +196,7 @@ def _find(package, name):
 
 
 def _read_zones(path):
-    """The main class of each number in the image, as an array to index."""
+    """Returns the main class of each number in the image, as an array."""
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     zones = np.full(1 + max(int(row["zoneNum"]) for row in rows), OCEAN)

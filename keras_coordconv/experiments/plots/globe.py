@@ -13,7 +13,7 @@ FADED = 0.25
 
 
 def plot_globe(maps, climate, is_test, classes):
-    """The climate on maps of the Earth, faded where it was trained on.
+    """Draws the climate on maps of the Earth, faded where it was trained on.
 
     Args:
         maps: Dictionary from a title to an integer array of shape `(180, 360)`,
