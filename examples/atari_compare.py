@@ -84,7 +84,7 @@ def build_parser():
 
 
 def list_runs(args):
-    """Settings of all runs, one dictionary of flags per run."""
+    """Lists the settings of all runs, one dictionary of flags per run."""
     given = {
         flag: value
         for flag, value in (
@@ -169,7 +169,7 @@ def write_results(workdir, runs):
 
 
 def normalized_scores(rows, layer):
-    """Human-normalized test returns of a layer, as one list per game.
+    """Returns the human-normalized test returns of a layer, a list per game.
 
     Games without a known human score are skipped.
     """

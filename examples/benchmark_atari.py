@@ -193,7 +193,7 @@ def build_parser():
 
 
 def measure(learner, batches):
-    """Seconds of a training, and of each of its parts, if they are known."""
+    """Measures the seconds of a training, and of each of its parts if known."""
     start = time.perf_counter()
     parts = learner.train(batches)
     return time.perf_counter() - start, *parts

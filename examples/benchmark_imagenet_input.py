@@ -53,7 +53,7 @@ NAME = "benchmark_imagenet_input"
 
 
 def build_pipelines(source, folder, args):
-    """The data sets to compare, by name; they repeat indefinitely."""
+    """Builds the data sets to compare, by name; they repeat indefinitely."""
     size, batch_size = args.image_size, args.batch_size
 
     def decode_crop(index, example):
@@ -136,7 +136,7 @@ def keras_directory(folder, size, batch_size):
 
 
 def measure(dataset, images):
-    """Images per second of wall-clock and of CPU time."""
+    """Measures images per second of wall-clock and of CPU time."""
     run = iter(dataset)
     # Warm-up: tunes the number of threads, uses up what was prefetched.
     take(run, images // 3)
@@ -163,7 +163,7 @@ def take(run, images):
 
 
 def measure_memory(build, args):
-    """Resident memory of this process in MB, while it reads the images.
+    """Measures the resident memory of this process while it reads images.
 
     Returns:
         List of pairs of the number of images read and MB.

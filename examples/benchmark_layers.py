@@ -183,7 +183,7 @@ def import_other(folder):
 
 
 def build_models(mode, shape, activation, other=None):
-    """The models to compare, by name, for the same input."""
+    """Builds the models to compare, by name, for the same input."""
     size = shape.size if shape.known_size else None
     images = keras.Input((size, size, shape.channels))
     affine = keras.Input((2, 3))
@@ -245,7 +245,7 @@ def build_models(mode, shape, activation, other=None):
 
 
 def compile_inference(model, inputs):
-    """A function without arguments that runs the compiled model once.
+    """Returns a function that runs the compiled model once.
 
     The batch size is dynamic, as in `predict` and in a served model; on JAX,
     all sizes are static.
@@ -283,7 +283,7 @@ def compile_inference(model, inputs):
 
 
 def compile_training_step(model, inputs):
-    """A function without arguments that runs one training step."""
+    """Returns a function that runs one training step."""
     if keras.backend.backend() == "jax":
         return compile_jax_step(model, inputs)
     model.compile(
@@ -328,7 +328,7 @@ def compile_jax_step(model, inputs):
 
 
 def jax_state(model):
-    """Values of the trainable variables and of the others."""
+    """Returns the values of the trainable variables and of the others."""
     return [
         [variable.value for variable in model.trainable_variables],
         [variable.value for variable in model.non_trainable_variables],
@@ -354,7 +354,7 @@ def wait_for(result):
 
 
 def time_in_turns(calls, turns, together, seed):
-    """Seconds of each call in each turn, in a new random order per turn.
+    """Measures each call in each turn, in a new random order per turn.
 
     Args:
         calls: Dictionary of functions by name.
@@ -389,7 +389,7 @@ def time_in_turns(calls, turns, together, seed):
 
 
 def peak_memory(call):
-    """Peak number of bytes that a call allocates, or `None` if unknown.
+    """Returns the peak memory of a call in bytes, or `None` if unknown.
 
     Only TensorFlow's own allocator reports it; on a CPU, TensorFlow uses that
     allocator if TF_CPU_ALLOCATOR_USE_BFC is true.
@@ -409,7 +409,7 @@ def peak_memory(call):
 
 
 def measure(args, shape, modes, other):
-    """Medians and ratios of all models on one shape."""
+    """Measures all models on one shape."""
     images = ops.convert_to_tensor(
         np.random.default_rng(args.seed).normal(
             size=(shape.batch_size, shape.size, shape.size, shape.channels)
@@ -436,7 +436,7 @@ def measure(args, shape, modes, other):
 
 
 def measure_resnet50(args, mode):
-    """Training step of ResNet-50 on images of 224 x 224 pixels."""
+    """Measures a training step of ResNet-50 on images of 224 x 224 pixels."""
     inputs = ops.convert_to_tensor(
         np.random.default_rng(args.seed).normal(
             size=(args.batch_size, 224, 224, 3)
@@ -460,7 +460,7 @@ def measure_resnet50(args, mode):
 
 
 def measure_calls(args, mode, shape, calls):
-    """Rows of the results: times in turns, then memory."""
+    """Measures the times of calls in turns, then their memory."""
     seconds = time_in_turns(calls, args.turns, args.calls_together, args.seed)
     # The order of the operations varies: the minimum is what a step needs,
     # larger values are chance.
@@ -497,7 +497,7 @@ def measure_calls(args, mode, shape, calls):
 
 
 def summarize(rows, ratio="ratio"):
-    """Geometric mean and maximum of the ratios, by mode and model."""
+    """Computes geometric mean and maximum of the ratios, by mode and model."""
     ratios = {}
     for row in rows:
         ratios.setdefault((row["mode"], row["model"]), []).append(row[ratio])

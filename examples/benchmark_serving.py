@@ -28,7 +28,7 @@ NAME = "benchmark_serving"
 
 
 def open_target(name, signature):
-    """Open a target for repeated requests.
+    """Opens a target for repeated requests.
 
     Args:
         name: String, `<name>/<version>` or the address of a model.
@@ -58,7 +58,7 @@ def open_target(name, signature):
 
 
 def open_version(folder, signature):
-    """Load a version and return a function that runs it."""
+    """Loads a version and returns a function that runs it."""
     session = tf.compat.v1.Session(
         graph=tf.Graph(), config=check.session_config()
     )
@@ -76,7 +76,7 @@ def open_version(folder, signature):
 
 
 def examples(specs, batch_size, image):
-    """Make random arrays for a signature, or repeat an image file."""
+    """Makes random arrays for a signature, or repeats an image file."""
     random = np.random.default_rng(0)
     arrays = {}
     for name, spec in specs.items():

@@ -85,7 +85,7 @@ def build_parser():
 
 
 def build_models(args):
-    """The generator and the discriminator."""
+    """Builds the generator and the discriminator."""
     if args.layer == "coordconv":
         generator = gan.coordconv_generator(args.latent_size, args.width)
         coordinates = "first"

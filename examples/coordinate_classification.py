@@ -149,7 +149,7 @@ def main(argv=None):
 
 
 def draw_figures(model, args, data):
-    """Figure 2 and the left column of Figure 5 of the paper."""
+    """Draws Figure 2 and the left column of Figure 5 of the paper."""
     true_sums, predictions = {}, {}
     for subset, dataset in data.items():
         true_sums[subset] = plots.sum_images(

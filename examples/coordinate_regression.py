@@ -172,7 +172,7 @@ def main(argv=None):
 
 
 def draw_figures(model, args, data):
-    """Figure 2 of the paper, and the predicted locations."""
+    """Draws Figure 2 of the paper, and the predicted locations."""
     locations = {
         f"{subset}: {args.layer}": not_so_clevr.CANVAS_SIZE
         * model.predict(dataset, verbose=0)

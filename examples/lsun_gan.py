@@ -157,7 +157,7 @@ def main(argv=None):
 
 
 def build_optimizer(args):
-    """Adam with DCGAN's settings."""
+    """Creates Adam with DCGAN's settings."""
     return keras.optimizers.Adam(args.learning_rate, beta_1=0.5)
 
 

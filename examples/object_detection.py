@@ -157,7 +157,7 @@ def build_parser():
 
 
 def load_examples(args):
-    """The images and true boxes of both subsets."""
+    """Loads the images and true boxes of both subsets."""
     if args.stand_in:
         print("Stand-in: scikit-learn's digits, not MNIST.")
     examples = {}
@@ -262,7 +262,7 @@ def main(argv=None):
 
 
 def measure(paper_detector, detector, image, boxes):
-    """The paper's IOUs and COCO's average precision, by name."""
+    """Computes the paper's IOUs and COCO's average precision, by name."""
     true_boxes = np.clip(boxes, 0, region_proposal.CANVAS_SIZE)
     found = paper_detector.predict(image, batch_size=100, verbose=0)
     scores = detection.mean_ious(**found, true_boxes=true_boxes)
@@ -271,7 +271,7 @@ def measure(paper_detector, detector, image, boxes):
 
 
 def draw_detections(detector, image, boxes):
-    """Figure of the detections in nine images."""
+    """Draws the detections in nine images."""
     image = image[:9]
     found = detector.predict_on_batch(image)
     return plots.plot_detections(image, boxes, found["boxes"], found["scores"])

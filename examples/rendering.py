@@ -140,7 +140,7 @@ def build_dataset(args, subset, batch_size=64, **order):
 
 
 def build_losses(args):
-    """Losses of the outputs, and their weights."""
+    """Returns the losses of the outputs, and their weights."""
     losses = {"image": keras.losses.BinaryCrossentropy(from_logits=True)}
     weights = {"image": 1.0}
     if args.layer == "coordconv":
@@ -194,7 +194,7 @@ def main(argv=None):
 
 
 def draw_figures(model, args, data):
-    """Figure 2 and the right column of Figure 5 of the paper."""
+    """Draws Figure 2 and the right column of Figure 5 of the paper."""
     true_sums, predictions = {}, {}
     for subset, dataset in data.items():
         true_sums[subset] = plots.sum_images(

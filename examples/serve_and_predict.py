@@ -82,7 +82,7 @@ def print_server_commands(folder):
 
 
 def wait_for_server(client, seconds):
-    """Wait for the server to load the model; return whether it did in time."""
+    """Waits until the server has the model; returns whether it did in time."""
     last = "no response"
     for _ in tqdm(range(max(1, round(seconds))), desc="waiting", unit="s"):
         try:
@@ -105,7 +105,7 @@ def predict_with_saved_model(folder):
 
 
 def export_model(path, folder):
-    """Export a rendering model as the next version."""
+    """Exports a rendering model as the next version."""
     import keras
 
     from keras_coordconv.experiments.models import rendering

@@ -216,7 +216,7 @@ def build_parser():
 
 
 def grid_points(args):
-    """All points as pairs of a task and a dictionary of flags."""
+    """Yields all points as pairs of a task and a dictionary of flags."""
     for task in TASKS if args.task == "all" else [args.task]:
         for product in GRIDS[args.grid].get(task, []):
             if args.limit_examples:

@@ -457,8 +457,8 @@ def standardize_radius_center(radius_center, count=None):
     ):
         return tuple(map(float, radius_center))
     raise ValueError(
-        "`radius_center` must be None, a finite number, or "
-        f"{count or 'several'} of them, one per coordinate. "
+        "`radius_center` must be None, a finite number, or a tuple of "
+        f"{count or 'several'} finite numbers, one per coordinate. "
         f"Received: radius_center={radius_center!r}"
     )
 

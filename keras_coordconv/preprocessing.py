@@ -1,7 +1,8 @@
 """Preprocessing and augmentation of images together with their frames.
 
-Each geometric layer of Keras has an index map here, from an index of the new
-image to the index in the old image. The new frame is the old frame after it.
+For each geometric layer of Keras, an index map converts an index of the new
+image to the index in the old image. The new frame is the old frame applied to
+the result.
 """
 
 from typing import Any

@@ -148,8 +148,9 @@ def fold_coordinates(model: keras.Model) -> keras.Model:
     Each CoordConv becomes a plain convolution and a `PositionBias`, which adds
     the contribution of the coordinates and the bias at each position, for the
     model's input size. A layer shared by inputs of different sizes is
-    duplicated per size. Not folded are depthwise CoordConvs, whose coordinates
-    have their own output channels, and calls with `affine` or `coordinates`.
+    duplicated per size. Depthwise CoordConvs, whose coordinates have their own
+    output channels, are not folded, nor are calls with `affine` or
+    `coordinates`.
 
     Args:
         model: Functional or Sequential `keras.Model`, built for inputs of known

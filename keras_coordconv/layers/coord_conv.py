@@ -153,9 +153,8 @@ class CoordConv1D(BaseCoordConv, keras.layers.Conv1D):
 
     It is `CoordConv2D` with one spatial axis and the coordinate `i`: it takes
     all arguments of `keras.layers.Conv1D`, in the same order, and has its
-    shapes.
-    The kernel has the shape `(kernel_size, channels / groups + d, filters)`,
-    with `d` = 1, or 2 with the radius.
+    shapes. The kernel has the shape `(kernel_size, channels / groups + d,
+    filters)`, with `d` = 1, or 2 with the radius.
 
     Example:
 
@@ -250,9 +249,8 @@ class CoordConv3D(BaseCoordConv, keras.layers.Conv3D):
 
     It is `CoordConv2D` with three spatial axes and three coordinates: it takes
     all arguments of `keras.layers.Conv3D`, in the same order, and has its
-    shapes.
-    The kernel has the shape `(*kernel_size, channels / groups + d, filters)`,
-    with `d` = 3, or 4 with the radius.
+    shapes. The kernel has the shape `(*kernel_size, channels / groups + d,
+    filters)`, with `d` = 3, or 4 with the radius.
 
     Example:
 

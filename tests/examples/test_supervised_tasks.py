@@ -119,7 +119,7 @@ def test_interrupted_and_resumed(scripts, capsys, task):
     [
         (("--filter-size", "3"), "--filter-size has no effect here"),
         (("--workdir", "file/run"), "Cannot access file/run: Not a directory"),
-        (("--resume",), "--resume needs the folder of the run."),
+        (("--resume",), "--resume needs --workdir"),
         (("--seed", "-1"), "argument --seed: must be at least 0"),
     ],
 )

@@ -247,7 +247,9 @@ def test_arguments_that_do_not_go_together():
     with pytest.raises(ValueError, match="needs a `radius_center`"):
         layer(np.zeros((2, 4, 4, 1)), coordinates=np.zeros((1, 4, 4, 2)))
     layer = keras_coordconv.CoordConv2D(3, 1, radius_center=(0, 1, 2))
-    with pytest.raises(ValueError, match=r"2 of them.*radius_center=\(0.0, 1"):
+    with pytest.raises(
+        ValueError, match=r"2 finite numbers.*radius_center=\(0.0, 1"
+    ):
         layer(np.zeros((2, 4, 4, 1)))
 
 

@@ -89,7 +89,7 @@ def held_out(split):
 
 
 def centers():
-    """Returns the latitudes and longitudes of the pixels' centers in degrees."""
+    """Returns latitudes and longitudes of the pixels' centers, in degrees."""
     rows, columns = SIZES
     return 90 - (np.arange(rows) + 0.5), np.arange(columns) + 0.5 - 180
 

@@ -196,7 +196,7 @@ def dataset(
 
 
 def _held_out(centers, split):
-    """Boolean masks of the centers in the test and in the validation set."""
+    """Returns boolean masks of the centers in the test and validation sets."""
     if split == "uniform":
         random = np.random.RandomState(_UNIFORM_SEED)
         in_test = random.uniform(size=len(centers)) < _UNIFORM_TEST_PROBABILITY
@@ -208,7 +208,7 @@ def _held_out(centers, split):
 
 
 def _in_region(centers, split, margin):
-    """Boolean mask of the centers in a split's test region, plus a margin."""
+    """Returns a mask of the centers in a split's test region, plus a margin."""
     if split == "quadrant":
         return np.all(centers > CANVAS_SIZE / 2 - margin, axis=-1)
     if split == "band":

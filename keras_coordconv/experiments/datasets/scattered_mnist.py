@@ -177,7 +177,7 @@ def draw_digits(digits, boxes, white=255):
 
 
 def _resize_matrices(has_ink, low, high):
-    """Matrices that resize the ink bilinearly along one axis, to a box.
+    """Computes matrices that resize the ink bilinearly along an axis.
 
     Args:
         has_ink: Boolean array of shape `(..., source)`, the pixels with ink.

@@ -140,7 +140,7 @@ def dataset(
 
 
 def _positions():
-    """The (x, y) of all centers at which an object lies inside the canvas."""
+    """Returns the centers (x, y) at which an object lies inside the canvas."""
     index = np.arange(
         OBJECT_HALF_SIZE, CANVAS_SIZE - OBJECT_HALF_SIZE, dtype="int32"
     )

@@ -81,7 +81,7 @@ def average_precision(boxes, scores, true_boxes):
 
 
 def _overlaps(boxes, scores, true_boxes):
-    """IOUs, 0 for padding, and boolean masks of what is not padding."""
+    """Computes IOUs, 0 for padding, and masks of what is not padding."""
     is_box = scores > 0
     is_true_box = (true_boxes[..., 2:] > true_boxes[..., :2]).all(axis=-1)
     iou = ops.convert_to_numpy(

@@ -181,7 +181,7 @@ class ScoreLoss(_SampledLoss):
 
 
 def _mean(values, drawn):
-    """Mean over the sampled boxes of each image; 0 if there are none."""
+    """Averages over the sampled boxes of each image; 0 if there are none."""
     drawn = ops.cast(drawn, values.dtype)
     count = ops.maximum(ops.sum(drawn, axis=-1), 1)
     return ops.sum(values * drawn, axis=-1) / count

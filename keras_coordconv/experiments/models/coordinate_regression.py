@@ -138,7 +138,7 @@ def conv_regressor_quadrant(l2=0.0, name="conv_regressor_quadrant"):
 
 
 def _linear_maps(x, layer, maps, l2, first_layer_scale):
-    """The CoordConv network of Section 4, up to its maps."""
+    """Applies the CoordConv network of Section 4, up to its maps."""
     first = {"coordconv": CoordConv2D, "conv": layers.Conv2D}[layer]
     x = first(
         8,

@@ -49,7 +49,7 @@ class Devices:
 
     @property
     def is_first_process(self):
-        """Whether this process writes the files and prints."""
+        """Whether this process writes files and prints messages."""
         return self.process_id == 0
 
     def local_batch_size(self, batch_size):

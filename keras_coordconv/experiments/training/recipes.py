@@ -95,7 +95,7 @@ def _flags_of_run(parser, given):
     folder = given.get("workdir")
     if folder is None:
         raise ValueError(
-            "--resume needs the folder of the run. Received: no --workdir."
+            "--resume needs --workdir, the folder of the run to resume."
         )
     if not pathlib.Path(folder, "args.json").exists():
         return {}

@@ -212,7 +212,7 @@ def load_checkpoint(path, models):
 
 
 def has_checkpoint(folder, history):
-    """Whether a folder has the checkpoint of the last epoch of a history.
+    """Returns whether a folder has the checkpoint of a history's last epoch.
 
     There may be none, or an unrelated folder with that name.
     """
@@ -224,7 +224,7 @@ def has_checkpoint(folder, history):
 
 
 def epochs_with_checkpoint(folder, history):
-    """Number of epochs up to the checkpoint that matches a history, or 0.
+    """Returns the number of epochs up to the matching checkpoint, or 0.
 
     The last epoch of the history may have no checkpoint: the process may have
     been killed between writing the two.
@@ -256,7 +256,7 @@ def epochs_with_checkpoint(folder, history):
 
 
 def damaged(path, reason):
-    """`ValueError` for a damaged file."""
+    """Creates the `ValueError` for a damaged file."""
     return ValueError(f"{path} is damaged ({reason}). {_ADVICE}")
 
 

@@ -41,7 +41,7 @@ def combinations(product, seeds):
 
 
 def is_done(folder):
-    """Whether the run in a folder is finished."""
+    """Returns whether the run in a folder is finished."""
     return (folder / "metrics.json").exists()
 
 

@@ -74,7 +74,7 @@ def test_help_has_each_recipe_once(capsys):
             ("--warmup-epochs", 3),
             "--warmup-epochs must be less .* Received: 3 and 3",
         ),
-        (("--resume",), "Received: no --workdir"),
+        (("--resume",), "--resume needs --workdir"),
         (("--export-dir", "file/out"), "--export-dir must be a writable"),
     ],
 )
