@@ -31,6 +31,8 @@ from keras_coordconv.layers import SoftArgmax1D
 from keras_coordconv.layers import SoftArgmax2D
 from keras_coordconv.layers import SoftArgmax3D
 from keras_coordconv.preprocessing import CoordAugmentation
+from keras_coordconv.tiles import predict_in_tiles
+from keras_coordconv.tiles import receptive_field
 
 __version__ = "0.2.0"
 
@@ -61,4 +63,6 @@ __all__ = [
     "follow_affine",
     "frames",
     "load_coordconv_kernel",
+    "predict_in_tiles",
+    "receptive_field",
 ]

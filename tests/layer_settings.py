@@ -122,7 +122,15 @@ def runs_without_xla(setting):
             and set(setting.arguments["kernel_size"]) == {1}
         )
     if setting.layer == "CoordConv3D":
-        return not _takes_other_inputs(setting)
+        # Of one channel with strides, oneDNN takes one axis for another.
+        channels = setting.channels // setting.arguments.get("groups", 1)
+        return not (
+            _takes_other_inputs(setting)
+            or (
+                "strides" in setting.arguments
+                and 1 in (channels, setting.coordinate_channels)
+            )
+        )
     return not (
         setting.channels_first
         and setting.layer in ("CoordConv1D", "CoordConv2D")

@@ -22,9 +22,10 @@ LIBRARY = {
     "layers": ("coordinates", "frames"),
     "preprocessing": (),
     "conversion": ("coordinates", "frames", "layers"),
+    "tiles": ("conversion", "coordinates"),
     "keras_coordconv": (
         *("_backend", "conversion", "coordinates", "encodings", "frames"),
-        *("layers", "preprocessing"),
+        *("layers", "preprocessing", "tiles"),
     ),
     "serving": ("_files", "_signals", "conversion", "keras_coordconv"),
 }

@@ -24,6 +24,14 @@ _TRANSPOSED = _of_each_rank("Conv{}Transpose")
 _PADDING = _of_each_rank("ZeroPadding{}")
 _CROPPING = _of_each_rank("Cropping{}")
 _UPSAMPLING = _of_each_rank("UpSampling{}")
+WINDOW_LAYERS = (
+    *_of_each_rank("Conv{}"),
+    *_of_each_rank("MaxPooling{}"),
+    *_of_each_rank("AveragePooling{}"),
+    *(*_TRANSPOSED, *_PADDING, *_CROPPING, *_UPSAMPLING),
+    *(keras.layers.SeparableConv1D, keras.layers.SeparableConv2D),
+    *(keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D),
+)
 # How many positions of the input an interpolation reaches, exclusively.
 _REACH = {"bilinear": 1, "bicubic": 2, "lanczos3": 3, "lanczos5": 5}
 
