@@ -31,6 +31,7 @@ class FrameLayer:
     non-finite outputs.
     """
 
+    compute_dtype: str
     rank: int
 
     # The arguments of `features_of_range`, and the like, that follow the frame.
