@@ -160,7 +160,9 @@ def detector(model, iou_threshold=0.8, max_boxes=10, name="detector"):
     keep = KeepBestBoxes(
         iou_threshold, max_boxes, dtype="float32", name="keep_best"
     )
-    return keras.Model(model.input, keep(model.output["proposals"]), name=name)
+    # By position: models saved with version 0.2.0 name the outputs otherwise.
+    _, proposals = model.output.values()
+    return keras.Model(model.input, keep(proposals), name=name)
 
 
 @keras.saving.register_keras_serializable(package="keras_coordconv")
