@@ -1,4 +1,4 @@
-"""Whole images from tiles, and what an output sees of the image."""
+"""Prediction of whole images tile by tile, and receptive fields."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,7 +20,7 @@ from keras_coordconv.coordinates import standardize_frame
 
 
 class ReceptiveField(NamedTuple):
-    """What an output of a layer sees of the image: tuples, one per axis."""
+    """The pixels that an output of a layer depends on, per axis."""
 
     size: tuple
     stride: tuple
@@ -30,25 +30,25 @@ class ReceptiveField(NamedTuple):
 def receptive_field(
     model: keras.Model, layer: str | keras.Layer
 ) -> ReceptiveField:
-    """What an output of a layer sees of the model's input.
+    """Computes which pixels of the model's input an output of a layer sees.
 
     Output `k` depends on the `size` pixels from `start + stride * k` on. Pixels
-    before 0 are padding. After upsampling, where neighbors come from one
-    position, stride and start may be fractions: some outputs depend on fewer
-    pixels, or on pixels up to part of a stride beside these.
+    before 0 are padding. After upsampling, where neighbors are computed from
+    the same position, stride and start may be fractions: some outputs then
+    depend on fewer pixels, or on pixels shifted by part of a stride.
 
     Args:
-        model: Functional or Sequential `keras.Model`, built. An input of
-            unknown size is taken for one that all strides divide.
-        layer: Layer of the model, or of a model inside it, or its name.
+        model: Functional or Sequential `keras.Model`, built. An unknown input
+            size is assumed to be divisible by all strides.
+        layer: Layer of the model or of a nested model, or its name.
 
     Returns:
         `ReceptiveField`, a named tuple of `size`, `stride` and `start`: tuples
         with one number of pixels per spatial axis.
 
     Raises:
-        ValueError: if the model has no such layer, or if the layer, or one
-            before it, sees the whole image or moves pixels in an unknown way.
+        ValueError: if the layer is unknown, or if it, or a layer before it,
+            sees the whole image or moves pixels in an unknown way.
 
     Example:
 
@@ -67,8 +67,9 @@ def receptive_field(
     known = found[0][0]
     if known.axes is None:
         raise ValueError(
-            "`layer` must have a receptive field. Received: layer={layer!r}, "
-            f"which has none: {known.reason or 'its output has no positions'}"
+            "The layer has no receptive field: "
+            f"{known.reason or 'its output has no positions'}. "
+            f"Received: layer={layer!r}"
         )
     return ReceptiveField(*zip(*map(_receptive_field, known.axes), strict=True))
 
@@ -83,41 +84,42 @@ def predict_in_tiles(
     output: Any = None,
     verbose: bool = True,
 ) -> Any:
-    """Applies a fully convolutional model to an image of any size in tiles.
+    """Applies a fully convolutional model to an image of any size, in tiles.
 
-    The outputs are those of the model on the whole image, up to rounding, with
-    the memory of a tile. How far tiles overlap, and where they may begin,
-    follows from the model's layers. Coordinates are those of the whole image,
-    and padding is only at its borders.
+    The outputs equal the model's outputs for the whole image, up to rounding,
+    but need only the memory of a tile. The overlap of the tiles, and where they
+    may begin, follow from the model's layers. Coordinates refer to the whole
+    image, and only its borders are padded.
 
     Args:
         model: Functional or Sequential `keras.Model`, built for any size. Its
             layers are convolutions, transposed convolutions, poolings,
-            upsampling, padding, cropping, and what acts on each position by
-            itself: activations, normalization over channels, merging layers.
-        image: Array of shape `(*spatial_shape, channels)`, or as the model's
-            `data_format` says, without a batch axis; or what can be sliced as
-            one, such as a memory map, or an array of zarr or h5py. For a model
-            of several inputs, a list or dictionary of images of one size.
-        tile_size: Integer, or one per spatial axis: the size of the tiles that
-            the model is applied to, at most. Tiles overlap: the larger they
+            upsampling, padding, cropping, and layers that act on each position
+            alone: activations, normalization over channels, merging layers.
+        image: Array of shape `(*spatial_shape, channels)`, or in the model's
+            `data_format`, without a batch axis; or an object that is sliced
+            like an array, such as a memory map, or an array of zarr or h5py.
+            For a model with several inputs, a list or dictionary of images of
+            the same size.
+        tile_size: Integer, or one per spatial axis, the maximum size of the
+            tiles that the model is applied to. Tiles overlap: the larger they
             are, the less is computed twice.
-        affine: Array of shape `(1, d, rank + 1)`, the frame of the image, for a
-            model that has an input named `affine`.
-        batch_size: Integer, the number of tiles to compute at once.
-        output: Array, or structure of arrays as the model's outputs, to write
-            into, such as a memory map. By default, a new array.
+        affine: Array of shape `(1, d, rank + 1)`, the frame of the image, if
+            the model has an input named `affine`.
+        batch_size: Integer, number of tiles to compute at once.
+        output: Array to write into, such as a memory map, or a structure of
+            arrays like the model's outputs. Defaults to a new array.
         verbose: Boolean, whether to show a progress bar.
 
     Returns:
         `output`: the model's outputs for the image, without a batch axis.
 
     Raises:
-        ValueError: before anything is computed, if an argument does not fit the
-            model, if `tile_size` is too small, and if a layer sees the whole
-            image or moves pixels in an unknown way: pooling over the image,
-            attention, dense layers over positions, normalization over
-            positions, resizing, layers of your own.
+        ValueError: before anything is computed, if an argument does not match
+            the model, if `tile_size` is too small, or if a layer sees the whole
+            image or moves pixels in an unknown way: global pooling, attention,
+            dense layers over positions, normalization over positions, resizing,
+            custom layers.
 
     Example: a scan of 40,000 x 30,000 pixels on disk
 
@@ -140,9 +142,9 @@ def predict_in_tiles(
     for known in outputs:
         if known.axes is None:
             raise ValueError(
-                "`model` must be one that can be applied to tiles. Received: "
-                f"model={model.name!r}, which cannot: "
-                f"{known.reason or 'an output has no positions'}"
+                "The model cannot be applied to tiles: "
+                f"{known.reason or 'an output has no positions'}. "
+                f"Received: model={model.name!r}"
             )
     arrays = _standardize_output(output, outputs)
     tiles, window = find_tiles(size, tile_size, calls, outputs)
@@ -174,7 +176,7 @@ def predict_in_tiles(
 
 
 def _standardize_images(model, image):
-    """Images by the name of their input, and the size that they all have."""
+    """Returns the images by the name of their input, and their common size."""
     is_last = data_format_of(model) != "channels_first"
     symbols = {
         name: symbol
@@ -201,7 +203,7 @@ def _standardize_images(model, image):
         expected = {name: symbol.shape[1:] for name, symbol in symbols.items()}
         raise ValueError(
             "`image` must be an array without a batch axis for each input, all "
-            f"of one size. Received: shapes {shapes} for inputs {expected}"
+            f"of the same size. Received: shapes {shapes}, inputs {expected}"
         )
     return image, sizes.pop()
 
@@ -209,8 +211,8 @@ def _standardize_images(model, image):
 def _standardize_affine(model, affine, rank):
     if ("affine" in input_names(model)) != (affine is not None):
         raise ValueError(
-            "`affine` must be given where the model has an input of that name, "
-            f"and only there. Received: affine={affine} for a model with the "
+            "`affine` must be passed if, and only if, the model has an input "
+            f"of that name. Received: affine={affine} for a model with the "
             f"inputs {input_names(model)}"
         )
     if affine is None:
@@ -220,7 +222,7 @@ def _standardize_affine(model, affine, rank):
 
 
 def _standardize_output(output, outputs):
-    """The arrays to write into, in the order of the outputs."""
+    """Returns the arrays to write into, in the order of the outputs."""
     shapes = [known.tensor.shape[1:] for known in outputs]
     if output is None:
         dtypes = [known.tensor.dtype for known in outputs]
@@ -244,9 +246,9 @@ def _slices(begin, length, is_last):
 
 
 def _receptive_field(axis):
-    """Size, stride and start along one axis, as integers where they are."""
+    """Returns size, stride and start of an axis, as integers if possible."""
     size = max(b - a + 1 for a, b in zip(axis.first, axis.last, strict=True))
-    # The same distance from both ends, where a start cannot fit all positions.
+    # If no start fits all positions, the same distance from both ends.
     offsets = [axis.step * k for k in range(len(axis.first))]
     low = max(b - k for b, k in zip(axis.last, offsets, strict=True)) - size + 1
     high = min(a - k for a, k in zip(axis.first, offsets, strict=True))

@@ -1,8 +1,8 @@
-"""Maps: how each tensor of a Functional graph lies in the model's input.
+"""Maps: where each tensor of a Functional graph lies in the model's input.
 
-`follow_maps` runs through a graph as Keras does, nested models inside, with a
-`Map` in place of each tensor. A layer that moves positions has taps (`taps`);
-other layers leave them, which is known of those that are listed here.
+`follow_maps` runs through a graph and its nested models as Keras does, with a
+`Map` instead of each tensor. A layer that moves positions has taps (`taps`).
+The layers that are listed here preserve positions.
 """
 
 import dataclasses
@@ -33,7 +33,7 @@ _POINTWISE = tuple(
         *("Multiply", "Subtract"),
     )
 )
-# Names of the operations of `keras.ops`, which are no public classes.
+# Operations of `keras.ops`, by name: their classes are not public.
 _POINTWISE_OPERATIONS = {
     *("Absolute", "Add", "Cast", "Ceil", "Celu", "Clip", "Concatenate", "Cos"),
     *("Divide", "Elu", "Equal", "Exp", "Expm1", "Floor", "Gelu", "Greater"),
@@ -51,7 +51,7 @@ _ALONG_LAST_AXIS = (
 )
 
 
-# Of an image whose size is not known: nearly all strides divide it.
+# Stands for an unknown image size: nearly all strides divide it.
 _DIVISIBLE_SIZE = 2**10 * 3**2 * 5 * 7
 
 
@@ -60,13 +60,13 @@ class Axis:
     """How the positions of a map lie along one axis of the image.
 
     Attributes:
-        size: Integer, the number of positions in the map of the whole image.
-        step: Fraction, the distance from one position to the next, in pixels.
+        size: Integer, number of positions in the map of the whole image.
+        step: Fraction, distance from one position to the next, in pixels.
         first, last: Tuples of integers, the ends of the receptive fields of the
-            positions from 0 on; those of the others repeat, shifted.
-        before, after: Integers, the numbers of positions at the begin and the
-            end of a window's map that are not those of the whole image's,
-            where the window does not begin or end with the image.
+            first positions. For further positions they repeat, shifted.
+        before, after: Integers, numbers of positions at the beginning and at
+            the end of a window's map that differ from the map of the whole
+            image, if the window does not begin or end with the image.
     """
 
     size: int
@@ -77,10 +77,10 @@ class Axis:
     after: int = 0
 
     def through(self, taps, size):
-        """The axis of the output of a layer, of this size."""
+        """Returns the axis of a layer's output, which has this size."""
         up, down, first, last = map(int, taps)
-        # The first position, and the one after the last, that depend on none
-        # but right ones.
+        # The first position, and the one after the last, that depend only on
+        # correct positions.
         before = (up * (self.before - 1) - first) // down + 1
         end = (up * (self.size - self.after) - last - 1) // down + 1
         step = self.step * Fraction(down, up)
@@ -96,14 +96,14 @@ class Axis:
         return Axis(size, step, *ends, max(before, 0), max(size - end, 0))
 
     def ends(self, position):
-        """The first and the last pixel that a position sees."""
+        """Returns the first and the last pixel that a position sees."""
         turns, number = divmod(position, len(self.first))
         shift = int(turns * len(self.first) * self.step)
         return self.first[number] + shift, self.last[number] + shift
 
     @staticmethod
     def merge(axes):
-        """The axis of what several maps make together, or `None`."""
+        """Returns the axis of several merged maps, or `None` if they differ."""
         if len({(axis.size, axis.step) for axis in axes}) > 1:
             return None
         fields = []
@@ -137,7 +137,7 @@ class Map:
 
 
 def data_format_of(model):
-    """The data format of a model's layers, or `None` if it has both."""
+    """Returns the data format of a model's layers, or `None` if they differ."""
     formats = {
         layer.data_format
         for layer in all_layers(model)
@@ -149,7 +149,7 @@ def data_format_of(model):
 
 
 def input_names(model):
-    """The keys of a model's inputs, or their names where they have none."""
+    """Returns the keys of a model's inputs, or else their names."""
     if isinstance(model, keras.Function) and isinstance(model.input, dict):
         keys = {id(tensor): key for key, tensor in model.input.items()}
         return [keys[id(tensor)] for tensor in model.inputs]
@@ -157,7 +157,7 @@ def input_names(model):
 
 
 def maps_of_inputs(model, size=None):
-    """The maps of a model's inputs, for an image of some size."""
+    """Returns the maps of a model's inputs, for an image of this size."""
     is_last = data_format_of(model) != "channels_first"
     maps = []
     for name, symbol in zip(input_names(model), model.inputs, strict=True):
@@ -174,16 +174,16 @@ def maps_of_inputs(model, size=None):
 
 
 def run_graph(model, inputs, call):
-    """Runs through a graph, and those inside.
+    """Runs through a graph and its nested graphs.
 
     Args:
-        model: A model of which `is_graph` is true.
-        inputs: Structure of values, as the model's inputs.
+        model: Model for which `is_graph` is true.
+        inputs: Structure of values, like the model's inputs.
         call: Function of a layer or operation, and of the positional and the
             keyword arguments that it is called with. It returns values.
 
     Returns:
-        Structure of values, as the model's outputs.
+        Structure of values, like the model's outputs.
     """
 
     def operation(layer):
@@ -197,16 +197,16 @@ def run_graph(model, inputs, call):
 
 
 def follow_maps(model, inputs):
-    """The maps of a model's outputs, and of all tensors on the way.
+    """Computes the maps of a model's outputs, and of all tensors in between.
 
     Args:
-        model: A model of which `is_graph` is true.
-        inputs: Structure of `Map`, as the model's inputs.
+        model: Model for which `is_graph` is true.
+        inputs: Structure of `Map`, like the model's inputs.
 
     Returns:
-        Structure of `Map`, as the model's outputs, and a list of tuples, one
+        Structure of `Map`, like the model's outputs, and a list of tuples, one
         for each call in the graph: the layer or operation, its positional and
-        keyword arguments, and the list of the maps that it makes.
+        keyword arguments, and the list of the maps that it returns.
     """
     data_format = data_format_of(model)
     calls = []
@@ -227,7 +227,7 @@ def follow_maps(model, inputs):
 
 
 def _follow(layer, args, kwargs, spec, data_format):
-    """The map that a layer makes of the maps that it is given."""
+    """Returns the map of a layer's output, from the maps of its inputs."""
     values = keras.tree.flatten((args, kwargs))
     given = [value for value in values if isinstance(value, Map)]
     for known in given:
@@ -253,7 +253,7 @@ def _follow(layer, args, kwargs, spec, data_format):
 
 
 def _reason(layer, values, kwargs, axes, data_format):
-    """Why positions cannot be followed through a layer, or `None`."""
+    """Returns why positions cannot be followed through a layer, or `None`."""
     rank = len(axes[0])
     last = data_format == "channels_last"
     known = (*_POINTWISE, *WINDOW_LAYERS, CoordinateLayer)
@@ -276,7 +276,7 @@ def _reason(layer, values, kwargs, axes, data_format):
     if axis is not None and not {*np.atleast_1d(axis).tolist()} <= (
         {-1, rank + 1} if last else {1, -rank - 1}
     ):
-        return f"works along axis={axis}, which is not that of the channels"
+        return f"works along axis={axis}, which is not the channel axis"
     activation = getattr(layer, "activation", None)
     if activation is not None and (
         not _is_of_keras(activation)
@@ -288,20 +288,20 @@ def _reason(layer, values, kwargs, axes, data_format):
     ):
         return f"has the activation {activation}, which may see other positions"
     if isinstance(layer, keras.layers.Dense) and not last:
-        return "works along the last axis, which is not that of the channels"
+        return "works along the last axis, which is not the channel axis"
     constants = [value for value in values if not isinstance(value, Map)]
     constants += [getattr(layer, "alpha", None)]  # Of PReLU.
     for constant in constants:
         shape = (1,) * (rank + 1) + tuple(getattr(constant, "shape", ()))
         if {*(shape[-rank - 1 : -1] if last else shape[-rank:])} != {1}:
-            return "has an array with the positions of one size of image"
+            return "has an array with the positions of a single image size"
     if (
         isinstance(layer, CoordinateLayer)
         and kwargs.get("affine") is not None
         and layer.use_radius
         and layer.radius_center is None
     ):
-        return "measures the radius from the middle: give it a `radius_center`"
+        return "measures the radius from the middle: set its `radius_center`"
     return None
 
 

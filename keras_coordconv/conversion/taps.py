@@ -1,4 +1,4 @@
-"""Taps: which inputs of a layer each of its outputs depends on.
+"""Taps: the inputs that each output of a layer depends on.
 
 Along each axis, output `k` depends on the inputs `i` with
 
@@ -32,21 +32,21 @@ WINDOW_LAYERS = (
     *(keras.layers.SeparableConv1D, keras.layers.SeparableConv2D),
     *(keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D),
 )
-# How many positions of the input an interpolation reaches, exclusively.
+# Distance in positions of the input that an interpolation stays below.
 _REACH = {"bilinear": 1, "bicubic": 2, "lanczos3": 3, "lanczos5": 5}
 
 
 def layer_taps(layer, size):
-    """The taps of a layer.
+    """Returns the taps of a layer.
 
     Args:
         layer: A Keras layer.
-        size: Tuple of integers, or of `None` where the taps do not depend on
-            it: the size of each axis of its input.
+        size: Tuple of integers, the size of each axis of its input. It may be
+            `None` if the taps do not depend on it.
 
     Returns:
-        List of `(up, down, first, last)` per axis, or `None` for a layer that
-        is no convolution, pooling, padding, cropping or upsampling.
+        List of `(up, down, first, last)` per axis, or `None` if the layer is
+        not a convolution, pooling, padding, cropping or upsampling.
     """
     rank = len(size)
     if isinstance(layer, _TRANSPOSED):
@@ -73,7 +73,7 @@ def layer_taps(layer, size):
 
 
 def window_arguments(layer):
-    """The arguments of `conv_affine` for a convolution or pooling."""
+    """Returns the arguments of `conv_affine` for a convolution or pooling."""
     kernel_size = getattr(layer, "kernel_size", getattr(layer, "pool_size", 0))
     if not kernel_size or isinstance(layer, _TRANSPOSED):
         return None
@@ -86,8 +86,10 @@ def window_arguments(layer):
 
 
 def _reach_and_cropped(layer):
-    """Of a transposed convolution: how far an input spreads over the outputs,
-    and how many of these are cropped before the first.
+    """Returns the reach and the cropping of a transposed convolution.
+
+    The reach is the distance over which an input spreads in the output. The
+    cropping is the number of outputs that are removed before the first.
     """
     reach = (np.array(layer.kernel_size) - 1) * layer.dilation_rate
     spread = 0 * reach

@@ -1,4 +1,4 @@
-"""Windows: parts of an image that a model is applied to one by one."""
+"""Windows: parts of an image that a model is applied to separately."""
 
 import itertools
 import math
@@ -15,20 +15,20 @@ from keras_coordconv.layers.frame_layer import FrameLayer
 
 
 def find_tiles(size, tile_size, calls, outputs):
-    """Which windows to apply a model to, and what of their outputs is right.
+    """Finds windows to apply a model to, and the correct parts of the outputs.
 
-    All windows are of one size, and begin where all maps have a position, as
-    seen from the begin of the image and from its end: then their padding, which
-    depends on the size, is that of the image.
+    All windows have the same size, and begin where all maps have a position,
+    counted from the beginning and from the end of the image. Their padding,
+    which depends on the size, then equals the padding of the image.
 
     Args:
         size: Tuple of integers, the size of the image.
-        tile_size: Integer, or one per axis, the largest size of a window.
+        tile_size: Integer, or one per axis, the maximum size of a window.
         calls, outputs: From `follow_maps`; the outputs as a flat list.
 
     Returns:
-        List of tuples of the begin of a window and, for each output, of the
-        begin, the size and the offset in the window of the part that is right;
+        List of tuples of the beginning of a window and, for each output, the
+        beginning, the size, and the offset in the window of its correct part;
         and the size of the windows.
 
     Raises:
@@ -51,7 +51,7 @@ def find_tiles(size, tile_size, calls, outputs):
         )
         for number, n in enumerate(size)
     ]
-    # As large as the image, or large enough to go on by a stride.
+    # As large as the image, or large enough to advance by a stride.
     smallest = tuple(
         min(overlap + stride + (n - overlap) % stride, n)
         for n, overlap, stride in zip(size, overlaps, strides, strict=True)
@@ -85,7 +85,7 @@ def find_tiles(size, tile_size, calls, outputs):
 
 
 def _parts(begins, axis):
-    """What of the output of each window is right: begin, length, offset."""
+    """Returns the correct part of each output: beginning, length, offset."""
     origins = [int(begin / axis.step) for begin in begins]
     starts = [origin + axis.before for origin in origins]
     starts[0] = 0
@@ -100,7 +100,7 @@ class Windows(keras.Model):
     """A model on windows of an image, with the coordinates of the whole.
 
     Args:
-        model: The model. Nothing of it is copied.
+        model: The model. It is not copied.
         calls: From `follow_maps` on the whole image.
 
     Call arguments:
@@ -144,7 +144,7 @@ class Windows(keras.Model):
 
 
 def _with_frame_of_whole(layer, axes):
-    """A layer's call on windows of a map, with coordinates of the whole map."""
+    """Calls a layer on windows of a map, with coordinates of the whole map."""
     frames = [
         (axis, *axis_coordinates(axes[axis].size, *frame))
         for axis, *frame in layer._frames
