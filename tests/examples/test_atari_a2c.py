@@ -68,6 +68,7 @@ def test_small_run(scripts, layer):
     assert figure.startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_killed_and_resumed(scripts):
     flags = (*CARTPOLE, "--epochs", 4, "--steps-per-epoch", 12, "--seed", 3)
     printed, rows = scripts.kill_and_resume("atari_a2c", *flags)

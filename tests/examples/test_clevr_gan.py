@@ -51,6 +51,7 @@ def test_small_run(scripts, capsys, monkeypatch):
     assert pathlib.Path("figure_7.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_killed_and_resumed(scripts):
     import clevr_gan
 

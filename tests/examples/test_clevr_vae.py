@@ -15,6 +15,7 @@ SMALL = (
 )
 
 
+@pytest.mark.slow
 def test_killed_resumed_and_exported(scripts, monkeypatch, capsys):
     import clevr_vae
     import plot

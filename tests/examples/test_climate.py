@@ -35,6 +35,7 @@ def test_small_run(earth, scripts, coordinates, split):
     assert 0 <= metrics["test_accuracy"] <= 1
 
 
+@pytest.mark.slow
 def test_killed_resumed_and_exported(earth, scripts, tmp_path):
     scripts.kill_and_resume(
         "climate", *SMALL, "--epochs", 4, "--export-dir", "served"

@@ -42,6 +42,7 @@ def test_images_that_cannot_be_read(tmp_path, monkeypatch, capsys):
     assert error.endswith("Are the files still there?")
 
 
+@pytest.mark.slow
 def test_killed_resumed_and_exported(scripts, tmp_path):
     import tensorflow as tf
 

@@ -18,6 +18,7 @@ def test_small_run(scripts, frame):
     scripts.load_best("run")
 
 
+@pytest.mark.slow
 def test_killed_and_resumed(scripts):
     flags = ("--limit-examples", 24, "--epochs", 4)
     _, history = scripts.kill_and_resume("instances", *flags)

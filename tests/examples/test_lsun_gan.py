@@ -16,6 +16,7 @@ SMALL = (
 )
 
 
+@pytest.mark.slow
 def test_killed_resumed_and_exported(scripts, capsys):
     import lsun_gan
     import tensorflow as tf

@@ -49,12 +49,14 @@ def test_small_run(scripts):
     )
 
 
+@pytest.mark.slow
 def test_scrambled_anchors(scripts):
     flags = ("--layer", "conv", "--anchors", "scrambled")
     metrics = object_detection.main((*SMALL, "--steps-per-epoch", "1", *flags))
     assert metrics["parameters"] == 81_590
 
 
+@pytest.mark.slow
 def test_interrupted_and_resumed(scripts):
     """The history is that of a run that was not interrupted, row by row."""
     flags = (*SMALL[:-1], "4", "--recipe", "modern", "--coordinates", "boxes")

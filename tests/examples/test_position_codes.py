@@ -36,6 +36,7 @@ def test_small_run(scripts, held_out):
     assert metrics[f"{held_out}_distance"] == pytest.approx(distances.mean())
 
 
+@pytest.mark.slow
 def test_killed_and_resumed(scripts):
     flags = ("--code", "relative", "--limit-examples", 24, "--epochs", 4)
     _, rows = scripts.kill_and_resume("position_codes", *flags)

@@ -36,6 +36,7 @@ def test_small_run(scripts, probe, names):
     assert figure.startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_killed_and_resumed(scripts):
     flags = ("--probe", "strides", "--limit-examples", 20, "--epochs", 4)
     _, rows = scripts.kill_and_resume("position_probes", *flags)

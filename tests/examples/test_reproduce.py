@@ -20,6 +20,7 @@ SMALL = reproduce.Part(
 )
 
 
+@pytest.mark.slow
 def test_run_list_and_collect(scripts, monkeypatch, capsys):
     monkeypatch.setattr(reproduce, "QUEUE", [SMALL])
     begun = pathlib.Path("runs/reproduce/coordinate_regression/conv_seed3")

@@ -91,7 +91,14 @@ def test_steps_and_dtype_policy(scripts):
     assert model.get_layer("logits").compute_dtype == "float32"
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize(
+    "task",
+    [
+        "coordinate_regression",
+        pytest.param("coordinate_classification", marks=pytest.mark.slow),
+        pytest.param("rendering", marks=pytest.mark.slow),
+    ],
+)
 def test_interrupted_and_resumed(scripts, capsys, task):
     """The history is that of a run that was not interrupted, row by row."""
     flags = ("--limit-examples", 24, "--epochs", 6, "--seed", 5)

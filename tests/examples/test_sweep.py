@@ -21,6 +21,7 @@ def read_table():
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_interrupted_and_continued(scripts):
     # Killed in the second point: the first is done, the second is not.
     process = scripts.start("sweep", *SMALL)

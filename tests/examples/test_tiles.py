@@ -21,6 +21,7 @@ def test_tiles_are_the_whole_with_the_coordinates_of_the_world(scripts, axes):
         assert figure.startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_killed_and_resumed(scripts):
     flags = ("--limit-examples", 24, "--epochs", 4)
     _, history = scripts.kill_and_resume("tiles", *flags)

@@ -82,6 +82,7 @@ def check_same(found, expected, devices):
         )
 
 
+@pytest.mark.slow
 def test_two_devices(data_dir, tmp_path, one_device):
     """Also where the run is resumed in the middle."""
     output = tmp_path / "result.npz"

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-pytestmark = pytest.mark.tensorflow_backend
+pytestmark = [pytest.mark.tensorflow_backend, pytest.mark.slow]
 
 
 @pytest.mark.parametrize(

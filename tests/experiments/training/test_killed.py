@@ -11,7 +11,14 @@ pytestmark = pytest.mark.tensorflow_backend
 SCRIPT = pathlib.Path(__file__).with_name("kill_runs.py")
 
 
-@pytest.mark.parametrize("kind", ["supervised", "gan", "a2c"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "supervised",
+        pytest.param("gan", marks=pytest.mark.slow),
+        pytest.param("a2c", marks=pytest.mark.slow),
+    ],
+)
 def test_killed_run_equals_an_uninterrupted_one(tmp_path, kind):
     """Nothing is half-written, and history and weights are the same."""
     process = subprocess.run(
