@@ -197,12 +197,9 @@ def test_empty_batch(kind, arguments, shape, frames):
 
 
 @every_layer
-@pytest.mark.parametrize("dtype", ["int32", "uint8", "bool"])
-def test_integer_dtypes_have_no_room_for_coordinates(
-    kind, arguments, shape, dtype
-):
-    with pytest.raises(ValueError, match=f"dtype. Received: dtype='{dtype}'"):
-        make(kind, arguments, dtype=dtype)
+def test_integer_dtypes_have_no_room_for_coordinates(kind, arguments, shape):
+    with pytest.raises(ValueError, match="dtype. Received: dtype='int32'"):
+        make(kind, arguments, dtype="int32")
 
 
 @every_layer
