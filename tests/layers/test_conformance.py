@@ -198,7 +198,7 @@ def test_empty_batch(kind, arguments, shape, frames):
 
 @every_layer
 def test_integer_dtypes_have_no_room_for_coordinates(kind, arguments, shape):
-    with pytest.raises(ValueError, match="dtype. Received: dtype='int32'"):
+    with pytest.raises(ValueError, match=r"dtype\. Received: dtype='int32'"):
         make(kind, arguments, dtype="int32")
 
 
