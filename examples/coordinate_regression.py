@@ -17,7 +17,7 @@ trains the convolutional network that the paper uses on that split.
 
     python examples/coordinate_regression.py --head soft_argmax
 
-trains the CoordConv network with `SoftArgmax2D` in place of its maximum. With
+trains the CoordConv network with `SoftArgmax2D` instead of its maximum. With
 `--layer conv` too, its first layer is a plain convolution.
 """
 

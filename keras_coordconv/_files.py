@@ -234,8 +234,10 @@ def _remove_if_killed(scratch):
         fcntl.flock(marker, fcntl.LOCK_EX | fcntl.LOCK_NB)
         content = marker.read(len(MARK) + 1)
         # The process may have been killed while it wrote the marker.
-        begun = MARK.startswith(content) and not (scratch / "payload").exists()
-        if content == MARK or begun:
+        partial = (
+            MARK.startswith(content) and not (scratch / "payload").exists()
+        )
+        if content == MARK or partial:
             _remove(scratch)
 
 
