@@ -151,7 +151,7 @@ def test_run(users_files):
     """A run is refused where a user has what it writes, or leaves it alone."""
     with Folder(users_files) as folder:
         if folder.names() & {*RUN}:
-            with pytest.raises(ValueError, match="holds one run"):
+            with pytest.raises(ValueError, match="already contains a run"):
                 train(folder.path, 2)
             folder.check()
         elif folder.names() & {*CHECKPOINTS}:

@@ -1,4 +1,4 @@
-"""Trains a small net on the devices of its flags, for test_distribution.
+"""Trains a small model on the devices of its flags, for test_distribution.
 
 It has what makes several devices differ from one: batch normalization, a
 penalty, moving averages of the weights, images that several processes share, a
@@ -76,7 +76,7 @@ def main():
     run.fit(
         model,
         imagenet.train_dataset(source, 16, batch_size, start=start, **share),
-        # No flag: a run that is resumed has the flags it was begun with.
+        # No flag: flags cannot change when a run is resumed.
         int(os.environ.get("EPOCHS", 10)),
         validation_data=imagenet.evaluation_dataset(
             source, 16, batch_size, **share
