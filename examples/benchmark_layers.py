@@ -173,6 +173,8 @@ def import_other(folder):
         return {name: sys.modules.pop(name) for name in names}
 
     modules = take_modules()
+    # Keras loads models with the classes that were registered last.
+    registered = dict(keras.saving.get_custom_objects())
     sys.path.insert(0, folder)
     try:
         return importlib.import_module(NAME_OF_PACKAGE)
@@ -180,6 +182,7 @@ def import_other(folder):
         sys.path.remove(folder)
         take_modules()
         sys.modules.update(modules)
+        keras.saving.get_custom_objects().update(registered)
 
 
 def build_models(mode, shape, activation, other=None):

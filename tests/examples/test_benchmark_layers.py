@@ -3,6 +3,7 @@
 import json
 import pathlib
 
+import keras
 import pytest
 
 pytestmark = pytest.mark.tensorflow_backend
@@ -55,6 +56,11 @@ def test_another_version(scripts):
     root = pathlib.Path(keras_coordconv.__file__).parents[1]
     other = benchmark_layers.import_other(str(root))
     assert other.CoordConv2D is not keras_coordconv.CoordConv2D
+    layer = keras_coordconv.CoordConv2D(2, 3)
+    loaded = keras.saving.deserialize_keras_object(
+        keras.saving.serialize_keras_object(layer)
+    )
+    assert type(loaded) is keras_coordconv.CoordConv2D
     results = benchmark_layers.main(
         [*("--shapes", "1", "--turns", "1"), "--other", str(root)]
     )
