@@ -6,8 +6,8 @@ canvas they lie in. It is trained on random crops of 32x32.
     python examples/tiles.py
 
 gives each crop its coordinates in the whole canvas (`crop_affine`). The
-predictions for the whole canvas and tile by tile are correct and equal, without
-seams.
+predictions for the whole canvas and tile by tile (`predict_in_tiles`) are
+correct and equal, without seams.
 
     python examples/tiles.py --frame tensor
 
@@ -39,6 +39,7 @@ from keras_coordconv.frames import affine_from_range
 from keras_coordconv.frames import crop_affine
 from keras_coordconv.layers import CoordConv2D
 from keras_coordconv.layers import CoordConv3D
+from keras_coordconv.tiles import predict_in_tiles
 
 NAME = "tiles"
 # Sizes in pixels, by the number of axes.
@@ -212,11 +213,21 @@ def predict(args, model, images, begin):
 
 def predict_tiles(args, model, images):
     """Predicts the logits of whole canvases, tile by tile."""
-    size = TILE_SIZE[args.axes]
-    inside = size - 2 * MARGIN
-    last = CANVAS_SIZE[args.axes] - size
+    size, canvas_size = TILE_SIZE[args.axes], CANVAS_SIZE[args.axes]
+    if args.frame == "world":
+        affine = frames_of(args, np.zeros((1, args.axes)), canvas_size)
+        return np.stack(
+            [
+                predict_in_tiles(
+                    model, {"image": image}, size, affine, verbose=False
+                )
+                for image in images
+            ]
+        )
+    # Each tile alone, in the frame of its own tensor.
+    inside, last = size - 2 * MARGIN, canvas_size - size
     begins = sorted({*range(0, last, inside), last})
-    outputs = (CANVAS_SIZE[args.axes] - 2 * MARGIN,) * args.axes
+    outputs = (canvas_size - 2 * MARGIN,) * args.axes
     logits = np.zeros((len(images), *outputs, model.output_shape[-1]))
     for begin in itertools.product(begins, repeat=args.axes):
         window, target = (
