@@ -15,10 +15,10 @@ half a pixel on the training and test sets.
 
 trains the convolutional network that the paper uses on that split.
 
-    python examples/coordinate_regression.py --head soft_argmax
+    python examples/coordinate_regression.py --layer conv --head soft_argmax
 
-trains the CoordConv network with `SoftArgmax2D` instead of its maximum. With
-`--layer conv` too, its first layer is a plain convolution.
+trains the CoordConv network with a plain convolution as its first layer, and
+`SoftArgmax2D` instead of its maximum: the coordinates enter at the end.
 """
 
 import startup  # noqa: F401, before the rest
@@ -53,14 +53,13 @@ RECIPES = {
         "warmup_epochs": 0.5,
         "l2": 0.00001,
     },
-    "--head soft_argmax": {
+    "--head soft_argmax": {"temperature": 10.0, "l2": 0.0},
+    "--layer conv --head soft_argmax": {
         "input_scale": 1.0,
         "first_layer_scale": 1.0,
         "epochs": 3,
         "batch_size": 8,
         "learning_rate": 0.003,
-        "warmup_epochs": 0.5,
-        "l2": 0.00001,
     },
 }
 # The paper has one convolutional network per split.
@@ -92,6 +91,12 @@ def build_parser():
         help="factor on the initial kernel of that network's first layer, 1 "
         "in the paper",
     )
+    model.add_argument(
+        "--temperature",
+        type=flags.not_negative_number,
+        help="temperature of the soft-argmax; if it is low, the softmax settles "
+        "on a neighbor of the pixel",
+    )
     flags.add_training(parser)
     return parser
 
@@ -103,6 +108,7 @@ def build_model(args):
             l2=args.l2,
             input_scale=args.input_scale,
             first_layer_scale=args.first_layer_scale,
+            temperature=args.temperature,
         )
     if args.layer == "coordconv":
         return coordinate_regression.coordconv_regressor(

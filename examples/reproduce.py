@@ -110,7 +110,7 @@ QUEUE = [
         "coordinate_regression/soft_argmax_{layer}_{split}_seed{seed}",
         {
             "head": ["soft_argmax"],
-            "layer": ["coordconv", "conv"],
+            "layer": ["conv"],
             "split": ["quadrant"],
         },
         minutes=0.5,

@@ -55,6 +55,7 @@ def soft_argmax_regressor(
     l2=0.0,
     input_scale=1.0,
     first_layer_scale=1.0,
+    temperature=1.0,
     name="soft_argmax_regressor",
 ):
     """Regressor with the layers of `coordconv_regressor` and a soft-argmax.
@@ -65,6 +66,9 @@ def soft_argmax_regressor(
     Args:
         layer: String, `"coordconv"` or `"conv"`, the first layer.
         l2, input_scale, first_layer_scale: As for `coordconv_regressor`.
+        temperature: Float, temperature of the softmax. With 1, the softmax
+            often saturates at a neighbor of the white pixel, where it has no
+            gradient.
         name: String, the model's name.
 
     Returns:
@@ -75,6 +79,7 @@ def soft_argmax_regressor(
     x = _linear_maps(x, layer, 1, l2, first_layer_scale)
     # Column and row, divided by the size: (x, y).
     x = SoftArgmax2D(
+        temperature,
         coordinate_range=(0.0, 1.0),
         align="period",
         axes=(1, 0),
