@@ -94,8 +94,8 @@ def build_parser():
     model.add_argument(
         "--temperature",
         type=flags.not_negative_number,
-        help="temperature of the soft-argmax; if it is low, the softmax settles "
-        "on a neighbor of the pixel",
+        help="temperature of the soft-argmax; if it is low, the softmax often "
+        "settles on a neighbor of the pixel",
     )
     flags.add_training(parser)
     return parser
