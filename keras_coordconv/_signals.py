@@ -7,7 +7,6 @@ at once.
 
 import contextlib
 import os
-import shlex
 import signal
 import sys
 import threading
@@ -43,6 +42,9 @@ class ContinuedBy:
 
     def __exit__(self, kind, error, trace):
         if error is not None:
+            # Not at the top: `import keras_coordconv` loads what Keras loads.
+            import shlex
+
             error.add_note(f"{_ADVICE}{shlex.join(self.command)}")
 
 
