@@ -9,6 +9,7 @@ import contextlib
 import os
 import signal
 import sys
+import tempfile
 import threading
 
 NAMES = {
@@ -77,7 +78,8 @@ def clean_exit():
     """
     previous = _set_handlers(_stop)
     try:
-        yield
+        with _temporary_folder():
+            yield
     except BaseException as error:
         # A library may have turned `Stopped` into an error of its own.
         number = _received
@@ -91,6 +93,18 @@ def clean_exit():
         if _received is None:
             for number, handler in previous.items():
                 signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _temporary_folder():
+    """Removes what libraries leave in the temporary folder when stopped."""
+    before = tempfile.tempdir
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        tempfile.tempdir = folder
+        try:
+            yield
+        finally:
+            tempfile.tempdir = before
 
 
 def _set_handlers(handler):

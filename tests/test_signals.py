@@ -46,6 +46,11 @@ CHILD = """
     subprocess.run([sys.executable, "-c", "print('waiting', flush=True);"
         "import time; time.sleep(600)"])
 """
+TEMPORARY = """
+    import tempfile
+    tempfile.mkdtemp()
+    wait()
+"""
 SIGNALS = list(_signals.NAMES)
 
 
@@ -131,6 +136,16 @@ def test_what_is_ignored_stays_ignored(number):
     other = signal.SIGINT if number != signal.SIGINT else signal.SIGTERM
     process.send_signal(other)
     assert finish(process, other) == "cleaned\n"
+
+
+def test_temporary_folders_of_libraries_are_removed(tmp_path, monkeypatch):
+    """Keras makes one where it saves a model."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    process = start(TEMPORARY)
+    assert list(tmp_path.iterdir())
+    process.send_signal(signal.SIGTERM)
+    finish(process, signal.SIGTERM)
+    assert not list(tmp_path.iterdir())
 
 
 def test_handlers_are_restored():
