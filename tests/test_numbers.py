@@ -162,6 +162,15 @@ def report_sentences():
     scores = read(f"{task}/conv_uniform_80_epochs", seeds=1, metric=metric)
     yield f"{listed(scores, 2)} after 80 epochs (one seed)"
 
+    splits = ("uniform", "quadrant", "middle", "band", "border")
+    for code, text in (
+        ("coordinates", "at least {} % on all five splits"),
+        ("pixel", "a learned vector per pixel reaches at least {} %"),
+    ):
+        names = [f"position_codes/{code}_{split}" for split in splits]
+        scores = read(*names, seeds=3, metric="test_accuracy")
+        yield text.format(at_least(100 * scores, 1))
+
     task = "object_detection"
     for anchors in ("_scrambled", ""):
         change, low, high = percent_of(
