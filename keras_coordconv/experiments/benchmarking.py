@@ -120,9 +120,9 @@ def write_results(output, args, rows, **others):
     Returns:
         Dictionary, the content of the file.
     """
-    flags = {k: v for k, v in vars(args).items() if k != "output"}
+    arguments = {k: v for k, v in vars(args).items() if k != "output"}
     results = {
-        "arguments": flags,
+        "arguments": arguments,
         "machine": machine(),
         "backend": keras.backend.backend(),
         "keras": keras.__version__,

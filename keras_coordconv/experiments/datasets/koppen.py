@@ -124,13 +124,14 @@ def whole(maps, is_used, margin):
         shape `(1, 180, 360)`; and their weights, 1 for land that is used and 0
         elsewhere.
     """
-    weights = is_used & (maps["climate"] != OCEAN)
+    labels, weights = _labels_and_weights(maps, is_used)
+    relief = np.pad(maps["relief"], ((0, 0), (margin, margin), (0, 0)), "wrap")
+    relief = np.pad(relief, ((margin, margin), (0, 0), (0, 0)), "edge")
     inputs = {
-        "relief": _surround(maps["relief"], margin)[None],
+        "relief": relief[None],
         "affine": frames(np.full((1, 2), -margin)),
     }
-    labels = np.maximum(maps["climate"], 0)
-    return inputs, labels[None], weights[None].astype("float32")
+    return inputs, labels[None], weights[None]
 
 
 def crops(maps, is_used, count, size, margin, batch_size, seed, **order):
@@ -147,39 +148,41 @@ def crops(maps, is_used, count, size, margin, batch_size, seed, **order):
     Returns:
         A `tf.data.Dataset` of tuples as from `whole`.
     """
-    inputs, labels, weights = whole(maps, is_used, margin)
+    labels, weights = _labels_and_weights(maps, is_used)
     inner = size - 2 * margin
     # Crops may cross the date line.
-    relief, labels, weights = (
-        np.pad(array[0], ((0, 0), (0, inner), (0, 0))[: array.ndim - 1], "wrap")
-        for array in (inputs["relief"], labels, weights)
-    )
-    relief[:, SIZES[1] + 2 * margin :] = relief[:, 2 * margin :][:, :inner]
-    windows = np.lib.stride_tricks.sliding_window_view(weights, (inner, inner))
-    begins = np.argwhere(windows[:, : SIZES[1]].any((2, 3)))
+    around = np.pad(weights, ((0, 0), (0, inner - 1)), "wrap")
+    windows = np.lib.stride_tricks.sliding_window_view(around, (inner, inner))
+    begins = np.argwhere(windows.any((2, 3)))
     chosen = np.random.default_rng(seed).integers(len(begins), size=count)
     begins = begins[chosen].astype("int32")
     examples = {"begin": begins, "affine": frames(begins - margin)}
 
     def cut(batch):
-        def window(array, length):
+        def window(array, begin, length):
             rows, columns = (
-                batch["begin"][:, axis, None] + tf.range(length)
-                for axis in (0, 1)
+                begin[:, axis, None] + tf.range(length) for axis in (0, 1)
             )
+            rows = tf.clip_by_value(rows, 0, SIZES[0] - 1)
             of_rows = tf.gather(tf.constant(array), rows)
-            return tf.gather(of_rows, columns, axis=2, batch_dims=1)
+            return tf.gather(of_rows, columns % SIZES[1], axis=2, batch_dims=1)
 
-        inputs = {"relief": window(relief, size), "affine": batch["affine"]}
-        return inputs, window(labels, inner), window(weights, inner)
+        begin = batch["begin"]
+        inputs = {
+            "relief": window(maps["relief"], begin - margin, size),
+            "affine": batch["affine"],
+        }
+        return (
+            inputs,
+            *(window(array, begin, inner) for array in (labels, weights)),
+        )
 
     return epochs.batches(examples, batch_size, **order).map(cut)
 
 
-def _surround(array, margin):
-    """Pads a map: across the date line, and with copies at the poles."""
-    array = np.pad(array, ((0, 0), (margin, margin), (0, 0)), "wrap")
-    return np.pad(array, ((margin, margin), (0, 0), (0, 0)), "edge")
+def _labels_and_weights(maps, is_used):
+    weights = is_used & (maps["climate"] != OCEAN)
+    return np.maximum(maps["climate"], 0), weights.astype("float32")
 
 
 def _find(package, name):

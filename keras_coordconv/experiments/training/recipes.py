@@ -120,13 +120,13 @@ def _describe(recipes):
     """Describes the recipes, for the end of the help."""
     lines = ["defaults that depend on other flags:"]
     for condition, recipe in recipes.items():
-        flags = [
+        given = [
             f"{_flag(name)} {f'{x:g}' if isinstance(x, float) else x}"
             for name, x in recipe.items()
             if x is not None
         ]
         # Lines do not break between a flag and its value.
-        text = " ".join(flag.replace(" ", "\0") for flag in flags)
+        text = " ".join(flag.replace(" ", "\0") for flag in given)
         wrapped = textwrap.fill(text, 74, break_on_hyphens=False)
         lines.append(f"  {condition}\n" + textwrap.indent(wrapped, " " * 6))
     return "\n".join(lines).replace("\0", " ")

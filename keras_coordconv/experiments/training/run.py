@@ -379,10 +379,11 @@ class Run(_signals.ContinuedBy):
         self._environment = _environment()
         if has_run:
             self._environment |= results.read_environment(self.path)
-        flags = {**vars(self.args), "workdir": str(self.path)}
-        del flags["resume"]
+        settings = {**vars(self.args), "workdir": str(self.path)}
+        del settings["resume"]
         run_files.write_json(
-            self.path / "args.json", {**flags, "environment": self._environment}
+            self.path / "args.json",
+            {**settings, "environment": self._environment},
         )
 
     def _note_environment(self):
