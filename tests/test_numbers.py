@@ -12,6 +12,8 @@ from keras_coordconv.experiments.evaluation.intervals import mean_interval
 
 ROOT = pathlib.Path(__file__).parents[1]
 RESULTS = ROOT / "examples" / "results"
+# Of the position codes, in the order of the page's table.
+SPLITS = ("uniform", "middle", "quadrant", "band", "border")
 
 
 def read(*names, seeds, metric):
@@ -23,9 +25,13 @@ def read(*names, seeds, metric):
     return np.array(values)
 
 
+def commas(values, digits=0, scale=1):
+    return ", ".join(f"{scale * value:.{digits}f}" for value in values)
+
+
 def listed(values, digits=0, scale=1):
-    *most, last = [f"{scale * value:.{digits}f}" for value in values]
-    return f"{', '.join(most)} and {last}" if most else last
+    """As `commas`, with "and" before the last value."""
+    return " and".join(commas(values, digits, scale).rsplit(",", 1))
 
 
 def at_least(values, digits):
@@ -37,14 +43,15 @@ def span(values, digits, scale=1):
     return f"{low:.{digits}f} to {high:.{digits}f}"
 
 
-def percent_of(values, others):
-    """The change of a mean in percent, with its interval."""
-    difference, width = difference_interval(values, others)
-    return (
-        100
-        / np.mean(others)
-        * np.array([difference, difference - width, difference + width])
+def detection_change(anchors):
+    """Change of the detector's mean IOU in percent, with its interval."""
+    coordconv, conv = (
+        read(f"object_detection/{layer}{anchors}", seeds=5, metric="test_iou")
+        for layer in ("coordconv", "conv")
     )
+    difference, width = difference_interval(coordconv, conv)
+    ends = np.array([difference, difference - width, difference + width])
+    return 100 / np.mean(conv) * ends
 
 
 def with_interval(values, digits, scale=1):
@@ -94,23 +101,14 @@ def readme_sentences():
     uniform = read(f"{task}/conv_uniform_80_epochs", seeds=1, metric=metric)
     yield f"{listed(uniform, 2)} after 80 epochs (seed 0)"
 
-    task = "object_detection"
-    scrambled, grid = (
-        percent_of(
-            *(
-                read(f"{task}/{layer}{anchors}", seeds=5, metric="test_iou")
-                for layer in ("coordconv", "conv")
-            )
-        )
-        for anchors in ("_scrambled", "")
-    )
+    scrambled, grid = map(detection_change, ("_scrambled", ""))
     yield f"+{scrambled[0]:.0f} % with the anchors of the authors' code"
     assert grid[1] < 0 < grid[2]
     yield f"no gain (less than {np.ceil(grid[2]):.0f} %)"
 
     metric = "entropy_red"
     coordconv = read("clevr_gan/coordconv", seeds=3, metric=metric)
-    yield f"| {listed(coordconv, 2).replace(' and', ',')} at seeds 0 to 2"
+    yield f"| {commas(coordconv, 2)} at seeds 0 to 2"
     conv = read("clevr_gan/conv", seeds=3, metric="both_objects")
     assert not conv.any()
     conv = read("clevr_gan/conv_40_epochs", seeds=1, metric=metric)
@@ -118,11 +116,11 @@ def readme_sentences():
 
     for layer, end in (("coordconv", " at seeds 0 to 2"), ("conv", " |")):
         jumps = read(f"clevr_vae/{layer}", seeds=3, metric="jumps")
-        yield f"| {listed(jumps, 2).replace(' and', ',')}{end}"
+        yield f"| {commas(jumps, 2)}{end}"
     for layer, end in (("coordconv", " at seeds 0 to 2"), ("conv", " |")):
         name = f"atari_a2c/seaquest_{layer}"
         scores = read(name, seeds=3, metric="test_return")
-        yield f": {listed(scores).replace(' and', ',')}{end}"
+        yield f": {commas(scores)}{end}"
 
     training, inference = (
         cost("training_coordconv"),
@@ -162,23 +160,16 @@ def report_sentences():
     scores = read(f"{task}/conv_uniform_80_epochs", seeds=1, metric=metric)
     yield f"{listed(scores, 2)} after 80 epochs (one seed)"
 
-    splits = ("uniform", "quadrant", "middle", "band", "border")
     for code, text in (
         ("coordinates", "at least {} % on all five splits"),
         ("pixel", "a learned vector per pixel reaches at least {} %"),
     ):
-        names = [f"position_codes/{code}_{split}" for split in splits]
+        names = [f"position_codes/{code}_{split}" for split in SPLITS]
         scores = read(*names, seeds=3, metric="test_accuracy")
         yield text.format(at_least(100 * scores, 1))
 
-    task = "object_detection"
     for anchors in ("_scrambled", ""):
-        change, low, high = percent_of(
-            *(
-                read(f"{task}/{layer}{anchors}", seeds=5, metric="test_iou")
-                for layer in ("coordconv", "conv")
-            )
-        )
+        change, low, high = detection_change(anchors)
         yield f"{change:+.1f} % [{low:+.1f}, {high:+.1f}]"
     for layer in ("coordconv", "conv"):
         for name, metric, digits in (
@@ -194,10 +185,9 @@ def report_sentences():
 
 
 def position_code_sentences():
-    splits = ("uniform", "middle", "quadrant", "band", "border")
     for code in ("coordinates", "pixel", "axis", "fourier"):
         scores = read(
-            *(f"position_codes/{code}_{split}" for split in splits),
+            *(f"position_codes/{code}_{split}" for split in SPLITS),
             seeds=1,
             metric="test_accuracy",
         )
