@@ -10,6 +10,7 @@ import pytest
 
 import keras_coordconv
 
+ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = pathlib.Path(keras_coordconv.__file__).parent
 # The rooms of the library: each may import its own modules and these.
 LIBRARY = {
@@ -100,12 +101,13 @@ def calls_without_encoding(path):
 
 
 def test_text_files_are_utf_8_in_every_locale():
-    folders = (PACKAGE, PACKAGE.parent / "docs", PACKAGE.parent / "examples")
-    for folder in folders:
-        for path in folder.rglob("*.py"):
+    for folder in (PACKAGE, ROOT / "docs", ROOT / "examples"):
+        paths = list(folder.rglob("*.py"))
+        assert paths, folder
+        for path in paths:
             assert not list(calls_without_encoding(path)), path
     strict = ["-Xwarn_default_encoding", "-Werror::EncodingWarning"]
-    setup = [PACKAGE.parent / "setup.py", "--version"]
+    setup = [ROOT / "setup.py", "--version"]
     printed = subprocess.run(
         [sys.executable, *strict, *setup], check=True, capture_output=True
     ).stdout
