@@ -134,3 +134,21 @@ def test_no_upward_arrow(name):
         # The command line also exports models that the scripts have saved.
         rooms.discard("experiments")
     assert rooms <= {room, *MAY_IMPORT[room]}
+
+
+def registered_names(path):
+    """Names under which Keras saves the classes and functions of a module."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for decorator in getattr(node, "decorator_list", ()):
+            if "register_keras_serializable" in ast.unparse(decorator):
+                yield node.name
+
+
+def test_names_of_saved_classes_are_unique():
+    # A second class of the same name would replace the first one in the models
+    # that users load.
+    names = [
+        name for path in MODULES.values() for name in registered_names(path)
+    ]
+    assert len(names) > 30
+    assert sorted(names) == sorted(set(names))

@@ -122,7 +122,7 @@ def code_layer(code):
     if code == "coordinates":
         return layers.Identity(dtype="float32", name="coordinates")
     if code == "fourier":
-        return FourierFeatures(dtype="float32", name="fourier")
+        return FourierCode(dtype="float32", name="fourier")
     if code == "axis":
         return AxisEmbedding(
             CANVAS_SIZE, CODE_SIZE, dtype="float32", name="axes"
@@ -144,7 +144,7 @@ class PixelGrid(layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="keras_coordconv")
-class FourierFeatures(layers.Layer):
+class FourierCode(layers.Layer):
     """Sines and cosines of positions in pixels, with periods in octaves.
 
     Args:
