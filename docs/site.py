@@ -17,7 +17,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 PAGES = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
-    "examples/README.md": "experiments.md",
+    "examples/README.md": "experiments/index.md",
     "examples/tutorial.ipynb": "tutorial.md",
     "saved_models/README.md": "trained_models.md",
 }
@@ -42,8 +42,6 @@ def on_files(files, config):
 
 def on_page_markdown(markdown, page, config, files):
     own_page = page.file.src_uri
-    if own_page == "experiments.md":
-        page.meta["hide"] = ["navigation"]  # Its tables are wide.
     origins = {page: path for path, page in PAGES.items()}
     folder = (ROOT / origins.get(own_page, f"docs/{own_page}")).parent
 
