@@ -11,6 +11,16 @@ VERSION = re.search(
     r'__version__ = "(.+)"',
     (ROOT / "keras_coordconv/__init__.py").read_text(encoding="utf-8"),
 )[1]
+REPOSITORY = "https://github.com/OWNER/keras_coordconv"
+# Links to files become links to the repository, where the README is not shown
+# next to them.
+README = re.sub(
+    r"(!?\[[^\]]*\])\((?!\w+:)",
+    lambda link: (
+        f"{link[1]}({REPOSITORY}/{'raw' if link[1][0] == '!' else 'blob'}/main/"
+    ),
+    (ROOT / "README.md").read_text(encoding="utf-8"),
+)
 SERVING = ["tensorflow>=2.20", "tensorflow-serving-api>=2.20"]
 EXPERIMENTS = [
     "tensorflow>=2.20",
@@ -29,9 +39,10 @@ setup(
     name="coordconv-keras",
     version=VERSION,
     description="CoordConv for Keras 3: convolutions that see coordinates.",
-    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description=README,
     long_description_content_type="text/markdown",
     license="MIT",
+    url=REPOSITORY,
     project_urls={"Paper": "https://arxiv.org/abs/1807.03247"},
     keywords=["keras", "coordconv", "convolution", "coordinates"],
     classifiers=[

@@ -17,7 +17,6 @@ import importlib.machinery
 import importlib.util
 import os
 import pathlib
-import shlex
 import signal
 import sys
 import types
@@ -111,7 +110,7 @@ def _report_missing_package(kind, error, trace):
     extra = EXTRAS.get(package, "experiments")
     print(
         f"error: {package} is not installed. "
-        f"Run: pip install {shlex.quote(f'{folder}[{extra}]')}",
+        f"Run: pip install 'coordconv-keras[{extra}] @ {folder.as_uri()}'",
         file=sys.stderr,
     )
     raise SystemExit(2)

@@ -3,6 +3,8 @@
 import importlib
 import pathlib
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -57,3 +59,24 @@ def test_scripts_and_flags(page):
         command = re.split(r"\n\s*\n|\npython|```", rest)[0]
         for flag in re.findall(r"(?<=\s)--[\w-]+", command):
             assert flag in parser.format_help(), f"{name}.py {flag}"
+
+
+def test_readme_on_pypi():
+    """Its links lead to files of the repository, whose address is the same."""
+    setup = [sys.executable, ROOT / "setup.py", "--url", "--long-description"]
+    printed = subprocess.run(setup, check=True, capture_output=True, text=True)
+    address, _, readme = printed.stdout.partition("\n")
+    assert (f"repo_url: {address}\n") in (ROOT / "mkdocs.yml").read_text()
+    files = re.findall(rf"\]\({address}/(raw|blob)/main/([^)#]+)", readme)
+    assert len(files) == len(re.findall(r"\]\((?!\w+:)", TEXTS["README.md"]))
+    for kind, path in files:
+        assert (ROOT / path).is_file(), path
+        assert (kind == "raw") == path.endswith((".png", ".gif")), path
+    assert not re.search(r"\]\((?!https://)", readme)
+    others = TEXTS | {
+        "tutorial": (ROOT / "examples/tutorial.ipynb").read_text()
+    }
+    for page, text in others.items():
+        names = re.findall(r"github(?:\.com)?/(\w+/keras_coordconv)", text)
+        wrong = {name for name in names if not address.endswith(name)}
+        assert not wrong, page

@@ -17,6 +17,7 @@ LIBRARY = {
     "_signals": (),
     "_backend": ("_signals",),
     "_files": (),
+    "_install": (),
     "coordinates": (),
     "encodings": ("coordinates",),
     "frames": ("coordinates",),
@@ -28,7 +29,10 @@ LIBRARY = {
         *("_backend", "conversion", "coordinates", "encodings", "frames"),
         *("layers", "preprocessing", "tiles"),
     ),
-    "serving": ("_files", "_signals", "conversion", "keras_coordconv"),
+    "serving": (
+        *("_files", "_install", "_signals", "conversion"),
+        "keras_coordconv",
+    ),
 }
 # Those of the experiments: each may import the library without `serving`, too.
 EXPERIMENTS = {

@@ -12,6 +12,7 @@ import sys
 import numpy as np
 
 from keras_coordconv import _signals
+from keras_coordconv._install import install_command
 
 
 def build_parser():
@@ -153,8 +154,7 @@ def main(argv=None):
         message = f"Cannot access {error.filename}: {error.strerror}"
     except ModuleNotFoundError as error:
         message = (
-            f"{error.name} is not installed. "
-            "Run: pip install 'coordconv-keras[serving]'"
+            f"{error.name} is not installed. Run: {install_command('serving')}"
         )
     except (ValueError, RuntimeError, ImportError) as error:
         message = " ".join(f"{error}".split())

@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from keras_coordconv import _files
 from keras_coordconv import conversion
+from keras_coordconv._install import install_command
 from keras_coordconv.conversion import clone
 from keras_coordconv.serving import check
 from keras_coordconv.serving import warmup as warmup_file
@@ -287,7 +288,7 @@ def _write_warmup(folder, base_path, signatures, warmup, batch_sizes):
     except ImportError as error:
         message = (
             "The warm-up file requires tensorflow-serving-api. "
-            f"Received: {error}. Run: pip install 'coordconv-keras[serving]'"
+            f"Received: {error}. Run: {install_command('serving')}"
         )
         if warmup:
             raise ImportError(message) from error

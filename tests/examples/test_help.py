@@ -80,7 +80,8 @@ def test_missing_package(scripts, tmp_path, name, package, extra):
     )
     assert printed == (
         f"error: {package} is not installed. "
-        f"Run: pip install '{EXAMPLES.parent}[{extra}]'\n"
+        f"Run: pip install 'coordconv-keras[{extra}] @ "
+        f"{EXAMPLES.parent.as_uri()}'\n"
     )
 
 

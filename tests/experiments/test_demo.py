@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from keras_coordconv._install import install_command
 from keras_coordconv.experiments.demo import __main__ as demo
 from keras_coordconv.experiments.demo import drawing
 from keras_coordconv.experiments.demo import game
@@ -172,7 +173,7 @@ def test_game_without_atari(monkeypatch):
     monkeypatch.setitem(sys.modules, "ale_py", None)
     blocks = build_page(Models()).blocks.values()
     words = [getattr(block, "value", None) for block in blocks]
-    assert "To watch it play, run `pip install '.[atari]'`." in words
+    assert f"To watch it play, run `{install_command('atari')}`." in words
 
 
 def test_unreachable_server_shows_one_message(start):

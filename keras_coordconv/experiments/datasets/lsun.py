@@ -15,6 +15,7 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_coordconv import _files
+from keras_coordconv._install import install_command
 from keras_coordconv.experiments.canvas import CANVAS_SIZE
 from keras_coordconv.experiments.datasets import epochs
 from keras_coordconv.experiments.datasets import image_decoding
@@ -39,8 +40,8 @@ class LmdbImages:
             import lmdb
         except ImportError as error:
             raise ImportError(
-                f"Reading {folder} requires the package lmdb. Run: "
-                "pip install 'coordconv-keras[lsun]'"
+                f"Reading {folder} requires the package lmdb. "
+                f"Run: {install_command('lsun')}"
             ) from error
         try:
             self._database = lmdb.open(

@@ -15,6 +15,7 @@ import os
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
+from keras_coordconv._install import install_command
 from keras_coordconv.experiments.training import flags
 from keras_coordconv.experiments.training.command import command
 from keras_coordconv.serving import ServingClient
@@ -57,7 +58,7 @@ def main(argv=None):
         from keras_coordconv.experiments.demo.page import build_page
     except ModuleNotFoundError as error:
         raise ValueError(
-            f"{error.name} is not installed. Run: pip install '.[demo]'"
+            f"{error.name} is not installed. Run: {install_command('demo')}"
         ) from error
 
     models = (

@@ -6,6 +6,7 @@ import tempfile
 import gradio as gr
 import numpy as np
 
+from keras_coordconv._install import install_command
 from keras_coordconv.experiments.canvas import CANVAS_SIZE
 from keras_coordconv.experiments.datasets import not_so_clevr
 from keras_coordconv.experiments.datasets import scattered_mnist
@@ -217,7 +218,7 @@ def _game_tab(models):
     try:
         environments = make_environments(game.NAME, count=1)
     except ImportError:
-        gr.Markdown("To watch it play, run `pip install '.[atari]'`.")
+        gr.Markdown(f"To watch it play, run `{install_command('atari')}`.")
         return
     folder = tempfile.TemporaryDirectory()
     steps = gr.State([])

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from keras_coordconv._install import install_command
+
 
 class Step(NamedTuple):
     """Result of one step of all environments.
@@ -237,7 +239,7 @@ def make_environments(game, count):
     except ImportError as error:
         raise ImportError(
             "Playing games requires the packages of the extra atari. "
-            f"Received: {error}. Run: pip install 'coordconv-keras[atari]'"
+            f"Received: {error}. Run: {install_command('atari')}"
         ) from error
     roms = {rom.replace("_", ""): rom for rom in ale_py.roms.get_all_rom_ids()}
     if game.lower() in roms:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_coordconv._install import install_command
 from keras_coordconv.serving.client.errors import ServingError
 from keras_coordconv.serving.client.errors import plain
 from keras_coordconv.serving.client.rest import RestTransport
@@ -281,6 +282,6 @@ def _open_transport(*settings):
     except ImportError as error:
         raise ImportError(
             "gRPC requires tensorflow-serving-api. "
-            f"Received: {error}. Run: pip install 'coordconv-keras[serving]'"
+            f"Received: {error}. Run: {install_command('serving')}"
         ) from error
     return GrpcTransport(*settings)
