@@ -195,12 +195,32 @@ def position_code_sentences():
         yield f"| `{code}` | {cells} |"
 
 
+def probe_sentences():
+    for head, strides in product(("dense", "average"), (1, 2)):
+        cells = [
+            span(
+                read(
+                    "position_probes/strides_uniform",
+                    seeds=3,
+                    metric=f"{layer}_strides{strides}_{head}_{subset}_distance",
+                ),
+                2,
+            )
+            for layer, subset in product(
+                ("conv", "coordconv"), ("train", "test")
+            )
+        ]
+        title = {"dense": "dense", "average": "mean over all positions"}[head]
+        yield f"| {strides}, {title} | {' | '.join(cells)} |"
+
+
 @pytest.mark.parametrize(
     ("page", "sentences"),
     [
         ("README.md", readme_sentences),
         ("docs/reproduction.md", report_sentences),
         ("docs/experiments/position_codes.md", position_code_sentences),
+        ("docs/experiments/probes.md", probe_sentences),
     ],
 )
 def test_numbers(page, sentences):
