@@ -69,7 +69,7 @@ setup(
         "numpy>=2.0",
     ],
     extras_require={
-        # Exports, warm-up files, server configuration and the gRPC client.
+        # Exports with warm-up files, and the gRPC client.
         "serving": SERVING,
         # The scripts in examples/.
         "experiments": EXPERIMENTS,

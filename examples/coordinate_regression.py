@@ -170,7 +170,7 @@ def main(argv=None):
                 metrics,
                 signatures={
                     "serving_default": serving.encoded_image_signature(
-                        best, coordinate_regression.preprocess_for_serving
+                        best, value_range=(0, 1)
                     )
                 },
             )

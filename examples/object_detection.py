@@ -254,7 +254,7 @@ def main(argv=None):
                 metrics,
                 signatures={
                     "serving_default": serving.encoded_image_signature(
-                        detector, lambda image: image / 255
+                        detector, value_range=(0, 1)
                     )
                 },
             )

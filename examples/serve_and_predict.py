@@ -9,8 +9,7 @@ SavedModel itself.
 
     python examples/serve_and_predict.py --address grpc://localhost:8500
 
-uses gRPC instead of REST. Both need `pip install '.[serving]'` to write the
-configuration.
+uses gRPC instead of REST, for which it needs `pip install '.[serving]'`.
 """
 
 import startup  # noqa: F401, before the rest
@@ -125,6 +124,7 @@ def export_model(path, folder):
 @command
 def main(argv=None):
     args = build_parser().parse_args(argv)
+    client = ServingClient(args.address, retries=0)
     if args.model:
         export_model(args.model, args.saved_models)
     if not versions(args.saved_models / MODEL):
@@ -134,7 +134,6 @@ def main(argv=None):
             "examples/rendering.py --export-dir FOLDER/rendering"
         )
     written = config.write_config(args.saved_models)
-    client = ServingClient(args.address, retries=0)
     print_server_commands(args.saved_models)
     with client:
         if wait_for_server(client, args.wait):

@@ -26,7 +26,6 @@ SLOW_PACKAGES = (
     "matplotlib",
     "tensorflow",
     "tensorflow_datasets",
-    "tensorflow_serving",
 )
 # Extras of setup.py that install a package; "experiments" has all others.
 EXTRAS = {
@@ -34,7 +33,6 @@ EXTRAS = {
     "gymnasium": "atari",
     "lmdb": "lsun",
     "tensorboard": "tensorboard",
-    "tensorflow_serving": "serving",
 }
 
 

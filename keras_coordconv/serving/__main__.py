@@ -32,8 +32,12 @@ def build_parser():
     export.add_argument("--labels", help="file with one class name per line")
     export.add_argument(
         "--images",
-        action="store_true",
-        help="add a signature for JPEG and PNG files and make it the default",
+        nargs=2,
+        type=float,
+        metavar=("BLACK", "WHITE"),
+        help="add a signature for JPEG and PNG files and make it the default; "
+        "BLACK and WHITE are their values in the images the model was trained "
+        "on, such as 0 1 or 0 255",
     )
     export.add_argument(
         "--fold-coordinates",
@@ -63,11 +67,10 @@ def run_export(args):
 
     model = load_model(args.model)
     labels = read_labels(args.labels) if args.labels else None
-    signatures = (
-        {"serving_default": serving.encoded_image_signature(model)}
-        if args.images
-        else None
-    )
+    signatures = None
+    if args.images:
+        images = serving.encoded_image_signature(model, value_range=args.images)
+        signatures = {"serving_default": images}
     path = serving.export_for_serving(
         model,
         args.base_path,

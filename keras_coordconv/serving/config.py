@@ -5,10 +5,10 @@ import pathlib
 from collections.abc import Mapping
 
 from keras_coordconv import _files
+from keras_coordconv.serving.versions import BATCH_SIZES
 from keras_coordconv.serving.versions import check_model_name
 from keras_coordconv.serving.versions import models
 from keras_coordconv.serving.versions import read_card
-from keras_coordconv.serving.warmup import BATCH_SIZES
 
 
 def write_config(
@@ -37,11 +37,7 @@ def write_config(
         ValueError: if an argument is invalid, the folder has no models, a label
             refers to an unknown model or version, or a model card is damaged.
             Nothing is written in these cases.
-        ImportError: if tensorflow-serving-api is not installed.
     """
-    from google.protobuf import text_format
-    from tensorflow_serving.config import model_server_config_pb2
-
     version_labels = {} if version_labels is None else version_labels
     _check_arguments(server_path, version_labels, batch_threads)
     folder = pathlib.Path(folder)
@@ -53,19 +49,6 @@ def write_config(
         )
     for name in found:
         check_model_name(name)
-    config = model_server_config_pb2.ModelServerConfig()
-    for name, numbers in found.items():
-        entry = config.model_config_list.config.add()
-        entry.name = name
-        entry.base_path = f"{server_path.rstrip('/')}/{name}"
-        entry.model_platform = "tensorflow"
-        labels = version_labels.get(name, {})
-        entry.version_labels.update(labels)
-        if labels:
-            # By default, the server loads only the latest version.
-            entry.model_version_policy.specific.versions.extend(
-                sorted({*labels.values(), numbers[-1]})
-            )
     for name, labels in version_labels.items():
         missing = set(labels.values()) - set(found.get(name, ()))
         if missing:
@@ -91,8 +74,38 @@ def write_config(
         batching_parameters(BATCH_SIZES, batch_threads),
     )
     path = folder / "models.config"
-    _files.write_text(path, text_format.MessageToString(config))
+    entries = [
+        _model_entry(name, numbers[-1], server_path, version_labels.get(name))
+        for name, numbers in found.items()
+    ]
+    _files.write_text(path, "model_config_list {\n" + "".join(entries) + "}\n")
     return path
+
+
+def _model_entry(name, latest, server_path, labels):
+    """Format one model of the server's `ModelServerConfig` as text."""
+    base_path = f"{server_path.rstrip('/')}/{name}"
+    lines = [
+        f"name: {_quoted(name)}",
+        f"base_path: {_quoted(base_path)}",
+        'model_platform: "tensorflow"',
+    ]
+    if labels:
+        # By default, the server loads only the latest version.
+        numbers = sorted({*labels.values(), latest})
+        lines.append(
+            f"model_version_policy {{ specific {{ versions: {numbers} }} }}"
+        )
+        lines += [
+            f"version_labels {{ key: {_quoted(label)} value: {number} }}"
+            for label, number in labels.items()
+        ]
+    body = "".join(f"    {line}\n" for line in lines)
+    return f"  config {{\n{body}  }}\n"
+
+
+def _quoted(text):
+    return '"' + text.replace("\\", r"\\").replace('"', r"\"") + '"'
 
 
 def batching_parameters(batch_sizes, batch_threads):

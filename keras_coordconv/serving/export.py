@@ -30,6 +30,7 @@ from keras_coordconv.serving.signatures import output_names
 from keras_coordconv.serving.signatures import read_signatures
 from keras_coordconv.serving.signatures import tensor_signature
 from keras_coordconv.serving.signatures import with_labels
+from keras_coordconv.serving.versions import BATCH_SIZES
 from keras_coordconv.serving.versions import MODEL_CARD
 from keras_coordconv.serving.versions import check_model_name
 from keras_coordconv.serving.versions import version_path
@@ -51,7 +52,7 @@ def export_for_serving(
     signatures: Mapping[str, Signature] | None = None,
     labels: Sequence[str] | None = None,
     warmup: Mapping[str, Mapping[str, Any]] | None = None,
-    batch_sizes: Sequence[int] = warmup_file.BATCH_SIZES,
+    batch_sizes: Sequence[int] = BATCH_SIZES,
     fold_coordinates: bool = False,
     card: Mapping[str, Any] | None = None,
 ) -> pathlib.Path:
@@ -78,7 +79,7 @@ def export_for_serving(
             the model's outputs, named by their keys if the model returns a
             dictionary, and by their layers otherwise.
         signatures: Dictionary of additional `Signature`s by name, such as
-            `{"serving_default": encoded_image_signature(model)}`.
+            `{"serving_default": encoded_image_signature(model, preprocess)}`.
         labels: List of strings, names of the classes. Adds the outputs
             `class_ids` and `labels` of the 5 highest `probabilities`.
         warmup: Dictionary from signature names to dictionaries of arrays by
@@ -146,7 +147,7 @@ def export_for_serving(
             archive.write_out(str(partial), verbose=False)
             _write_warmup(partial, base_path, signatures, warmup, batch_sizes)
         _write_card(partial, base_path, model, batch_sizes, card)
-        _check(partial, model, signatures, outputs)
+        _check(partial, model, signatures, outputs, warmup)
         while True:
             # Another process may have taken the number in the meantime.
             path = version_path(base_path, version)
@@ -272,16 +273,10 @@ def _track_tables(archive, endpoints):
 def _write_warmup(folder, base_path, signatures, warmup, batch_sizes):
     requests = []
     for name, signature in signatures.items():
-        given = (warmup or {}).get(name)
         for size in batch_sizes:
             arrays = signature.examples(size)
-            if given is not None:
-                arrays = {
-                    key: np.resize(array, (size, *np.shape(array)[1:])).astype(
-                        arrays[key].dtype
-                    )
-                    for key, array in given.items()
-                }
+            if name in (warmup or {}):
+                arrays = _repeat(warmup[name], arrays, size)
             requests.append((name, arrays))
     try:
         warmup_file.write_warmup(folder, base_path.resolve().name, requests)
@@ -295,6 +290,16 @@ def _write_warmup(folder, base_path, signatures, warmup, batch_sizes):
         warnings.warn(
             f"{message}. Exported without a warm-up file.", stacklevel=3
         )
+
+
+def _repeat(given, examples, size):
+    """Repeat a user's arrays to a batch size, with the examples' dtypes."""
+    return {
+        key: np.resize(array, (size, *np.shape(array)[1:])).astype(
+            examples[key].dtype
+        )
+        for key, array in given.items()
+    }
 
 
 def _write_card(folder, base_path, model, batch_sizes, card):
@@ -318,9 +323,10 @@ def _write_card(folder, base_path, model, batch_sizes, card):
     file.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 
 
-def _check(folder, model, signatures, outputs):
+def _check(folder, model, signatures, outputs, warmup):
     """Compare the export, run in a new process, with the Keras model.
 
+    The requests are random examples and the user's for the warm-up file.
     If two calls of the Keras model differ, the output is random, and only its
     shape is compared.
     """
@@ -329,18 +335,24 @@ def _check(folder, model, signatures, outputs):
         HALF_PRECISION.get(layer.compute_dtype, TOLERANCE)
         for layer in clone.all_layers(model)
     )
-    requests, expected, again = [], [], []
-    for name, signature in signatures.items():
-        serve = _endpoint(model, signature, outputs)
-        for size in CHECKED_BATCH_SIZES:
-            arrays = signature.examples(size, random)
-            requests.append((name, arrays))
-            # The new process runs on the CPU; a GPU rounds differently.
-            with tf.device("CPU:0"):
-                tensors = {key: tf.constant(x) for key, x in arrays.items()}
-                for answers in (expected, again):
-                    answer = serve(tensors)
-                    answers.append(keras.tree.map_structure(np.array, answer))
+    requests = [
+        (name, signature.examples(size, random))
+        for name, signature in signatures.items()
+        for size in CHECKED_BATCH_SIZES
+    ]
+    for name, arrays in (warmup or {}).items():
+        size = max(len(array) for array in arrays.values())
+        examples = signatures[name].examples(size)
+        requests.append((name, _repeat(arrays, examples, size)))
+    expected, again = [], []
+    for name, arrays in requests:
+        serve = _endpoint(model, signatures[name], outputs)
+        # The new process runs on the CPU; a GPU rounds differently.
+        with tf.device("CPU:0"):
+            tensors = {key: tf.constant(x) for key, x in arrays.items()}
+            for answers in (expected, again):
+                answer = serve(tensors)
+                answers.append(keras.tree.map_structure(np.array, answer))
     replayed = warmup_file.read_warmup(folder)
     try:
         answers = check.predict_in_fresh_process(folder, [*requests, *replayed])

@@ -181,6 +181,7 @@ def encoded_image_signature(
     preprocess: Callable[[Any], Any] | None = None,
     size: tuple[int, int] | None = None,
     *,
+    value_range: tuple[float, float] | None = None,
     flag_damaged: bool = False,
 ) -> Signature:
     """Make a signature that decodes JPEG or PNG files in the graph.
@@ -192,11 +193,14 @@ def encoded_image_signature(
     Args:
         model: `keras.Model` with one image as its input.
         preprocess: Callable that maps one decoded image, uint8 of shape
-            `(height, width, channels)`, to the float image the model takes.
-            Defaults to resizing to the model's input size, with values in
-            `[0, 255]`.
+            `(height, width, channels)` and any size, to the float image the
+            model takes. Without it, `value_range` is required.
         size: Pair of integers, height and width of the preprocessed image.
             Defaults to the model's input size.
+        value_range: Pair of floats, the values of black and white in the images
+            the model was trained on, such as `(0, 1)`. Images are then resized
+            and scaled to this range. Use `(0, 255)` for a model that scales
+            pixels itself, for example with `Rescaling(1 / 255)`.
         flag_damaged: Boolean, whether to flag such files instead: the
             additional output `is_image` is false for files that cannot be
             decoded, and their other outputs are computed from zeros. Decoding
@@ -207,12 +211,15 @@ def encoded_image_signature(
 
     Raises:
         ValueError: if the model does not have exactly one input of rank 4 with
-            1 or 3 channels in the last axis, or if its height and width are
-            unknown and `size` is not given.
+            1 or 3 channels in the last axis, if its height and width are
+            unknown and `size` is not given, if neither or both of `preprocess`
+            and `value_range` are given, if `value_range` is not a pair of
+            increasing numbers, or if `preprocess` fails for another size.
 
     Example:
 
-    >>> signatures = {"serving_default": encoded_image_signature(model)}
+    >>> images = encoded_image_signature(model, value_range=(0, 1))
+    >>> signatures = {"serving_default": images}
     >>> export_for_serving(model, "served/photos", signatures=signatures)
     """
     shapes = [tuple(tensor.shape) for tensor in model.inputs]
@@ -235,9 +242,15 @@ def encoded_image_signature(
             f"Received: input shape {shape} and size={size}. Pass `size`."
         )
     (name,) = input_names(model)
-    preprocess = preprocess or (
-        lambda image: tf.image.resize(image, size, antialias=True)
-    )
+    if (preprocess is None) == (value_range is None):
+        raise ValueError(
+            "Pass either `value_range`, the values of black and white in the "
+            "images the model was trained on, such as (0, 1) or (0, 255), or "
+            f"`preprocess`. Received: preprocess={preprocess!r}, "
+            f"value_range={value_range!r}"
+        )
+    if preprocess is None:
+        preprocess = _resize_and_scale(size, value_range)
 
     def decode(encoded):
         # TensorFlow would use the palette indices of BMP files as colors.
@@ -253,6 +266,14 @@ def encoded_image_signature(
         return tf.ensure_shape(tf.cast(preprocess(image), tf.float32), pixels)
 
     pixels = (*size, shape[3])
+    larger = (size[0] + 9, 2 * size[1], shape[3])
+    try:
+        decode(_jpeg(np.zeros(larger, "uint8")))
+    except (tf.errors.InvalidArgumentError, ValueError) as error:
+        raise ValueError(
+            f"`preprocess` must return images of shape {pixels} for files of "
+            f"any size. For an image of shape {larger}, it failed: {error}"
+        ) from error
 
     def to_model_inputs(tensors):
         if flag_damaged:
@@ -266,18 +287,38 @@ def encoded_image_signature(
         return {name: images}
 
     def examples(batch_size, random=None):
-        files = [
-            _png(
-                np.full(pixels, 128, "uint8")
-                if random is None
-                else random.integers(0, 256, pixels, "uint8")
-            )
-            for _ in range(batch_size)
-        ]
+        if random is None:
+            files = [_png(np.full(pixels, 128, "uint8"))] * batch_size
+        else:
+            files = [
+                _png(random.integers(0, 256, pixels, "uint8"))
+                if number % 2
+                else _jpeg(random.integers(0, 256, larger, "uint8"))
+                for number in range(batch_size)
+            ]
         return {IMAGES: np.array(files, object)}
 
     inputs = {IMAGES: tf.TensorSpec((None,), tf.string, IMAGES)}
     return Signature(inputs, to_model_inputs, examples)
+
+
+def _resize_and_scale(size, value_range):
+    try:
+        black, white = map(float, value_range)
+        good = -np.inf < black < white < np.inf
+    except (TypeError, ValueError):
+        good = False
+    if not good:
+        raise ValueError(
+            "`value_range` must be a pair of increasing numbers, such as "
+            f"(0, 1). Received: value_range={value_range!r}"
+        )
+
+    def preprocess(image):
+        image = tf.image.resize(image, size, antialias=True)
+        return image * ((white - black) / 255) + black
+
+    return preprocess
 
 
 def _decode_and_flag(files, decode, shape):
@@ -376,6 +417,10 @@ def _names(structure, names):
 
 def _png(image):
     return tf.io.encode_png(image).numpy()
+
+
+def _jpeg(image):
+    return tf.io.encode_jpeg(image).numpy()
 
 
 def _example(spec, batch_size, random):

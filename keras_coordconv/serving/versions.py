@@ -6,6 +6,8 @@ import re
 
 # Path in the folder of a version. The server does not read the file.
 MODEL_CARD = "assets.extra/model_card.json"
+# Batch sizes the server may use, and has requests for in the warm-up file.
+BATCH_SIZES = (1, 2, 4, 8, 16, 32)
 # The server stores versions as signed 64-bit integers.
 MAX_VERSION = 2**63 - 1
 

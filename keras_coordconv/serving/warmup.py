@@ -10,7 +10,6 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf import message
 
-BATCH_SIZES = (1, 2, 4, 8, 16, 32)
 FILE = "assets.extra/tf_serving_warmup_requests"
 
 

@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
+TESTS = pathlib.Path(__file__).parents[1]
+EXAMPLES = TESTS.parent / "examples"
 
 
 class Scripts:
@@ -38,6 +39,16 @@ class Scripts:
     def run(self, name, *flags, status=0, **environment):
         """`start`, then `finish`."""
         return self.finish(self.start(name, *flags, **environment), status)
+
+    def without(self, package):
+        """Environment for scripts in which a package is not installed."""
+        # Python runs this file at its start, wherever it is.
+        (self.folder / "sitecustomize.py").write_text(
+            f"from without_package import hide\nhide({package!r})\n"
+        )
+        old = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        paths = map(str, [self.folder, TESTS, *old])
+        return {"PYTHONPATH": os.pathsep.join(paths)}
 
     def send(self, signal_number, path, *processes):
         """Sends a signal to processes as soon as there is such a path."""

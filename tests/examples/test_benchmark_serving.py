@@ -19,7 +19,9 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     inputs = keras.Input((8, 8, 3), name="image")
     model = keras.Model(inputs, keras.layers.Conv2D(2, 3)(inputs))
-    images = {"serving_default": encoded_image_signature(model)}
+    images = {
+        "serving_default": encoded_image_signature(model, value_range=(0, 255))
+    }
     export_for_serving(model, folder / "photos", signatures=images)
     return folder
 

@@ -6,7 +6,6 @@ import shutil
 import pytest
 
 pytestmark = pytest.mark.tensorflow_backend
-pytest.importorskip("tensorflow_serving")
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -31,7 +30,22 @@ def test_without_a_server(scripts, tmp_path, saved_models):
     assert (saved_models / "models.config").exists()
 
 
+def test_without_the_package_of_the_server(scripts, saved_models):
+    flags = "--saved-models", saved_models, "--wait", "1", "--address"
+    hidden = scripts.without("tensorflow_serving")
+    printed = scripts.run(
+        "serve_and_predict", *flags, "http://127.0.0.1:9", **hidden
+    )
+    assert "predicted by: rendering/1, without a server" in printed
+    printed = scripts.run(
+        "serve_and_predict", *flags, "grpc://127.0.0.1:9", status=2, **hidden
+    )
+    assert printed.startswith("error: gRPC requires tensorflow-serving-api.")
+    assert printed.endswith("pip install 'coordconv-keras[serving]'\n")
+
+
 def test_with_a_mock_server(scripts, tmp_path, saved_models):
+    pytest.importorskip("tensorflow_serving")
     from serving import mock_server
 
     server = mock_server.MockServer(saved_models)

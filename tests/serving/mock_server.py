@@ -234,7 +234,11 @@ class Rest(http.server.BaseHTTPRequestHandler):
         one = version or label
         return {
             "model_version_status": [
-                {"version": f"{number}", "state": "AVAILABLE"}
+                {
+                    "version": f"{number}",
+                    "state": "AVAILABLE",
+                    "status": {"error_code": "OK", "error_message": ""},
+                }
                 for number in (
                     [found] if one else self.server.models.loaded[name]
                 )
@@ -245,19 +249,27 @@ class Rest(http.server.BaseHTTPRequestHandler):
         path = self.path.removesuffix(":predict")
         try:
             request = json.loads(body)
-            values = request["inputs"]
-        except (ValueError, KeyError, TypeError) as error:
+            (form,) = {"inputs", "instances"} & set(request)
+        except (ValueError, TypeError) as error:
             raise RequestError(
-                "INVALID_ARGUMENT", f"JSON Parse error: {error}"
+                "INVALID_ARGUMENT",
+                f"JSON Parse error: one of inputs and instances: {error}",
             ) from error
+        to_columns = columns_of_rows if form == "instances" else columns_of
 
         def make_inputs(signature):
             try:
+                values = to_columns(request[form], list(signature.inputs))
                 return {
-                    name: array_of(value, signature.inputs.get(name))
+                    name: array_of(value, signature.inputs[name])
                     for name, value in values.items()
                 }
-            except (ValueError, AttributeError, TypeError) as error:
+            except (
+                LookupError,
+                ValueError,
+                AttributeError,
+                TypeError,
+            ) as error:
                 raise RequestError(
                     "INVALID_ARGUMENT", f"JSON value is not of type: {error}"
                 ) from error
@@ -270,18 +282,59 @@ class Rest(http.server.BaseHTTPRequestHandler):
         }
         if len(encoded) == 1:
             (encoded,) = encoded.values()
-        return {"outputs": encoded}
+        elif form == "instances":
+            encoded = rows_of_columns(encoded)
+        return {"predictions" if form == "instances" else "outputs": encoded}
 
     def log_message(self, *arguments):
         pass
 
 
+def is_object(value):
+    return isinstance(value, dict) and set(value) != {"b64"}
+
+
+def columns_of(value, names):
+    if is_object(value):
+        return {name: value[name] for name in names}
+    (name,) = names
+    return {name: value}
+
+
+def columns_of_rows(rows, names):
+    if not isinstance(rows, list) or not rows:
+        raise ValueError("instances is not a list with values")
+    kinds = {is_object(row) for row in rows}
+    if kinds == {False}:
+        return columns_of(rows, names)
+    if kinds != {True} or not all(set(row) == set(names) for row in rows):
+        raise ValueError(f"each of instances must be an object of {names}")
+    return {name: [row[name] for row in rows] for name in names}
+
+
+def rows_of_columns(columns):
+    if len({len(column) for column in columns.values()}) > 1:
+        raise RequestError(
+            "INVALID_ARGUMENT", f"Outputs of several sizes: {list(columns)}"
+        )
+    return [
+        dict(zip(columns, row, strict=True))
+        for row in zip(*columns.values(), strict=True)
+    ]
+
+
+# Kinds of NumPy's dtypes that are numbers of JSON for another kind.
+JSON_KINDS = {"f": "fiu", "i": "iu", "u": "iu", "b": "b"}
+
+
 def array_of(value, info):
-    if info is None:
-        return np.array(value)
     if info.dtype == tf.string.as_datatype_enum:
         return np.array(bytes_of(value), object)
-    return np.array(value, tf.as_dtype(info.dtype).as_numpy_dtype)
+    dtype = np.dtype(tf.as_dtype(info.dtype).as_numpy_dtype)
+    array = np.array(value)
+    if array.dtype.kind not in JSON_KINDS[dtype.kind]:
+        raise ValueError(f"{array.dtype} instead of {dtype}")
+    return array.astype(dtype)
 
 
 def bytes_of(value):

@@ -40,7 +40,9 @@ def server(model, tmp_path_factory):
     from serving import mock_server
 
     folder = tmp_path_factory.mktemp("served")
-    signatures = {"serving_default": encoded_image_signature(model)}
+    signatures = {
+        "serving_default": encoded_image_signature(model, value_range=(0, 255))
+    }
     export_for_serving(
         model, folder / "photos", signatures=signatures, labels=LABELS
     )
@@ -150,10 +152,10 @@ def test_invalid_inputs_are_not_sent(client, inputs, text):
 @pytest.mark.parametrize("protocol", ["rest", "grpc"])
 def test_larger_responses_are_not_read(server, protocol):
     with ServingClient(
-        getattr(server, protocol), max_response_bytes=100
+        getattr(server, protocol), max_response_bytes=200
     ) as client:
         assert client.status("photos", version=3) == {3: "AVAILABLE"}
-        with pytest.raises(ServingError, match=r"(?i)larger than.*100"):
+        with pytest.raises(ServingError, match=r"(?i)larger than.*200"):
             client.metadata("photos")
 
 

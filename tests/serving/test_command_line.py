@@ -36,7 +36,7 @@ def folder(tmp_path_factory):
     main(
         [
             *("export", f"{folder}/model.keras", f"{folder}/photos"),
-            *("--images", "--fold-coordinates", "--version", "5"),
+            *("--images", "0", "255", "--fold-coordinates", "--version", "5"),
         ]
     )
     return folder

@@ -1,5 +1,9 @@
 """The configuration files parse as the server's protocol buffers."""
 
+import pathlib
+import subprocess
+import sys
+
 import pytest
 
 from keras_coordconv.serving import write_config
@@ -45,6 +49,35 @@ def test_models_config_lists_the_models(tmp_path):
         "digits": ("/srv/digits", "tensorflow", {}, []),
         "photos": ("/srv/photos", "tensorflow", {"stable": 1}, [1, 12]),
     }
+
+
+@pytest.mark.parametrize("name", ['a "b"', r"back\slash", "ä é", "'", "# x"])
+def test_names_are_quoted(tmp_path, name):
+    make_version(tmp_path, name, 1)
+    path = write_config(tmp_path, f"/{name}", {name: {name: 1}})
+    config = model_server_config_pb2.ModelServerConfig()
+    text_format.Parse(path.read_text(encoding="utf-8"), config)
+    (entry,) = config.model_config_list.config
+    assert (entry.name, entry.base_path) == (name, f"/{name}/{name}")
+    assert dict(entry.version_labels) == {name: 1}
+
+
+def test_the_package_of_the_server_is_not_needed(tmp_path):
+    make_version(tmp_path, "photos", 1)
+    command = (
+        "import runpy, sys\n"
+        "from without_package import hide\n"
+        "hide('tensorflow_serving')\n"
+        "module = 'keras_coordconv.serving'\n"
+        "runpy.run_module(module, run_name='__main__')\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", command, "config", tmp_path],
+        cwd=pathlib.Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+    )
+    assert result.stdout == f"{tmp_path / 'models.config'}\n", result.stderr
 
 
 def test_batching_files_use_the_batch_sizes_of_the_card(tmp_path):

@@ -45,7 +45,9 @@ def undamaged(tmp_path_factory):
     outputs = keras_coordconv.CoordConv2D(2, 3, name="features")(inputs)
     model = keras.Model(inputs, outputs)
     model.save(folder / "model.keras")
-    images = {"serving_default": encoded_image_signature(model)}
+    images = {
+        "serving_default": encoded_image_signature(model, value_range=(0, 255))
+    }
     export_for_serving(
         model, folder / "photos", signatures=images, batch_sizes=(1, 2)
     )

@@ -454,7 +454,11 @@ def test_encoded_images_are_decoded_and_resized_in_the_graph(tmp_path):
     path = export_for_serving(
         model,
         tmp_path,
-        signatures={"serving_default": encoded_image_signature(model)},
+        signatures={
+            "serving_default": encoded_image_signature(
+                model, value_range=(0, 255)
+            )
+        },
     )
     signatures = tf.saved_model.load(str(path)).signatures
     assert set(signatures) == {"serving_default", "tensor"}
@@ -477,6 +481,106 @@ def test_encoded_images_are_decoded_and_resized_in_the_graph(tmp_path):
     np.testing.assert_allclose(
         found["probabilities"][1:], expected, rtol=0.02, atol=1e-3
     )
+
+
+@pytest.mark.usefixtures("checked_in_process")
+@pytest.mark.parametrize("value_range", [(0, 1), (-1, 1), (0, 255)])
+def test_images_are_scaled_to_the_range(tmp_path, value_range):
+    inputs = keras.Input((2, 2, 3), name="image")
+    model = keras.Model(inputs, keras.layers.Identity(name="same")(inputs))
+    images = encoded_image_signature(model, value_range=value_range)
+    path = export_for_serving(
+        model, tmp_path, signatures={"serving_default": images}
+    )
+    pixels = np.array([[[0, 51, 255], [102, 0, 0]], [[255] * 3, [1, 2, 3]]])
+    file = encode(Image.fromarray(pixels.astype("uint8")), "png")
+    request = {"image_bytes": np.array([file], object)}
+    (answer,) = check.predict(path, [("serving_default", request)])
+    black, white = value_range
+    np.testing.assert_allclose(
+        answer["same"][0], black + pixels / 255 * (white - black), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({}, "Pass either `value_range`"),
+        (
+            {"value_range": (0, 1), "preprocess": lambda image: image},
+            "Pass either `value_range`",
+        ),
+        ({"value_range": (1, 1)}, r"Received: value_range=\(1, 1\)"),
+        ({"value_range": 255}, "Received: value_range=255"),
+        ({"value_range": (0, float("nan"))}, "nan"),
+        # A user's file is not of the model's size.
+        (
+            {"preprocess": lambda image: image / 255},
+            r"for files of any size\. For an image of shape \(21, 20, 3\)",
+        ),
+        (
+            {"preprocess": lambda x: x / 255, "flag_damaged": True},
+            "for files of any size",
+        ),
+    ],
+)
+def test_the_scale_of_images_must_be_given(arguments, text):
+    with pytest.raises(ValueError, match=text):
+        encoded_image_signature(photo_model(), **arguments)
+
+
+def test_the_check_sends_files_of_other_sizes_and_formats(
+    tmp_path, monkeypatch
+):
+    pytest.importorskip("tensorflow_serving")
+    model = photo_model()
+    sent = []
+
+    def predict(folder, requests):
+        sent.extend(requests)
+        return check.predict(folder, requests)
+
+    monkeypatch.setattr(check, "predict_in_fresh_process", predict)
+    images = encoded_image_signature(model, value_range=(0, 255))
+    photo = encode(PHOTO.resize((40, 30)), "jpeg")
+    export_for_serving(
+        model,
+        tmp_path,
+        signatures={"photos": images},
+        warmup={"photos": {"image_bytes": [photo]}},
+        batch_sizes=(2,),
+    )
+    files = [
+        Image.open(io.BytesIO(file))
+        for name, inputs in sent
+        for file in inputs.get("image_bytes", ())
+    ]
+    found = {(file.format, file.size) for file in files}
+    assert found == {
+        *(("PNG", (10, 12)), ("JPEG", (20, 21)), ("JPEG", (40, 30)))
+    }
+
+
+def test_the_users_example_is_compared_with_the_keras_model(
+    tmp_path, monkeypatch
+):
+    pytest.importorskip("tensorflow_serving")
+
+    def predict(folder, requests):
+        answers = check.predict(folder, requests)
+        for (_, inputs), answer in zip(requests, answers, strict=True):
+            if (inputs["image"] == 7).all():
+                answer["probabilities"] += 0.01
+        return answers
+
+    monkeypatch.setattr(check, "predict_in_fresh_process", predict)
+    with pytest.raises(RuntimeError, match="'probabilities' differs"):
+        export_for_serving(
+            photo_model(),
+            tmp_path,
+            warmup={"tensor": {"image": np.full((1, 12, 10, 3), 7.0)}},
+        )
+    assert not list(tmp_path.iterdir())
 
 
 def encode(image, file_format, **options):
@@ -504,8 +608,10 @@ def flagged(tmp_path_factory):
     """The folder of an export, and its answers for `PHOTO` and for zeros."""
     model = photo_model()
     signatures = {
-        "serving_default": encoded_image_signature(model),
-        "flagged": encoded_image_signature(model, flag_damaged=True),
+        "serving_default": encoded_image_signature(model, value_range=(0, 255)),
+        "flagged": encoded_image_signature(
+            model, value_range=(0, 255), flag_damaged=True
+        ),
     }
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(check, "predict_in_fresh_process", check.predict)
@@ -555,10 +661,11 @@ def test_one_damaged_file_fails_a_request(flagged, damaged):
 def test_encoded_images_need_an_image_model():
     model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(1)])
     with pytest.raises(ValueError, match=r"Received: \[\(None, 5\)\]"):
-        encoded_image_signature(model)
+        encoded_image_signature(model, value_range=(0, 255))
     with pytest.raises(ValueError, match="Pass `size`"):
         encoded_image_signature(
-            keras.Sequential([keras.Input((None, 8, 3)), keras.layers.ReLU()])
+            keras.Sequential([keras.Input((None, 8, 3)), keras.layers.ReLU()]),
+            value_range=(0, 255),
         )
 
 
@@ -613,7 +720,11 @@ def test_warmup_has_each_signature_at_each_batch_size(tmp_path):
     path = export_for_serving(
         model,
         tmp_path / "photos",
-        signatures={"serving_default": encoded_image_signature(model)},
+        signatures={
+            "serving_default": encoded_image_signature(
+                model, value_range=(0, 255)
+            )
+        },
         warmup={"tensor": {"image": np.full((1, 12, 10, 3), 7.0)}},
         batch_sizes=(1, 4),
     )

@@ -19,7 +19,11 @@ def test_size_and_time_of_resnet50(tmp_path):
     path = export_for_serving(
         model,
         tmp_path,
-        signatures={"serving_default": encoded_image_signature(model)},
+        signatures={
+            "serving_default": encoded_image_signature(
+                model, value_range=(0, 255)
+            )
+        },
         fold_coordinates=True,
         batch_sizes=(1, 32),
     )

@@ -8,7 +8,6 @@ that pixel divided by 64.
 import keras
 from keras import initializers
 from keras import layers
-from keras import ops
 
 from keras_coordconv.experiments.canvas import CANVAS_SIZE
 from keras_coordconv.experiments.models.blocks import l2_penalty
@@ -187,8 +186,3 @@ def _kernel(l2):
 
 def _location(x):
     return layers.Reshape((2,), dtype="float32", name="location")(x)
-
-
-def preprocess_for_serving(image):
-    """Scales a uint8 image of the canvas to values from 0 to 1."""
-    return ops.cast(image, "float32") / 255
