@@ -63,10 +63,23 @@ def with_interval(values, digits, scale=1):
     return f"{mean:.{digits}f} [{low}, {high}]"
 
 
-def cost(mode):
-    results = RESULTS / "benchmark_layers" / "float32.json"
-    mean = json.loads(results.read_text())["summary"][mode]["geometric_mean"]
-    return f"+{100 * (mean - 1):.0f} %"
+def cost_sentences():
+    """Time in addition to `Conv2D`'s, in percent."""
+    percent = []
+    for name, mode in (
+        ("float32", "training_coordconv"),
+        ("float32", "inference_folded"),
+        ("float32", "inference_coordconv"),
+        ("resnet50", "resnet50_coordconv"),
+    ):
+        path = RESULTS / "benchmark_layers" / f"{name}.json"
+        mean = json.loads(path.read_text())["summary"][mode]["geometric_mean"]
+        percent.append(round(100 * (mean - 1)))
+    training, folded, inference, resnet50 = percent
+    yield (
+        f"Training: +{training} %. Inference: +{folded} to {inference} % on a "
+        f"CPU in TensorFlow. Whole ResNet-50: {resnet50} %."
+    )
 
 
 def readme_sentences():
@@ -122,11 +135,7 @@ def readme_sentences():
         scores = read(name, seeds=3, metric="test_return")
         yield f": {commas(scores)}{end}"
 
-    training, inference = (
-        cost("training_coordconv"),
-        cost("inference_coordconv"),
-    )
-    yield f"Training: {training}. Inference: {inference} on a CPU"
+    yield from cost_sentences()
 
 
 def report_sentences():
@@ -218,6 +227,7 @@ def probe_sentences():
     ("page", "sentences"),
     [
         ("README.md", readme_sentences),
+        ("docs/faq.md", cost_sentences),
         ("docs/reproduction.md", report_sentences),
         ("docs/experiments/position_codes.md", position_code_sentences),
         ("docs/experiments/probes.md", probe_sentences),

@@ -42,13 +42,27 @@ def build_page(models):
         delete_cache=(KEPT_SECONDS, KEPT_SECONDS),
     ) as page:
         gr.Markdown("# Convolution vs. CoordConv")
-        for title, question, predict in (
-            ("Classification", "Which pixel is at (x, y)?", _classify),
-            ("Rendering", "Draw a square around (x, y).", _render),
-            ("Regression", "Where is the white pixel?", _locate),
+        for title, task, predict in (
+            (
+                "Classification",
+                "The networks get a position (x, y) and mark the pixel there.",
+                _classify,
+            ),
+            (
+                "Rendering",
+                "The networks get a position (x, y) and draw the 9 x 9 square "
+                "around it.",
+                _render,
+            ),
+            (
+                "Regression",
+                "The networks get an image with one white pixel and predict "
+                "where it is (green cross).",
+                _locate,
+            ),
         ):
             with gr.Tab(title):
-                _position_tab(question, functools.partial(predict, models))
+                _position_tab(task, functools.partial(predict, models))
         with gr.Tab("Detector"):
             _detector_tab(models)
         if _has(models, GENERATOR):
@@ -60,11 +74,11 @@ def build_page(models):
     return page
 
 
-def _position_tab(question, predict):
+def _position_tab(task, predict):
     gr.Markdown(
-        f"{question} Both networks were trained on three quadrants of the "
-        "canvas; the blue quadrant was held out. Click a position inside and "
-        "outside of it."
+        f"{task} Both were trained on three quadrants of the canvas, never on "
+        "the blue one. Click a position in the blue quadrant, then another "
+        "one outside of it: which network is right in both?"
     )
     with gr.Row():
         canvas = gr.Image(
@@ -115,7 +129,7 @@ def _render(models, suffix, x, y):
     (truth,) = not_so_clevr.draw_squares(np.array([[x, y]]))[..., 0] > 0.5
     found = image > 0.5
     iou = (found & truth).sum() / (found | truth).sum()
-    return drawing.enlarge(image), f"IOU {iou:.2f}"
+    return drawing.enlarge(image), f"IOU {iou:.2f} (1 is perfect)"
 
 
 def _locate(models, suffix, x, y):
@@ -154,9 +168,9 @@ def _detector_tab(models):
     with gr.Row():
         with gr.Column():
             gr.Markdown(
-                "Five digits at random positions, and the detected boxes with "
-                f"a score of at least {MIN_SCORE}. The detector was trained on "
-                "MNIST; these digits are from scikit-learn."
+                "The detector finds five digits at random positions. Boxes "
+                f"with a score of at least {MIN_SCORE} are shown. It was "
+                "trained on MNIST; these digits are from scikit-learn."
             )
             shuffle = gr.Button("Shuffle", variant="primary")
             text = gr.Markdown(elem_classes="answer")
@@ -181,7 +195,7 @@ def _detector_tab(models):
 def _generator_tab(models):
     ((name, spec),) = models.metadata(GENERATOR)["tensor"]["inputs"].items()
     gr.Markdown(
-        "Images of a red and a blue object, generated from latent variables. "
+        "A CoordConv GAN draws a red and a blue object from latent variables. "
         "Four of them have a slider: move one to see what it changes."
     )
     numbers = gr.State([0.0] * spec["shape"][-1])
@@ -212,8 +226,8 @@ def _generator_tab(models):
 
 def _game_tab(models):
     gr.Markdown(
-        f"An agent that was trained to play {game.NAME} from the score alone. "
-        "At each step it samples an action from the probabilities it predicts."
+        f"The agent has learned to play {game.NAME} from the score alone. At "
+        "each step, it samples an action from the probabilities it predicts."
     )
     try:
         environments = make_environments(game.NAME, count=1)
