@@ -91,6 +91,27 @@ def test_predict_files_and_labels(client, model):
     np.testing.assert_array_equal(found["labels"], np.array(LABELS)[order])
 
 
+def test_predict_rows(server):
+    files = [png(image) for image in images(3)]
+    with ServingClient(server.rest) as client:
+        for inputs, version in (
+            ({"image": images(3)}, 3),
+            ({"image_bytes": files}, 1),
+        ):
+            rows, columns = (
+                client.predict("photos", inputs, version=version, rows=rows)
+                for rows in (True, False)
+            )
+            assert list(rows) == list(columns)
+            for name, values in columns.items():
+                np.testing.assert_array_equal(rows[name], values)
+    with (
+        ServingClient(server.grpc) as client,
+        pytest.raises(ValueError, match="rows=True for V2 or gRPC"),
+    ):
+        client.predict("photos", {"image": images(1)}, rows=True)
+
+
 def test_versions_and_signatures(client, model):
     found = client.predict(
         "photos", {"image": images(2)}, signature="tensor", version=1

@@ -1,4 +1,4 @@
-"""Client for TensorFlow Serving: NumPy in, NumPy out, by REST or gRPC."""
+"""Client for model servers: NumPy in, NumPy out, by REST or gRPC."""
 
 import contextlib
 import numbers
@@ -17,11 +17,12 @@ from keras_coordconv.serving.client.errors import plain
 from keras_coordconv.serving.client.rest import RestTransport
 from keras_coordconv.serving.client.tensors import from_answer
 from keras_coordconv.serving.client.tensors import to_array
+from keras_coordconv.serving.client.v2 import V2Transport
 from keras_coordconv.serving.versions import MAX_VERSION
 
 
 class ServingClient:
-    """Client for one TensorFlow Serving instance.
+    """Client for TensorFlow Serving and servers with the same protocols.
 
     Args:
         address: String, `"http://host:8501"`, `"https://host"` or
@@ -32,6 +33,9 @@ class ServingClient:
             unavailable, after pauses of 0.2 s, 0.4 s, and so on. Other errors
             are not retried.
         max_response_bytes: Integer, maximum size of a response.
+        protocol: String, `"v1"` for TensorFlow Serving and KServe's V1, or
+            `"v2"` for the Open Inference Protocol by REST, which Triton,
+            OpenVINO Model Server and KServe's V2 have.
 
     Raises:
         ValueError: if an argument is invalid; also raised by each method.
@@ -51,6 +55,7 @@ class ServingClient:
         timeout: float = 10.0,
         retries: int = 3,
         max_response_bytes: int = 100_000_000,
+        protocol: str = "v1",
     ) -> None:
         parts = _split_address(address)
         if (
@@ -74,9 +79,16 @@ class ServingClient:
                 "`max_response_bytes` must be an integer from 1 to 2^31 - 1. "
                 f"Received: max_response_bytes={max_response_bytes!r}"
             )
+        schemes = {"v1": ("http", "https", "grpc"), "v2": ("http", "https")}
+        if parts.scheme not in schemes.get(f"{protocol}", ()):
+            raise ValueError(
+                "`protocol` must be 'v1', or 'v2' with an http address. "
+                f"Received: protocol={protocol!r} for {parts.scheme}"
+            )
         self._transport: Any = _open_transport(
-            parts, timeout, int(max_response_bytes)
+            protocol, parts, timeout, int(max_response_bytes)
         )
+        self._has_rows = protocol == "v1" and parts.scheme != "grpc"
         self._retries = retries
         self._signatures: dict[tuple, Any] = {}
 
@@ -87,17 +99,25 @@ class ServingClient:
         signature: str = "serving_default",
         version: int | None = None,
         label: str | None = None,
+        rows: bool = False,
     ) -> dict[str, np.ndarray]:
         """Run a prediction request.
+
+        A server without metadata, such as KServe with its V1 protocol, gets the
+        inputs as they are passed. The outputs then have the types in its
+        response, and an output without a name is called `predictions`.
 
         Args:
             model: String, name of the model on the server.
             inputs: Dictionary of arrays or nested lists by input name, with the
                 batch as the first axis. Encoded images are `bytes`.
-            signature: String, name of the signature.
+            signature: String, name of the signature. V2 has only the default.
             version: Integer, or `None` for the server's default.
             label: String, label of a version. Cannot be combined with
-                `version`.
+                `version`. V2 has no labels.
+            rows: Boolean, whether to send the examples one by one, as
+                `instances`, which only V1 by REST has. Servers without metadata
+                always get rows.
 
         Returns:
             Dictionary of NumPy arrays by output name.
@@ -110,14 +130,21 @@ class ServingClient:
         """
         key = _check_key(model, version, label)
         _check_name("signature", signature)
+        if rows and not self._has_rows:
+            raise ValueError(
+                "`rows` requires V1 by REST. Received: rows=True for V2 or gRPC"
+            )
         table, arrays = self._prepare(key, signature, inputs)
         try:
             answer = self._retried(
-                lambda: self._transport.predict(key, signature, arrays, table)
+                lambda: self._transport.predict(
+                    key, signature, arrays, table, rows
+                )
             )
+            specs = table["outputs"] if table else dict.fromkeys(answer)
             return {
                 name: from_answer(name, answer, spec)
-                for name, spec in table["outputs"].items()
+                for name, spec in specs.items()
             }
         except ServingError:
             # The model may have been replaced.
@@ -170,12 +197,20 @@ class ServingClient:
         self.close()
 
     def _prepare(self, key, signature, inputs):
-        """Return the table of the signature and the converted inputs."""
+        """Return the table of the signature and the converted inputs.
+
+        The table is `None` if the server has no metadata.
+        """
         if key in self._signatures:
             # If the cached signature does not fit, the model may be newer.
             with contextlib.suppress(ServingError, ValueError):
                 return _fit(key, self._signatures[key], signature, inputs)
-        self._signatures[key] = self.metadata(*key)
+        try:
+            self._signatures[key] = self.metadata(*key)
+        except ServingError as error:
+            if error.status != 404:
+                raise
+            self._signatures[key] = {}
         return _fit(key, self._signatures[key], signature, inputs)
 
     def _retried(self, request):
@@ -245,19 +280,29 @@ def _is_integer(value):
 
 
 def _fit(key, tables, signature, inputs):
-    if signature not in tables:
+    if tables and signature not in tables:
         raise ServingError(
             "Unknown signature. "
             f"Received: signature={signature!r}. Available in {key[0]!r}: "
             f"{plain(', '.join(tables))}"
         )
-    specs = tables[signature]["inputs"]
-    if not isinstance(inputs, Mapping) or set(inputs) != set(specs):
-        given = list(inputs) if isinstance(inputs, Mapping) else type(inputs)
-        raise ValueError(
-            "`inputs` must be a dictionary of the signature's inputs: "
-            f"{plain(list(specs))}. Received: {given}"
-        )
+    given = list(inputs) if isinstance(inputs, Mapping) else type(inputs)
+    if not tables:
+        table = None
+        if not isinstance(inputs, Mapping) or not inputs:
+            raise ValueError(
+                "`inputs` must be a dictionary of the model's inputs. "
+                f"Received: {given}"
+            )
+        specs = dict.fromkeys(inputs)
+    else:
+        table = tables[signature]
+        specs = table["inputs"]
+        if not isinstance(inputs, Mapping) or set(inputs) != set(specs):
+            raise ValueError(
+                "`inputs` must be a dictionary of the signature's inputs: "
+                f"{plain(list(specs))}. Received: {given}"
+            )
     arrays = {
         name: to_array(f"The input {name!r}", inputs[name], spec)
         for name, spec in specs.items()
@@ -270,10 +315,12 @@ def _fit(key, tables, signature, inputs):
                 f"The input {name!r} must contain only strings or bytes. "
                 "Received: values of other types"
             )
-    return tables[signature], arrays
+    return table, arrays
 
 
-def _open_transport(*settings):
+def _open_transport(protocol, *settings):
+    if protocol == "v2":
+        return V2Transport(*settings)
     if settings[0].scheme != "grpc":
         return RestTransport(*settings)
     # Imported here, since REST needs neither gRPC nor TensorFlow.

@@ -30,8 +30,8 @@ class GrpcTransport:
         )
         self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)
 
-    def predict(self, key, signature, arrays, table):
-        del table
+    def predict(self, key, signature, arrays, table, rows):
+        del table, rows
         request = predict_pb2.PredictRequest()
         _fill(request.model_spec, key)
         request.model_spec.signature_name = signature

@@ -21,6 +21,8 @@ _MAX_ERROR_BYTES = 100_000
 
 
 class RestTransport:
+    _root = "v1/models"
+
     def __init__(self, parts, timeout, max_response_bytes):
         user, _, host = parts.netloc.rpartition("@")
         self._address = f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
@@ -31,18 +33,22 @@ class RestTransport:
         self._timeout = timeout
         self._max_bytes = max_response_bytes
 
-    def predict(self, key, signature, arrays, table):
-        body = {
-            "signature_name": signature,
-            "inputs": {name: _jsonable(x) for name, x in arrays.items()},
-        }
+    def predict(self, key, signature, arrays, table, rows):
+        inputs = {name: jsonable(x) for name, x in arrays.items()}
+        # Servers without metadata do not know signatures either.
+        body = {"signature_name": signature} if table else {}
+        rows = rows or not table
+        if rows:
+            body["instances"] = _to_rows(inputs)
+        else:
+            body["inputs"] = inputs
 
         def read(answer):
+            outputs = answer["predictions" if rows else "outputs"]
             # The server omits the name if there is only one output.
-            outputs = answer["outputs"]
-            if len(table["outputs"]) == 1:
-                outputs = dict.fromkeys(table["outputs"], outputs)
-            return {**outputs}
+            if table and len(table["outputs"]) == 1:
+                return dict.fromkeys(table["outputs"], outputs)
+            return _to_columns(outputs) if rows else {**outputs}
 
         return self._request(key, ":predict", read, body)
 
@@ -59,10 +65,7 @@ class RestTransport:
         return self._request(
             key,
             "",
-            lambda answer: {
-                int(item["version"]): f"{item['state']}"
-                for item in answer["model_version_status"]
-            },
+            _read_status,
         )
 
     def close(self):
@@ -71,16 +74,17 @@ class RestTransport:
     def _request(self, key, ending, read, body=None):
         """Send a request and parse the JSON response with `read`."""
         model, version, label = key
-        url = f"{self._address}/v1/models/{urllib.parse.quote(model, safe='')}"
+        url = f"{self._address}/{self._root}/{quote(model)}"
         if label is not None:
-            url += f"/labels/{urllib.parse.quote(label, safe='')}"
+            url += f"/labels/{quote(label)}"
         elif version is not None:
             url += f"/versions/{version}"
         url += ending
         deadline = time.monotonic() + self._timeout
         status, content = self._send(url, body, deadline)
         try:
-            answer = _parse(content, deadline)
+            # V2's answers about health may be empty.
+            answer = _parse(content or b"null", deadline)
             if status == 200:
                 return read(answer)
             text = answer["error"]
@@ -90,7 +94,7 @@ class RestTransport:
             text = content[:_MAX_ERROR_BYTES].decode(errors="replace")
         if status == 200:
             raise ServingError(
-                f"{url} did not return a valid TensorFlow Serving response. "
+                f"{url} did not return a valid response of this protocol. "
                 f"Received: {plain(text)!r}"
             )
         raise ServingError(
@@ -165,6 +169,39 @@ class RestTransport:
         )
 
 
+def _read_status(answer):
+    if "ready" in answer:  # KServe, which has no versions.
+        return {1: "AVAILABLE" if answer["ready"] is True else "LOADING"}
+    return {
+        int(item["version"]): f"{item['state']}"
+        for item in answer["model_version_status"]
+    }
+
+
+def _to_rows(columns):
+    sizes = {name: len(column) for name, column in columns.items()}
+    if len(set(sizes.values())) > 1:
+        raise ValueError(
+            "In rows, all inputs must have the same number of examples. "
+            f"Received: {sizes}"
+        )
+    if len(columns) == 1:
+        (rows,) = columns.values()
+        return rows
+    return [
+        dict(zip(columns, row, strict=True))
+        for row in zip(*columns.values(), strict=True)
+    ]
+
+
+def _to_columns(rows):
+    if not isinstance(rows, list):
+        raise ValueError("not a list")
+    if not rows or not isinstance(rows[0], dict) or set(rows[0]) == {"b64"}:
+        return {"predictions": rows}
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
 class _TooLongError(Exception):
     pass
 
@@ -198,7 +235,11 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None  # Raises an `HTTPError` with the status.
 
 
-def _jsonable(array):
+def quote(name):
+    return urllib.parse.quote(name, safe="")
+
+
+def jsonable(array):
     if array.dtype != object:
         return array.tolist()
     return _encode(array.tolist())

@@ -60,14 +60,14 @@ def to_array(what, value, spec):
     Args:
         what: String, name of the value in errors.
         value: Array or nested lists.
-        spec: Dictionary of `dtype` and `shape`.
+        spec: Dictionary of `dtype` and `shape`, or `None` if they are unknown.
 
     Raises:
         ValueError: if the value has another shape, or if its numbers do not fit
             in the dtype.
     """
-    dtype, shape = spec["dtype"], spec["shape"]
-    if dtype not in _DTYPES.values():
+    dtype, shape = (spec["dtype"], spec["shape"]) if spec else (None, None)
+    if spec and dtype not in _DTYPES.values():
         raise ValueError(
             f"{what} has a dtype that NumPy does not support. "
             f"Received: {plain(dtype)}"
@@ -81,7 +81,15 @@ def to_array(what, value, spec):
             f"{what} must be an array or nested lists of equal lengths. "
             f"Received: {plain(error)}"
         ) from error
-    if dtype != "string":
+    if spec is None:
+        if array.dtype.kind in "OSU":
+            array = np.asarray(value, object)
+        elif f"{array.dtype}" not in _DTYPES.values():
+            raise ValueError(
+                f"{what} must contain numbers, booleans or strings. "
+                f"Received: {array.dtype}"
+            )
+    elif dtype != "string":
         array = _convert(what, array, np.dtype(dtype))
     if shape is None:
         fits = array.ndim > 0
@@ -103,7 +111,13 @@ def to_array(what, value, spec):
 
 
 def from_answer(name, answer, spec):
-    """Convert one output, from JSON or gRPC, to an array."""
+    """Convert one output, from JSON or gRPC, to an array.
+
+    Args:
+        name: String, name of the output.
+        answer: Dictionary of all outputs by name.
+        spec: Dictionary of `dtype` and `shape`, or `None` if they are unknown.
+    """
     if name not in answer:
         raise ServingError(
             f"The server's response lacks the output {plain(repr(name))}. "
@@ -111,7 +125,7 @@ def from_answer(name, answer, spec):
         )
     try:
         array = to_array(f"The output {name!r}", answer[name], spec)
-        if spec["dtype"] == "string":
+        if array.dtype == object:
             # TensorFlow Serving returns outputs with this suffix as bytes.
             decode = _to_bytes if name.endswith("_bytes") else _to_string
             flat = [decode(item) for item in array.flat]
