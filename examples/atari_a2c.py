@@ -145,7 +145,7 @@ def main(argv=None):
     args = recipes.parse(build_parser(), RECIPES, argv)
     environments = make_environments(args.game, ENVIRONMENTS)
     check_flags(args, environments)
-    with Run(NAME, args, monitor=None) as run:
+    with Run(NAME, args) as run:
         model = build_model(args, environments)
         model.summary()
         learning_rate = keras.optimizers.schedules.PolynomialDecay(
@@ -170,9 +170,9 @@ def main(argv=None):
             shown = ", ".join(f"{name} {x:.4g}" for name, x in logs.items())
             print(f"epoch {epoch}/{args.epochs}: {shown}")
 
-        best = run.best_model()
+        trained = run.trained_model()
         scores, first_game = a2c.play_games(
-            best,
+            trained,
             make_environments(args.game, args.test_games),
             seed=[args.seed, 0],
         )
@@ -195,7 +195,7 @@ def main(argv=None):
             with _files.atomic_write(run.output("figures", "game.gif")) as path:
                 environments.save_animation(first_game, path)
         if args.export_dir:
-            run.export(best, metrics, outputs=actor_critic.serving_outputs)
+            run.export(trained, metrics, outputs=actor_critic.serving_outputs)
         return run.finish(metrics)
 
 

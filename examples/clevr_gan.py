@@ -98,7 +98,7 @@ def build_models(args):
 @command
 def main(argv=None):
     args = recipes.parse(build_parser(), RECIPES, argv)
-    with Run(NAME, args, monitor=None) as run:
+    with Run(NAME, args) as run:
         images = (
             sort_of_clevr.dataset(
                 "train",
@@ -148,15 +148,15 @@ def main(argv=None):
             )
             run.end_epoch({**logs, **coverage(drawn, real)})
 
-        best = run.best_model()
-        drawn = gan.draw(best, latent)
+        trained = run.trained_model()
+        drawn = gan.draw(trained, latent)
         metrics = coverage(drawn, real)
         run.save_figure(
             "coverage", plots.plot_coverage({"data": real, args.layer: drawn})
         )
         if args.export_dir:
             run.export(
-                in_float32(best),
+                in_float32(trained),
                 metrics,
                 outputs=serving.with_png(gan.serving_outputs),
             )

@@ -85,7 +85,7 @@ def build_dataset(args, subset, batch_size, **order):
 @command
 def main(argv=None):
     args = recipes.parse(build_parser(), RECIPES, argv)
-    with Run(NAME, args, monitor="val_loss") as run:
+    with Run(NAME, args) as run:
         shuffled = build_dataset(
             args,
             "train",
@@ -107,8 +107,11 @@ def main(argv=None):
         )
         run.fit(model, shuffled, args.epochs, validation_data=data["test"])
 
-        best = run.best_model()
-        encoder, decoder = best.get_layer("encoder"), best.get_layer("decoder")
+        trained = run.trained_model()
+        encoder, decoder = (
+            trained.get_layer("encoder"),
+            trained.get_layer("decoder"),
+        )
         real = sort_of_clevr.load_arrays("test", SAMPLES)["image"]
         lines = vae.interpolate(encoder, decoder, real[: 2 * LINES], STEPS)
         # The codes of images are nearly normally distributed.
@@ -117,7 +120,7 @@ def main(argv=None):
             decoder, np.random.default_rng(args.seed).normal(size=shape)
         )
         metrics = {
-            **run.evaluate(best, **data),
+            **run.evaluate(trained, **data),
             "jumps": count_jumps(lines),
             **coverage(drawn, real),
         }

@@ -164,7 +164,7 @@ def main(argv=None):
     args = recipes.parse(build_parser(), RECIPES, argv)
     maps = koppen.load_maps()
     is_test = koppen.held_out(args.split)
-    with Run(NAME, args, monitor=None) as run:
+    with Run(NAME, args) as run:
         shuffled = koppen.crops(
             maps,
             ~is_test,
@@ -185,10 +185,10 @@ def main(argv=None):
         )
         run.fit(model, shuffled, args.epochs)
 
-        best = run.best_model()
+        trained = run.trained_model()
         inputs, _, _ = koppen.whole(maps, is_test, MARGIN)
         found = {
-            "network": best.predict(inputs, verbose=0)[0].argmax(-1),
+            "network": trained.predict(inputs, verbose=0)[0].argmax(-1),
             **without_network(maps, is_test),
         }
         metrics = {}
@@ -218,7 +218,7 @@ def main(argv=None):
             ),
         )
         if args.export_dir:
-            run.export(best, metrics, outputs=serving_outputs)
+            run.export(trained, metrics, outputs=serving_outputs)
         return run.finish(metrics)
 
 

@@ -146,10 +146,10 @@ def main(argv=None):
             callbacks=[perfect],
         )
 
-        best = run.best_model()
-        metrics = run.evaluate(best, **data)
+        trained = run.trained_model()
+        metrics = run.evaluate(trained, **data)
         metrics["seconds_to_perfect"] = perfect.seconds(run.history)
-        models = {args.layer: best}
+        models = {args.layer: trained}
         if args.layer == "coordconv" and args.split == "quadrant":
             baseline = keras.saving.load_model(BASELINE, compile=False)
             models = {"conv": baseline} | models
@@ -157,7 +157,9 @@ def main(argv=None):
             run.save_figure(name, figure)
         if args.export_dir:
             run.export(
-                best, metrics, outputs=coordinate_classification.serving_outputs
+                trained,
+                metrics,
+                outputs=coordinate_classification.serving_outputs,
             )
         return run.finish(metrics)
 

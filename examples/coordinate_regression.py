@@ -159,18 +159,18 @@ def main(argv=None):
             callbacks=[perfect],
         )
 
-        best = run.best_model()
-        metrics = run.evaluate(best, **data)
+        trained = run.trained_model()
+        metrics = run.evaluate(trained, **data)
         metrics["seconds_to_perfect"] = perfect.seconds(run.history)
-        for name, figure in draw_figures(best, args, data).items():
+        for name, figure in draw_figures(trained, args, data).items():
             run.save_figure(name, figure)
         if args.export_dir:
             run.export(
-                best,
+                trained,
                 metrics,
                 signatures={
                     "serving_default": serving.encoded_image_signature(
-                        best, value_range=(0, 1)
+                        trained, value_range=(0, 1)
                     )
                 },
             )

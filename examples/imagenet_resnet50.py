@@ -249,8 +249,8 @@ def main(argv=None):
                 ],
             )
 
-        best = run.best_model()
-        scores = run.evaluate(best, test=validation)
+        trained = run.trained_model()
+        scores = run.evaluate(trained, test=validation)
         metrics = {
             "images_per_second": run.history[-1].get("images_per_second"),
             "devices": devices.count,
@@ -264,13 +264,13 @@ def main(argv=None):
             metrics["validation_undecodable_images"] = undecodable
             if args.export_dir:
                 run.export(
-                    best,
+                    trained,
                     metrics,
                     outputs=resnet.serving_outputs,
                     labels=source.labels,
                     signatures={
                         "serving_default": serving.encoded_image_signature(
-                            best,
+                            trained,
                             lambda image: imagenet.preprocess_for_serving(
                                 image, args.image_size
                             ),

@@ -209,14 +209,14 @@ def main(argv=None):
         )
         run.fit(model, shuffled, args.epochs, validation_data=test)
 
-        best = run.best_model()
-        metrics = run.evaluate(best, test=test)
+        trained = run.trained_model()
+        metrics = run.evaluate(trained, test=test)
         canvases = draw_canvases(10, seed=2)
         larger = draw_canvases(10, cells=6, seed=2)
-        predicted = segment_all(args, best, canvases)
+        predicted = segment_all(args, trained, canvases)
         metrics["all_iou"] = mean_iou(canvases["label"], predicted)
         metrics["larger_iou"] = mean_iou(
-            larger["label"], segment_all(args, best, larger)
+            larger["label"], segment_all(args, trained, larger)
         )
         maps = {
             "ground truth": canvases["label"][0],

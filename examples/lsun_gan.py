@@ -97,7 +97,7 @@ def open_data(args):
 def main(argv=None):
     args = recipes.parse(build_parser(), RECIPES, argv)
     encoded = open_data(args)
-    with Run(NAME, args, monitor=None) as run:
+    with Run(NAME, args) as run:
         images = (
             lsun.dataset(
                 encoded,
@@ -149,7 +149,7 @@ def main(argv=None):
         }
         if args.export_dir:
             run.export(
-                in_float32(run.best_model()),
+                in_float32(run.trained_model()),
                 losses,
                 outputs=serving.with_png(gan.serving_outputs),
             )

@@ -198,7 +198,7 @@ def build_optimizer(args, steps_per_epoch):
 def main(argv=None):
     args = recipes.parse(build_parser(), RECIPES, argv)
     examples = load_examples(args)
-    with Run(NAME, args, monitor=None) as run:
+    with Run(NAME, args) as run:
         shuffled = build_dataset(
             examples["train"],
             args.batch_size,
@@ -238,10 +238,10 @@ def main(argv=None):
         )
         run.fit(model, shuffled, args.epochs, validation_data=data["test"])
 
-        best = run.best_model()
-        paper_detector = region_proposal.detector(best, PAPER_OVERLAP)
-        detector = region_proposal.detector(best, OVERLAP)
-        metrics = run.evaluate(best, **data)
+        trained = run.trained_model()
+        paper_detector = region_proposal.detector(trained, PAPER_OVERLAP)
+        detector = region_proposal.detector(trained, OVERLAP)
+        metrics = run.evaluate(trained, **data)
         for subset, of_subset in measured.items():
             scores = measure(paper_detector, detector, **of_subset)
             metrics |= {f"{subset}_{name}": x for name, x in scores.items()}

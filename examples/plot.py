@@ -75,8 +75,8 @@ def main(argv=None):
     print(f"written: {output}")
 
 
-def load_best(folder):
-    return run_files.load_model(f"{folder}/best.keras", compile=False)
+def load_trained(folder):
+    return run_files.load_model(f"{folder}/model.keras", compile=False)
 
 
 def draw_scores(runs):
@@ -149,7 +149,7 @@ def draw_predictions(runs):
     }
     predictions = {}
     for folder, run in runs.items():
-        model = load_best(folder)
+        model = load_trained(folder)
         predictions[TITLES[run["args"]["layer"]]] = {
             title: sum_probabilities(model, one["location"])
             for title, one in examples.items()
@@ -172,7 +172,7 @@ def first_layer(folder, run):
     """Returns a run in the form that `plots.plot_units` expects."""
     units = run["args"]["units"]
     # The inputs of the layer are x, y, the row and the column.
-    kernel = load_best(folder).get_layer("coordconv1").get_weights()[0][0, 0]
+    kernel = load_trained(folder).get_layer("coordconv1").get_weights()[0][0, 0]
     kernel *= np.repeat(UNITS_PER_PIXEL[units], 2)[:, None]
     directions = kernel / np.linalg.norm(kernel, axis=0)
     return {
@@ -194,7 +194,7 @@ def draw_generators(runs):
         )
     real = sort_of_clevr.load_arrays("test", SAMPLES)["image"]
     models = {
-        "{layer}, seed {seed}".format(**run["args"]): load_best(folder)
+        "{layer}, seed {seed}".format(**run["args"]): load_trained(folder)
         for folder, run in runs.items()
     }
     if are_vaes == {True}:

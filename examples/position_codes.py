@@ -112,7 +112,7 @@ def measure(model, data):
 def main(argv=None):
     args = recipes.parse(build_parser(), RECIPES, argv)
     # The learning rate decays to zero, so the last epoch is used.
-    with Run(NAME, args, monitor=None) as run:
+    with Run(NAME, args) as run:
         train = {"test": "train", "validation": "fit"}[args.held_out]
         shuffled = build_dataset(
             args,
@@ -135,12 +135,12 @@ def main(argv=None):
         )
         run.fit(model, shuffled, args.epochs, validation_data=held_out)
 
-        best = run.best_model()
+        trained = run.trained_model()
         metrics = run.evaluate(
-            best,
+            trained,
             **{"train": build_dataset(args, train), args.held_out: held_out},
         )
-        metrics[f"{args.held_out}_distance"], found = measure(best, held_out)
+        metrics[f"{args.held_out}_distance"], found = measure(trained, held_out)
         run_files.write_table(run.output("found.csv"), found)
         return run.finish(metrics)
 

@@ -324,7 +324,7 @@ def score(args, model, examples):
 @command
 def main(argv=None):
     args = recipes.parse(build_parser(), RECIPES, argv)
-    with Run(NAME, args, monitor=None) as run:
+    with Run(NAME, args) as run:
         models = build_models(args)
         examples = {
             (model.name, subset): build_examples(args, subset, model)

@@ -183,13 +183,13 @@ def main(argv=None):
             callbacks=[perfect],
         )
 
-        best = run.best_model()
-        metrics = run.evaluate(best, **data)
+        trained = run.trained_model()
+        metrics = run.evaluate(trained, **data)
         metrics["seconds_to_perfect"] = perfect.seconds(run.history)
-        for name, figure in draw_figures(best, args, data).items():
+        for name, figure in draw_figures(trained, args, data).items():
             run.save_figure(name, figure)
         if args.export_dir:
-            run.export(best, metrics, outputs=rendering.serving_outputs)
+            run.export(trained, metrics, outputs=rendering.serving_outputs)
         return run.finish(metrics)
 
 

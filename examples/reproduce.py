@@ -81,7 +81,44 @@ def position_codes(codes, minutes, seeds):
     )
 
 
+COORDCONV = {"layer": ["coordconv"], "split": ["uniform", "quadrant"]}
 QUEUE = [
+    Part(
+        "coordinate_regression/{layer}_{split}_seed{seed}",
+        COORDCONV,
+        minutes=0.3,
+        seeds=tuple(range(10)),
+    ),
+    Part(
+        "coordinate_classification/{layer}_{split}_seed{seed}",
+        COORDCONV,
+        minutes=0.7,
+        seeds=tuple(range(20)),
+    ),
+    Part("rendering/{layer}_{split}_seed{seed}", COORDCONV, minutes=1.5),
+    Part(
+        "rendering/{layer}_3x3_{split}_seed{seed}",
+        {**COORDCONV, "filter-size": [3]},
+        minutes=2,
+    ),
+    Part(
+        "instances/{frame}_seed{seed}",
+        {"frame": ["center", "image"]},
+        minutes=0.7,
+        seeds=(0, 1, 2),
+    ),
+    Part(
+        "coordinate_classification/{layer}_{split}_seed{seed}",
+        {"layer": ["conv"], "split": ["quadrant"]},
+        minutes=3,
+        seeds=(0, 1, 2),
+    ),
+    Part(
+        "rendering/{layer}_{split}_seed{seed}",
+        {"layer": ["conv"], "split": ["quadrant"]},
+        minutes=3,
+        seeds=(0, 1, 2),
+    ),
     Part(
         "position_codes/search/{code}_{split}_rate{learning-rate}"
         "_scale{first-layer-scale}_seed{seed}",

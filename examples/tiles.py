@@ -256,14 +256,14 @@ def main(argv=None):
         )
         run.fit(model, shuffled, args.epochs, validation_data=test)
 
-        best = run.best_model()
+        trained = run.trained_model()
         canvases = draw_canvases(20, seed=2, axes=args.axes)
         inside = [slice(MARGIN, -MARGIN)] * args.axes
         labels = canvases["label"][:, *inside]
-        whole = predict(args, best, canvases["image"], [0] * args.axes)
-        in_tiles = predict_tiles(args, best, canvases["image"])
+        whole = predict(args, trained, canvases["image"], [0] * args.axes)
+        in_tiles = predict_tiles(args, trained, canvases["image"])
         on_squares = labels > 0
-        metrics = run.evaluate(best, test=test)
+        metrics = run.evaluate(trained, test=test)
         metrics["whole_accuracy"] = np.mean(
             whole.argmax(-1)[on_squares] == labels[on_squares]
         )

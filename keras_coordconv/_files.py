@@ -52,7 +52,7 @@ def atomic_write(path):
 
     Example:
 
-    >>> with _files.atomic_write("run/best.keras") as path:
+    >>> with _files.atomic_write("run/model.keras") as path:
     ...     model.save(path)
     """
     with scratch_path(path) as payload:

@@ -28,9 +28,9 @@ NAMES = (
     *("checkpoint-0/thesis.txt", "checkpoint-old", "checkpoint-/x"),
     *("checkpoint-01/epoch.json", "checkpoint-1/model.weights.h5"),
     *("checkpoint-2/epoch.json", "checkpoint-99/epoch.json", "checkpoint-³/x"),
-    *("args.json", "history.csv", "metrics.json", "best.keras"),
+    *("args.json", "history.csv", "metrics.json", "model.keras"),
     *("figures/a.png", "figures2/a.png"),
-    *("best.keras.tmp", "history.csv~", "args.json.bak", ".DS_Store", "log"),
+    *("model.keras.tmp", "history.csv~", "args.json.bak", ".DS_Store", "log"),
     *("1", "2/saved_model.pb", "007/saved_model.pb", "0/saved_model.pb"),
     *("models.config.bak", "batching.config.old", "model.keras", "table.csv"),
     *("tmp/x", "tmpabcdefgh/x", ".tmp", "payload/x", "scores.png", "a.lock"),
@@ -138,7 +138,7 @@ def train(folder, epochs, resume=False):
     return run
 
 
-RUN = ["args.json", "history.csv", "metrics.json", "best.keras", "figures"]
+RUN = ["args.json", "history.csv", "metrics.json", "model.keras", "figures"]
 CHECKPOINTS = ["checkpoint-1", "checkpoint-2"]
 BESIDE = [n for n in NAMES if n.split("/")[0] not in (*RUN, *CHECKPOINTS)]
 

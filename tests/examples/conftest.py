@@ -66,14 +66,14 @@ class Scripts:
         for process in processes:
             process.communicate()
 
-    def load_best(self, folder):
-        """Loads the best model of a run, compiled, as a user does later on."""
+    def load_trained(self, folder):
+        """Loads the model of a run, compiled, as a user does later on."""
         subprocess.run(
             [
                 *(sys.executable, "-c"),
                 "import sys, keras, keras_coordconv.experiments\n"
                 "assert keras.saving.load_model(sys.argv[1]).optimizer",
-                str(self.folder / folder / "best.keras"),
+                str(self.folder / folder / "model.keras"),
             ],
             check=True,
         )

@@ -40,7 +40,7 @@ def test_small_run(scripts, capsys, monkeypatch):
     latent = np.random.default_rng(0).uniform(-1, 1, (3, 5)).astype("float32")
     served = tf.saved_model.load("exported/1")
     answer = served.signatures["tensor"](latent=tf.constant(latent))
-    generator = keras.saving.load_model("run/best.keras")
+    generator = keras.saving.load_model("run/model.keras")
     images = generator.predict(latent, verbose=0)["image"]
     np.testing.assert_allclose(answer["image"], (images + 1) / 2, atol=1e-5)
     file = Image.open(io.BytesIO(answer["image_bytes"].numpy()[2]))

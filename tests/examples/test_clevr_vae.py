@@ -43,8 +43,8 @@ def test_killed_resumed_and_exported(scripts, monkeypatch, capsys):
     latent = np.random.default_rng(0).normal(size=(3, 5)).astype("float32")
     served = tf.saved_model.load("exported/1")
     answer = served.signatures["tensor"](latent=tf.constant(latent))
-    best = keras.saving.load_model("whole/best.keras")
-    image = best.get_layer("decoder").predict(latent, verbose=0)["image"]
+    trained = keras.saving.load_model("whole/model.keras")
+    image = trained.get_layer("decoder").predict(latent, verbose=0)["image"]
     np.testing.assert_allclose(answer["image"], (image + 1) / 2, atol=1e-5)
     assert answer["image_bytes"].numpy()[0].startswith(b"\x89PNG")
     plot.main(["generators", "run", "whole", "--output", "lines.png"])

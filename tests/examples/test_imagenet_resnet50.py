@@ -71,8 +71,8 @@ def test_killed_resumed_and_exported(scripts, tmp_path):
     assert metrics["images_per_second"] > 0 and metrics["seconds"] > 0
     assert metrics["validation_undecodable_images"] == 0
 
-    scripts.load_best("run")
-    model = keras.saving.load_model(folder / "best.keras", compile=False)
+    scripts.load_trained("run")
+    model = keras.saving.load_model(folder / "model.keras", compile=False)
     photos = sorted((tmp_path / "runs/stand_in/val").rglob("*.jpg"))[::20]
     files = [path.read_bytes() for path in photos]
     served = tf.saved_model.load(str(tmp_path / "exported/1"))
@@ -175,5 +175,5 @@ def test_two_processes_one_killed_and_resumed(scripts, tmp_path):
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["devices"] == 2
     # What JAX trained is loaded on TensorFlow.
-    model = keras.saving.load_model(folder / "best.keras", compile=False)
+    model = keras.saving.load_model(folder / "model.keras", compile=False)
     assert np.isfinite(model(np.zeros((1, 32, 32, 3)))).all()

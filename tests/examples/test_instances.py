@@ -15,7 +15,7 @@ def test_small_run(scripts, frame):
         assert 0 <= metrics[f"{name}_iou"] <= 1
     figure = pathlib.Path("run/figures/instances.png").read_bytes()
     assert figure.startswith(b"\x89PNG")
-    scripts.load_best("run")
+    scripts.load_trained("run")
 
 
 @pytest.mark.slow

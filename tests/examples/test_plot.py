@@ -36,7 +36,7 @@ def write_classifier(folder, layer="coordconv", split="quadrant"):
     else:
         model = coordinate_classification.conv_classifier(width=1)
     write_run(folder, {"test_accuracy": 0.5}, **flags)
-    model.save(f"{folder}/best.keras")
+    model.save(f"{folder}/model.keras")
     return model
 
 
@@ -81,7 +81,7 @@ def test_units(scripts):
     kernel[0, 0, :, 0] = [1, 0, 0, -63 / 2]
     kernel[0, 0, :, 1] = [0, 3, 63 * 2, 0]
     model.get_layer("coordconv1").set_weights([kernel, bias])
-    model.save("run/best.keras")
+    model.save("run/model.keras")
     run = plot.first_layer("run", results.read_run("run"))
     np.testing.assert_allclose(run["weights"][0], [0.5**0.5, -(0.5**0.5)])
     np.testing.assert_allclose(run["weights"][1], [0, 0])

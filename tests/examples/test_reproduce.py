@@ -9,6 +9,7 @@ import reproduce
 
 from keras_coordconv.experiments.training import recipes
 from keras_coordconv.experiments.training import results
+from keras_coordconv.experiments.training import sweeps
 
 pytestmark = pytest.mark.tensorflow_backend
 
@@ -71,7 +72,7 @@ def test_each_point_is_a_run_of_its_script():
         for script, folder, settings in part.points("runs"):
             folders.append(folder)
             module = importlib.import_module(script.stem)
-            flags = [f"--{name}={value}" for name, value in settings.items()]
+            flags = sweeps.flags_of(settings)
             args = recipes.parse(module.build_parser(), module.RECIPES, flags)
             assert args.seed == settings["seed"]
     assert len(set(folders)) == len(folders)

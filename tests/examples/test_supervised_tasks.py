@@ -57,7 +57,7 @@ def test_small_run(
     assert {path.name for path in pathlib.Path().iterdir()} == written
     if layer == "conv":
         return
-    scripts.load_best(folder)
+    scripts.load_trained(folder)
     served = tf.saved_model.load("exported/1")
     answer = served.signatures["tensor"](
         **(
@@ -85,7 +85,7 @@ def test_steps_and_dtype_policy(scripts):
             *("--steps-per-epoch", "3", "--dtype-policy", "mixed_bfloat16"),
         )
     )
-    model = keras.saving.load_model("run/best.keras")
+    model = keras.saving.load_model("run/model.keras")
     assert int(model.optimizer.iterations) in (3, 6)
     assert model.get_layer("conv2").compute_dtype == "bfloat16"
     assert model.get_layer("logits").compute_dtype == "float32"

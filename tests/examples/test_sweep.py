@@ -89,7 +89,7 @@ def test_each_point_is_a_run_of_its_script(grid):
     # Flags that go together are there once in the grid of the paper.
     for task, settings in points[:: max(1, len(points) // 50)]:
         script = importlib.import_module(task)
-        flags = [f"--{name}={value}" for name, value in settings.items()]
+        flags = sweeps.flags_of(settings)
         args = recipes.parse(script.build_parser(), script.RECIPES, flags)
         assert args.layer == settings["layer"]
 

@@ -163,7 +163,7 @@ def _check_outputs(args):
         raise ValueError(
             "--export-dir needs Keras on the TensorFlow backend. Received: "
             f"KERAS_BACKEND={keras.backend.backend()}. Train without it, and "
-            "export best.keras with KERAS_BACKEND=tensorflow."
+            "export model.keras with KERAS_BACKEND=tensorflow."
         )
     path = pathlib.Path(args["export_dir"]).absolute()
     while not path.exists():

@@ -5,7 +5,7 @@
                                     far in seconds, losses and metrics
     checkpoint-N/<name>.weights.h5  the state of each model after epoch N
     checkpoint-N/epoch.json         the history up to epoch N, and checksums
-    best.keras                      the first model, after its best epoch
+    model.keras                      the first model, after the last epoch
     metrics.json                    the result: numbers by name
     figures/*.png
 
@@ -38,7 +38,7 @@ from keras_coordconv.experiments.training import results
 from keras_coordconv.experiments.training import run_files
 from keras_coordconv.experiments.training.callbacks import plain_names
 
-_FILES = ("args.json", "history.csv", "best.keras", "metrics.json", "figures")
+_FILES = ("args.json", "history.csv", "model.keras", "metrics.json", "figures")
 
 
 class Run(_signals.ContinuedBy):
@@ -51,10 +51,6 @@ class Run(_signals.ContinuedBy):
         name: String, the experiment. Without `args.workdir`, the run's folder
             is the next number in `runs/<name>/`.
         args: Flags from `recipes.parse`.
-        monitor: String, the logged value that determines the best epoch. With
-            `None`, the last epoch is the best one.
-        mode: String, `"min"` or `"max"`: whether lower or higher values of
-            `monitor` are better.
         devices: `distribution.Devices`, if there may be several.
 
     Raises:
@@ -67,22 +63,20 @@ class Run(_signals.ContinuedBy):
 
     >>> with Run("regression", args) as run:
     ...     run.fit(model, train_data, epochs=10)
-    ...     run.finish(run.evaluate(run.best_model(), test=test_data))
+    ...     run.finish(run.evaluate(run.trained_model(), test=test_data))
 
     Example: several models with a loop
 
-    >>> with Run("gan", args, monitor=None) as run:
+    >>> with Run("gan", args) as run:
     ...     run.track(generator, discriminator=discriminator)
     ...     for epoch in run.epochs(10):
     ...         run.end_epoch({"loss": train(generator, discriminator)})
     ...     run.finish({})
     """
 
-    def __init__(self, name, args, monitor="loss", mode="min", devices=None):
+    def __init__(self, name, args, devices=None):
         self.name = name
         self.args = args
-        self.monitor = monitor
-        self.mode = mode
         self.devices = devices
         self.writes = devices is None or devices.is_first_process
         if args.workdir is not None:
@@ -131,7 +125,7 @@ class Run(_signals.ContinuedBy):
         """Restores the state of models, and saves it after each epoch.
 
         Args:
-            model: `keras.Model`, compiled or not. It is saved as `best.keras`.
+            model: `keras.Model`, compiled or not. It is saved as `model.keras`.
             **others: Other models by name.
 
         Raises:
@@ -192,13 +186,12 @@ class Run(_signals.ContinuedBy):
         row = {"epoch": epoch, "seconds": seconds}
         row |= {name: float(value) for name, value in logs.items()}
         self.check_finite(row)
-        if self._is_best(row):
-            model = self._models["model"]
-            with (
-                _files.atomic_write(self.output("best.keras")) as path,
-                _averaged(model),
-            ):
-                run_files.save_model(path, model)
+        model = self._models["model"]
+        with (
+            _files.atomic_write(self.output("model.keras")) as path,
+            _averaged(model),
+        ):
+            run_files.save_model(path, model)
         self.history.append(row)
         _files.write_table(self.output("history.csv"), self.history)
         # Written last: it completes the epoch.
@@ -259,10 +252,10 @@ class Run(_signals.ContinuedBy):
         if self.devices:
             self.devices.wait_for_all()
 
-    def best_model(self):
-        """Loads the first model as it was after its best epoch, compiled."""
+    def trained_model(self):
+        """Loads the first model as it was after the last epoch, compiled."""
         with self._scope():
-            return run_files.load_model(self.path / "best.keras")
+            return run_files.load_model(self.path / "model.keras")
 
     def evaluate(self, model, **data):
         """Computes the losses and metrics of a compiled model.
@@ -416,7 +409,7 @@ class Run(_signals.ContinuedBy):
                 "files, or start a new run in another folder."
             )
         if done:
-            run_files.check_model(self.path / "best.keras")
+            run_files.check_model(self.path / "model.keras")
         return rows[:done]
 
     def _begin_epochs(self, count):
@@ -454,15 +447,6 @@ class Run(_signals.ContinuedBy):
         # Files that the user has put there are kept.
         with contextlib.suppress(OSError):
             path.rmdir()
-
-    def _is_best(self, row):
-        if self.monitor is None:
-            return True
-        sign = {"min": -1, "max": 1}[self.mode]
-        return all(
-            sign * row[self.monitor] > sign * past[self.monitor]
-            for past in self.history
-        )
 
 
 def _is_compiled(model):

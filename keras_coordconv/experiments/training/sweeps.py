@@ -40,6 +40,25 @@ def combinations(product, seeds):
     ]
 
 
+def flags_of(settings):
+    """Lists the command-line arguments of settings.
+
+    Args:
+        settings: Dictionary from the name of a flag, without dashes, to its
+            value, or to a tuple of several values.
+
+    Example:
+
+    >>> flags_of({"seed": 1, "coordinates": ("none", "world")})
+    ['--seed', '1', '--coordinates', 'none', 'world']
+    """
+    flags = []
+    for name, value in settings.items():
+        values = value if isinstance(value, tuple) else (value,)
+        flags += [f"--{name}", *map(str, values)]
+    return flags
+
+
 def is_done(folder):
     """Returns whether the run in a folder is finished."""
     return (folder / "metrics.json").exists()
@@ -51,18 +70,22 @@ def run_point(script, folder, settings):
     Args:
         script: Path of the script.
         folder: `pathlib.Path`, the run's `--workdir`.
-        settings: Dictionary from the name of a flag, without dashes, to its
-            value.
+        settings: Dictionary of settings, as for `flags_of`.
 
     Returns:
         Pair of the exit status and the path of the log.
     """
-    flags = [f"--{name}={value}" for name, value in settings.items()]
     folder.parent.mkdir(parents=True, exist_ok=True)
     log = folder.with_name(f"{folder.name}.log")
     with log.open("w") as output:
         process = subprocess.Popen(
-            [sys.executable, script, "--resume", f"--workdir={folder}", *flags],
+            [
+                sys.executable,
+                script,
+                "--resume",
+                f"--workdir={folder}",
+                *flags_of(settings),
+            ],
             stdout=output,
             stderr=subprocess.STDOUT,
         )

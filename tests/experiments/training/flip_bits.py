@@ -23,9 +23,9 @@ def read_all(folder):
     """All that the project reads from a run, when it plots and resumes it."""
     contents = results.read_run(folder)
     contents["environment"] = results.read_environment(folder)
-    best = run_files.load_model(folder / "best.keras")
-    contents["best"] = [w.tolist() for w in best.get_weights()]
-    contents["config"] = best.get_config()
+    trained = run_files.load_model(folder / "model.keras")
+    contents["model"] = [w.tolist() for w in trained.get_weights()]
+    contents["config"] = trained.get_config()
     args = toys.parse(["--resume", "--workdir", str(folder)])
     args.workdir = str(folder)
     run = Run("supervised", args)

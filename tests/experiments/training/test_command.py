@@ -37,7 +37,9 @@ def interrupt(argv):
 
 def fill_the_disk(argv):
     with _signals.ContinuedBy("python", "it's.py"):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "run/best.keras")
+        raise OSError(
+            errno.ENOSPC, os.strerror(errno.ENOSPC), "run/model.keras"
+        )
 
 
 @pytest.mark.parametrize(
@@ -47,7 +49,7 @@ def fill_the_disk(argv):
         (raise_of_the_project, 2, "error: "),
         (open_missing, 2, "Cannot access nowhere/file: No such file"),
         (interrupt, 130, "Interrupted. To continue: python 'a b.py'"),
-        (fill_the_disk, 2, "run/best.keras: No space left on device. To"),
+        (fill_the_disk, 2, "run/model.keras: No space left on device. To"),
         (fill_the_disk, 2, """To continue: python 'it'"'"'s.py'"""),
     ],
 )

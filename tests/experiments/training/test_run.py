@@ -70,7 +70,7 @@ def check_equal(*weights):
 def test_what_a_run_writes(tmp_path, capsys):
     from matplotlib.figure import Figure
 
-    run = Run("toy", flags(tmp_path / "run", width=3), monitor=None)
+    run = Run("toy", flags(tmp_path / "run", width=3))
     model = train(run, epochs=3)
     run.save_figure("empty", Figure())
     data = tf.data.Dataset.from_tensors((INPUTS, TARGETS))
@@ -108,28 +108,18 @@ def test_what_a_run_writes(tmp_path, capsys):
         line.removeprefix(f"written: {run.path}/") for line in printed[-5:]
     ] == [
         "args.json",
-        "best.keras",
         "figures/empty.png",
         "history.csv",
         "metrics.json",
+        "model.keras",
     ]
-    check_equal(run.best_model().get_weights(), model.get_weights())
+    check_equal(run.trained_model().get_weights(), model.get_weights())
 
 
-@pytest.mark.parametrize(
-    ("monitor", "mode", "best"),
-    [("loss", "min", 2), ("reward", "max", 3), (None, "min", 4)],
-)
-def test_best_model(tmp_path, monitor, mode, best):
-    run = Run("toy", flags(tmp_path), monitor=monitor, mode=mode)
-    record_epochs(
-        run,
-        {"loss": 3.0, "reward": 1.0},
-        {"loss": 1.0, "reward": 2.0},
-        {"loss": 2.0, "reward": 5.0},
-        {"loss": 2.0, "reward": 4.0},
-    )
-    assert (run.best_model().get_weights()[0] == best).all()
+def test_trained_model_is_that_of_the_last_epoch(tmp_path):
+    run = Run("toy", flags(tmp_path))
+    record_epochs(run, {"loss": 3.0}, {"loss": 1.0}, {"loss": 2.0})
+    assert (run.trained_model().get_weights()[0] == 3).all()
 
 
 def test_resumed_run_goes_on(tmp_path):
@@ -197,7 +187,7 @@ def test_folder_with_a_run_is_not_overwritten(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["args.json", "history.csv", "best.keras", "metrics.json"]
+    "name", ["args.json", "history.csv", "model.keras", "metrics.json"]
 )
 def test_folder_with_files_of_a_run_is_not_overwritten(tmp_path, name):
     (tmp_path / name).write_text("mine")
@@ -274,7 +264,7 @@ def test_killed_before_the_last_checkpoint_was_removed(tmp_path, monkeypatch):
         ("rm -r checkpoint-3", "3 epochs, but no .*found: no checkpoint"),
         ("rm checkpoint-3/epoch.json", "3 epochs, but no .*: checkpoint-3"),
         ("mv checkpoint-3 checkpoint-2", "3 epochs, but no .*: checkpoint-"),
-        ("rm best.keras", "best.keras is missing"),
+        ("rm model.keras", "model.keras is missing"),
         ("sed -i s/^2/3/ history.csv", "history.csv is damaged: epoch 2"),
         ("sed -i s/^2,/2,9/ history.csv", "history.csv is damaged: epoch 2"),
         ("sed -i s/^2,/2\\;/ history.csv", "history.csv is damaged .could not"),
@@ -441,10 +431,10 @@ def test_moving_averages_below_a_scaled_loss(tmp_path):
     keras.config.set_dtype_policy("mixed_float16")
     model = small_model(keras.optimizers.SGD(0.1, use_ema=True))
     train(run, 1, model)
-    check_equal(run.best_model().get_weights(), model.get_weights())
+    check_equal(run.trained_model().get_weights(), model.get_weights())
 
 
-def test_best_model_has_the_moving_averages(tmp_path):
+def test_trained_model_has_the_moving_averages(tmp_path):
     """The checkpoint has the weights themselves, to go on with."""
     run = Run("toy", flags(tmp_path))
     model = small_model(keras.optimizers.SGD(0.1, use_ema=True))
@@ -462,9 +452,9 @@ def test_best_model_has_the_moving_averages(tmp_path):
             0.99 * average + 0.01 * weight
             for average, weight in zip(averages, weights, strict=True)
         ]
-    best = run.best_model()
+    trained = run.trained_model()
     for found, average, last in zip(
-        best.get_weights(), averages, seen[-1], strict=True
+        trained.get_weights(), averages, seen[-1], strict=True
     ):
         np.testing.assert_allclose(found, average, rtol=1e-5)
         assert np.abs(average - last).max() > 1e-3

@@ -60,7 +60,7 @@ def supervised(argv=None):
         model = dense_model([2, 32, 32, 2], "model", dropout=0.2)
         model.compile("adam", "mse", steps_per_execution=2)
         run.fit(model, train, args.epochs, validation_data=test)
-        return run.finish(run.evaluate(run.best_model(), test=test))
+        return run.finish(run.evaluate(run.trained_model(), test=test))
 
 
 class Frozen(layers.Layer):
@@ -84,7 +84,7 @@ class Frozen(layers.Layer):
 @command
 def gan(argv=None):
     args = parse(argv)
-    with Run("gan", args, monitor=None) as run:
+    with Run("gan", args) as run:
         generator = dense_model([4, 16, 2], "generator")
         discriminator = dense_model([2, 16, 1], "discriminator", dropout=0.2)
         loss = keras.losses.BinaryCrossentropy(from_logits=True)
@@ -118,7 +118,7 @@ def policy_loss(chosen, logits):
 def a2c(argv=None):
     """A walk on six places: reward 1 at the right end."""
     args = parse(argv)
-    with Run("a2c", args, monitor="reward", mode="max") as run:
+    with Run("a2c", args) as run:
         place = keras.Input((6,))
         x = layers.Dense(16, activation="tanh")(place)
         outputs = {

@@ -84,10 +84,10 @@ def main():
         steps_per_epoch=STEPS_PER_EPOCH,
         callbacks=[keras.callbacks.SwapEMAWeights()],
     )
-    best_model = run.best_model()
+    trained = run.trained_model()
     weights = {
         f"{name}{i:02d}": np.array(weight)
-        for name, saved in (("weight", model), ("best", best_model))
+        for name, saved in (("weight", model), ("trained", trained))
         for i, weight in enumerate(saved.get_weights())
     }
     history = {
