@@ -1,20 +1,22 @@
 """Climate from relief: which of five climates does each place on Earth have?
 
-A network sees a landscape as relief, 32 x 32 degrees at a time, and predicts
-the main Köppen-Geiger class of each pixel. Africa's deserts look like its
-savannas: without the latitude, relief alone does not determine the climate.
+Networks see landscapes as relief, 24 x 24 degrees at a time, and predict the
+main Köppen-Geiger class of each pixel. Africa's deserts look like its savannas:
+without the latitude, relief alone does not determine the climate.
 
     python examples/climate.py
 
-trains a network whose first layer is a CoordConv with the latitude and
-longitude of each crop, its `affine`. One in four blocks of 10 x 10 degrees is
-held out. `--coordinates none` trains a plain convolution instead; other choices
-are the latitude alone, encodings of both coordinates, and the coordinates of
-the tensor, which are meaningless for crops.
+trains two networks on the same landscapes, which differ in their first layer: a
+convolution, and a CoordConv with the latitude and longitude of each landscape,
+its `affine`. One in four blocks of 10 x 10 degrees is held out. The last figure
+shows the climate that each network predicts for the whole Earth.
 
     python examples/climate.py --split continent
 
-holds out South America.
+holds out South America. `--coordinates` chooses the networks: latitude and
+longitude (`world`), only the latitude, encodings of both coordinates, the
+coordinates of the tensor, which are meaningless for landscapes, none, or none
+but a coarse view of the surrounding 80 x 80 degrees (`wide`).
 
 Each run also scores three methods without a network: the most frequent class of
 a latitude, the nearest training pixel, and gradient-boosted trees.
@@ -35,19 +37,29 @@ from keras_coordconv.experiments.training import optimizers
 from keras_coordconv.experiments.training import recipes
 from keras_coordconv.experiments.training.command import command
 from keras_coordconv.experiments.training.run import Run
+from keras_coordconv.frames import crop_affine
 from keras_coordconv.layers import CoordConv2D
 
 NAME = "climate"
-COORDINATES = ("world", "latitude", "periodic", "fourier", "tensor", "none")
-RECIPE = {"epochs": 10, "batch_size": 16, "learning_rate": 0.01}
-RECIPES = {f"--coordinates {name}": RECIPE for name in COORDINATES}
+TITLES = {
+    "none": "Convolution",
+    "world": "CoordConv, latitude and longitude",
+    "latitude": "CoordConv, latitude",
+    "periodic": "CoordConv, latitude and periodic longitude",
+    "fourier": "CoordConv, Fourier features",
+    "tensor": "CoordConv, coordinates of the landscape",
+    "wide": "Convolution with a wide view",
+}
+RECIPE = {"epochs": 20, "batch_size": 16, "learning_rate": 0.003}
+RECIPES = {f"--split {split}": RECIPE for split in koppen.SPLITS}
 ENCODINGS = {
     # Longitudes are in [-1, 1].
     "periodic": Periodic(2.0, coordinates=(1,)),
     "fourier": FourierFeatures(4, include_coordinates=True),
 }
-SIZE, MARGIN = 32, 3
-CROPS = 1600
+SIZE, CROPS = 24, 1600
+# Pixels that a network needs around those that it predicts.
+MARGIN, WIDE_MARGIN = 3, 28
 
 
 def build_parser():
@@ -55,66 +67,107 @@ def build_parser():
     group = parser.add_argument_group("data and model")
     group.add_argument(
         "--coordinates",
-        choices=COORDINATES,
-        default="world",
-        help="inputs of the first layer besides the relief: latitude and "
-        "longitude, only latitude, longitude as sine and cosine, Fourier "
-        "features of both, coordinates within the crop, or nothing "
-        "(default: %(default)s)",
+        nargs="+",
+        choices=tuple(TITLES),
+        default=["none", "world"],
+        help="the networks to train, by the inputs of the first layer besides "
+        "the relief: nothing, latitude and longitude, only latitude, longitude "
+        "as sine and cosine, Fourier features of both, coordinates within the "
+        "landscape, or nothing but a view of its surroundings (default: none "
+        "world)",
     )
     group.add_argument(
         "--split",
         choices=koppen.SPLITS,
         default="blocks",
         help="what is held out: one in four blocks of 10 degrees, or South "
-        "America (default: %(default)s)",
+        "America; `validation` is for choosing settings (default: %(default)s)",
     )
     flags.add_length(group, "crops per step")
     return parser
 
 
-def build_model(coordinates, filters=24, name="climate"):
+def margin_of(names):
+    """Returns how many pixels around the predicted ones networks need."""
+    return WIDE_MARGIN if "wide" in names else MARGIN
+
+
+def build_model(names, filters=24):
     """Predicts the climate of each pixel from the relief around it.
 
     Args:
-        coordinates: String, one of `COORDINATES`.
+        names: Sequence of strings, the networks, each a key of `TITLES`.
         filters: Integer, number of filters of the 3x3 convolutions.
-        name: String, the model's name.
 
     Returns:
         A Functional `keras.Model` from `relief`, `(batch, height, width, 3)`,
-        and `affine`, `(batch, 2, 3)`, to logits of shape `(batch, height - 6,
-        width - 6, 5)`.
+        and its `affine`, `(batch, 2, 3)`, to a dictionary with the logits of
+        each network, `(batch, height - 2 * margin, width - 2 * margin, 5)` with
+        the `margin_of(names)`.
     """
     relief = keras.Input((None, None, 3), name="relief")
     affine = keras.Input((2, 3), name="affine")
-    if coordinates == "none":
-        x = layers.Conv2D(filters, 3, activation="relu")(relief)
-    else:
-        layer = CoordConv2D(
-            filters, 3, activation="relu", encoding=ENCODINGS.get(coordinates)
-        )
-        if coordinates == "tensor":
-            x = layer(relief)
+    cut = margin_of(names) - MARGIN
+    near = layers.Cropping2D(cut)(relief) if cut else relief
+    frame = crop_affine(affine, (cut, cut)) if cut else affine
+
+    def logits(name):
+        if name in ("none", "wide"):
+            x = layers.Conv2D(filters, 3, activation="relu")(near)
         else:
-            count = 1 if coordinates == "latitude" else 2
-            x = layer(relief, affine=affine[:, :count])
-    for _ in range(2):
-        x = layers.Conv2D(filters, 3, activation="relu")(x)
-    x = layers.Conv2D(4 * filters, 1, activation="relu")(x)
-    x = layers.Conv2D(len(koppen.CLASSES), 1, dtype="float32", name="logits")(x)
-    return keras.Model({"relief": relief, "affine": affine}, x, name=name)
+            layer = CoordConv2D(
+                filters, 3, activation="relu", encoding=ENCODINGS.get(name)
+            )
+            if name == "tensor":
+                x = layer(near)
+            else:
+                count = 1 if name == "latitude" else 2
+                x = layer(near, affine=frame[:, :count])
+        for _ in range(2):
+            x = layers.Conv2D(filters, 3, activation="relu")(x)
+        if name == "wide":
+            x = layers.Concatenate()([x, surroundings(relief, filters)])
+        x = layers.Conv2D(4 * filters, 1, activation="relu")(x)
+        return layers.Conv2D(len(koppen.CLASSES), 1, dtype="float32")(x)
+
+    outputs = {name: logits(name) for name in names}
+    return keras.Model({"relief": relief, "affine": affine}, outputs, name=NAME)
+
+
+def surroundings(relief, filters):
+    """Features of the 52 x 52 pixels around each pixel, at a quarter."""
+    x = layers.AveragePooling2D(4)(relief)
+    for dilation in (1, 2, 3):
+        x = layers.Conv2D(
+            filters, 3, dilation_rate=dilation, activation="relu"
+        )(x)
+    x = layers.UpSampling2D(4, interpolation="bilinear")(x)
+    return layers.Cropping2D(4)(x)
 
 
 def serving_outputs(logits):
-    return {"probabilities": keras.ops.softmax(logits)}
+    return {
+        f"{name}_probabilities": keras.ops.softmax(one)
+        for name, one in logits.items()
+    }
 
 
-def mean_accuracy(climate, found, is_counted):
-    """Computes the mean of the accuracies of all classes."""
-    is_right = (climate == found)[is_counted]
-    true = climate[is_counted]
-    return float(np.mean([is_right[true == one].mean() for one in set(true)]))
+def accuracy(climate, found, areas):
+    """Computes the share of the area whose class was found."""
+    return float(np.average(climate == found, weights=areas))
+
+
+def mean_accuracy(climate, found, areas):
+    """Computes the mean of the accuracies of all classes with an area."""
+    classes = np.unique(climate[areas > 0])
+    return float(
+        np.mean(
+            [
+                accuracy(climate, found, areas * (climate == one))
+                for one in classes
+            ]
+        )
+    )
 
 
 def without_network(maps, is_test):
@@ -151,11 +204,13 @@ def without_network(maps, is_test):
     with threadpool_limits(1):
         trees.fit(table[is_train], climate[is_train])
     return {
-        "latitude": np.broadcast_to(
+        "same_latitude": np.broadcast_to(
             counts.argmax(axis=0)[:, None], climate.shape
         ),
-        "nearest": climate[is_train][nearest],
-        "trees": trees.predict(table.reshape(-1, 5)).reshape(climate.shape),
+        "nearest_pixel": climate[is_train][nearest],
+        "boosted_trees": trees.predict(table.reshape(-1, 5)).reshape(
+            climate.shape
+        ),
     }
 
 
@@ -164,13 +219,14 @@ def main(argv=None):
     args = recipes.parse(build_parser(), RECIPES, argv)
     maps = koppen.load_maps()
     is_test = koppen.held_out(args.split)
+    margin = margin_of(args.coordinates)
     with Run(NAME, args) as run:
         shuffled = koppen.crops(
             maps,
             ~is_test,
             args.limit_examples or CROPS,
             SIZE,
-            MARGIN,
+            margin,
             args.batch_size,
             args.seed,
             shuffle_seed=args.seed,
@@ -178,39 +234,52 @@ def main(argv=None):
         ).take(args.steps_per_epoch or -1)
         model = build_model(args.coordinates)
         model.summary()
+        # The networks share no weights, so the sum of their losses trains each
+        # as its own loss would.
         model.compile(
             optimizers.cosine_adam(args, len(shuffled)),
             keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            weighted_metrics=["accuracy"],
+            weighted_metrics={name: ["accuracy"] for name in args.coordinates},
         )
-        run.fit(model, shuffled, args.epochs)
+        run.fit(
+            model,
+            shuffled.map(
+                lambda inputs, labels, weights: (
+                    inputs,
+                    dict.fromkeys(args.coordinates, labels),
+                    dict.fromkeys(args.coordinates, weights),
+                )
+            ),
+            args.epochs,
+        )
 
         trained = run.trained_model()
-        inputs, _, _ = koppen.whole(maps, is_test, MARGIN)
-        found = {
-            "network": trained.predict(inputs, verbose=0)[0].argmax(-1),
-            **without_network(maps, is_test),
+        inputs, _, _ = koppen.whole(maps, is_test, margin)
+        logits = trained.predict(inputs, verbose=0)
+        networks = {name: x[0].argmax(-1) for name, x in logits.items()}
+        others = without_network(maps, is_test)
+        # Pixels are narrower near the poles.
+        latitude = np.radians(koppen.centers()[0])[:, None]
+        areas = np.cos(latitude) * (maps["climate"] >= 0)
+        metrics = {
+            f"{subset}_{method}_{score.__name__}": score(
+                maps["climate"], found, areas * pixels
+            )
+            for subset, pixels in (("train", ~is_test), ("test", is_test))
+            for method, found in {**networks, **others}.items()
+            for score in (accuracy, mean_accuracy)
         }
-        metrics = {}
-        is_land = maps["climate"] >= 0
-        for subset, pixels in (("train", ~is_test), ("test", is_test)):
-            for method, classes in found.items():
-                prefix = subset if method == "network" else f"{subset}_{method}"
-                is_right = classes == maps["climate"]
-                metrics |= {
-                    f"{prefix}_accuracy": float(
-                        is_right[is_land & pixels].mean()
-                    ),
-                    f"{prefix}_mean_accuracy": mean_accuracy(
-                        maps["climate"], classes, is_land & pixels
-                    ),
-                }
         run.save_figure(
             "climate",
             plots.plot_globe(
                 {
-                    "Köppen-Geiger": np.maximum(maps["climate"], 0),
-                    f"--coordinates {args.coordinates}": found["network"],
+                    "Measured climate": np.maximum(maps["climate"], 0),
+                    **{
+                        f"{TITLES[name]}: "
+                        f"{metrics[f'test_{name}_accuracy']:.0%} of the "
+                        "held-out land right": found
+                        for name, found in networks.items()
+                    },
                 },
                 maps["climate"],
                 is_test,

@@ -11,7 +11,7 @@ runs them one after another, each in its own folder in `--workdir`. To continue
 an interrupted queue, start it again: finished runs are kept, the interrupted
 one is resumed. `object_detection` reads MNIST from the default folder of
 TensorFlow Datasets, or from the folder in the environment variable
-TFDS_DATA_DIR.
+TFDS_DATA_DIR; `climate` needs `pip install '.[earth]'`.
 
     python examples/reproduce.py --collect examples/results
 
@@ -81,8 +81,31 @@ def position_codes(codes, minutes, seeds):
     )
 
 
+# Trained side by side, on the same landscapes.
+NETWORKS = (
+    *("none", "world", "latitude", "periodic", "fourier", "tensor", "wide"),
+)
 COORDCONV = {"layer": ["coordconv"], "split": ["uniform", "quadrant"]}
 QUEUE = [
+    Part(
+        "climate/search/rate{learning-rate}_epochs{epochs}_seed{seed}",
+        {
+            "coordinates": [NETWORKS],
+            "split": ["validation"],
+            "learning-rate": [0.003, 0.01, 0.03],
+            "epochs": [10, 20],
+        },
+        minutes=3,
+        seeds=(100,),
+    ),
+    Part(
+        "climate/{split}_seed{seed}",
+        {
+            "coordinates": [NETWORKS],
+            "split": ["blocks", "continent"],
+        },
+        minutes=4,
+    ),
     Part(
         "coordinate_regression/{layer}_{split}_seed{seed}",
         COORDCONV,

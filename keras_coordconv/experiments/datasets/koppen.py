@@ -27,7 +27,7 @@ from keras_coordconv.frames import crop_affine
 CLASSES = ("tropical", "arid", "temperate", "continental", "polar")
 LETTERS = "ABCDE"
 SIZES = (180, 360)
-SPLITS = ("blocks", "continent")
+SPLITS = ("blocks", "continent", "validation")
 # Size of the blocks in degrees; one in this many blocks is held out.
 BLOCK, ONE_OF = 10, 4
 # South America: latitudes and longitudes in degrees.
@@ -75,13 +75,15 @@ def held_out(split):
 
     Args:
         split: String. `"blocks"`: one in four blocks of 10 x 10 degrees, drawn
-            at random. `"continent"`: South America.
+            at random. `"continent"`: South America. `"validation"`: as
+            many other blocks, for choosing settings.
     """
     latitude, longitude = centers()
-    if split == "blocks":
+    if split != "continent":
         shape = [size // BLOCK for size in SIZES]
         drawn = np.random.default_rng(0).permutation(np.prod(shape))
-        blocks = (drawn % ONE_OF == 0).reshape(shape)
+        which = 0 if split == "blocks" else 1
+        blocks = (drawn % ONE_OF == which).reshape(shape)
         return blocks.repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)
     (south, north), (west, east) = CONTINENT
     return ((south < latitude) & (latitude < north))[:, None] & (
@@ -141,7 +143,7 @@ def crops(maps, is_used, count, size, margin, batch_size, seed, **order):
     Args:
         maps, is_used, margin: As for `whole`.
         count: Integer, number of crops. Each has pixels that are used.
-        size: Integer, height and width of a crop.
+        size: Integer, height and width of a crop without its margin.
         batch_size: Integer.
         seed: Integer.
         **order: Other arguments of `epochs.batches`.
@@ -150,10 +152,9 @@ def crops(maps, is_used, count, size, margin, batch_size, seed, **order):
         A `tf.data.Dataset` of tuples as from `whole`.
     """
     labels, weights = _labels_and_weights(maps, is_used)
-    inner = size - 2 * margin
     # Crops may cross the date line.
-    around = np.pad(weights, ((0, 0), (0, inner - 1)), "wrap")
-    windows = np.lib.stride_tricks.sliding_window_view(around, (inner, inner))
+    around = np.pad(weights, ((0, 0), (0, size - 1)), "wrap")
+    windows = np.lib.stride_tricks.sliding_window_view(around, (size, size))
     begins = np.argwhere(windows.any((2, 3)))
     chosen = np.random.default_rng(seed).integers(len(begins), size=count)
     begins = begins[chosen].astype("int32")
@@ -170,12 +171,12 @@ def crops(maps, is_used, count, size, margin, batch_size, seed, **order):
 
         begin = batch["begin"]
         inputs = {
-            "relief": window(maps["relief"], begin - margin, size),
+            "relief": window(maps["relief"], begin - margin, size + 2 * margin),
             "affine": batch["affine"],
         }
         return (
             inputs,
-            *(window(array, begin, inner) for array in (labels, weights)),
+            *(window(array, begin, size) for array in (labels, weights)),
         )
 
     return epochs.batches(examples, batch_size, **order).map(cut)

@@ -47,6 +47,9 @@ def test_held_out():
     assert blocks.mean() == 0.25
     of_blocks = blocks.reshape(18, 10, 36, 10)
     assert (of_blocks == of_blocks[:, :1, :, :1]).all()
+    validation = koppen.held_out("validation")
+    assert validation.mean() == 0.25
+    assert not (validation & blocks).any()
     continent = koppen.held_out("continent")
     latitude, longitude = koppen.centers()
     brasilia, lagos = (-15.5, -47.5), (6.5, 3.5)
@@ -59,7 +62,7 @@ def test_crops_are_parts_of_the_whole_with_their_coordinates(maps):
     _, labels, weights = koppen.whole(maps, is_used, MARGIN)
     assert weights.sum() == (is_used & (maps["climate"] >= 0)).sum()
     frame = CoordinateChannel2D()
-    crops = koppen.crops(maps, is_used, 40, 20, MARGIN, 8, seed=1)
+    crops = koppen.crops(maps, is_used, 40, 14, MARGIN, 8, seed=1)
     seen = 0
     for batch, of_crop, weights_of_crop in crops:
         channels = np.array(frame(batch["relief"], affine=batch["affine"]))
