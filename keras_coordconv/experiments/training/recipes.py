@@ -12,7 +12,8 @@
 
 A recipe contains the defaults that apply with the flags in its key. If several
 recipes apply, later ones override earlier ones. A flag that occurs only in
-recipes that do not apply has no effect; giving it is an error.
+recipes that do not apply has no effect; giving it is an error. A recipe's
+mixed_bfloat16 becomes float32 on a machine where bfloat16 is slow.
 """
 
 import argparse
@@ -24,6 +25,7 @@ import textwrap
 import keras
 
 from keras_coordconv.experiments.training import flags
+from keras_coordconv.experiments.training import hardware
 from keras_coordconv.experiments.training import results
 
 _NOT_GIVEN = object()
@@ -72,6 +74,8 @@ def parse(parser, recipes, argv=None):
             args[name] = settings[name]
     if "warmup_epochs" in settings:
         _check_warmup(args, given)
+    if "dtype_policy" in settings and "dtype_policy" not in given:
+        args["dtype_policy"] = _fast_policy(args["dtype_policy"])
     _check_outputs(args)
     return argparse.Namespace(**args)
 
@@ -149,6 +153,18 @@ def _check_warmup(args, given):
             "--warmup-epochs must be less than --epochs. "
             f"Received: {args['warmup_epochs']:g} and {args['epochs']}"
         )
+
+
+def _fast_policy(policy):
+    """Returns float32 in place of a policy that is slow on this machine."""
+    if policy != "mixed_bfloat16" or hardware.has_fast_bfloat16():
+        return policy
+    print(
+        "This machine computes bfloat16 slowly, so the networks are trained in "
+        "float32. For the recipe's dtype policy, pass "
+        f"--dtype-policy {policy}"
+    )
+    return "float32"
 
 
 def _check_outputs(args):
