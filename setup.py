@@ -83,7 +83,7 @@ setup(
         "lsun": [*EXPERIMENTS, "lmdb"],
         "tensorboard": [*EXPERIMENTS, "tensorboard"],
         "jax": ["jax>=0.6"],
-        # For `model.export(path, format="onnx")` and the tests of exports.
+        # `export_for_runtime`, and the tests of exports.
         "onnx": ["onnx", "tf2onnx", "onnxruntime", "openvino"],
         # The website. Ruff formats the signatures, nbconvert the tutorial.
         "docs": [

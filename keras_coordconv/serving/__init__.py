@@ -1,4 +1,4 @@
-"""Export to TensorFlow Serving, and a client for it.
+"""Export to TensorFlow Serving and other servers, and a client for them.
 
 Modules that need TensorFlow are imported on first use. The client needs it only
 for gRPC.
@@ -11,6 +11,7 @@ _MODULES = {
     "encoded_image_signature": "signatures",
     "with_png": "signatures",
     "export_for_serving": "export",
+    "export_for_runtime": "runtimes",
     "ServingClient": "client",
     "ServingError": "client",
     "write_config": "config",

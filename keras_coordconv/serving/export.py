@@ -110,17 +110,11 @@ def export_for_serving(
     >>> export_for_serving(model, "saved_models/my_model")
     PosixPath('saved_models/my_model/1')
     """
-    if keras.backend.backend() != "tensorflow":
-        raise ValueError(
-            "Exporting requires the TensorFlow backend of Keras. "
-            f"Received: backend={keras.backend.backend()!r}. Save the model as "
-            "a .keras file, load it with KERAS_BACKEND=tensorflow, and export "
-            "it there."
-        )
+    check_backend()
     base_path = pathlib.Path(base_path)
     path = version_path(base_path, version)
     signatures = {"tensor": tensor_signature(model), **(signatures or {})}
-    outputs = outputs or _outputs_by_name(model)
+    outputs = outputs or outputs_by_name(model)
     if labels is not None:
         outputs = with_labels(outputs, labels)
     signatures.setdefault("serving_default", signatures["tensor"])
@@ -148,12 +142,27 @@ def export_for_serving(
             _write_warmup(partial, base_path, signatures, warmup, batch_sizes)
         _write_card(partial, base_path, model, batch_sizes, card)
         _check(partial, model, signatures, outputs, warmup)
-        while True:
-            # Another process may have taken the number in the meantime.
-            path = version_path(base_path, version)
-            with contextlib.suppress(FileExistsError):
-                _files.publish(partial, path)
-                return path
+        return publish_version(partial, base_path, version)
+
+
+def check_backend():
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            "Exporting requires the TensorFlow backend of Keras. "
+            f"Received: backend={keras.backend.backend()!r}. Save the model as "
+            "a .keras file, load it with KERAS_BACKEND=tensorflow, and export "
+            "it there."
+        )
+
+
+def publish_version(partial, base_path, version):
+    """Rename a complete scratch folder to a version, and return its path."""
+    while True:
+        # Another process may have taken the number in the meantime.
+        path = version_path(base_path, version)
+        with contextlib.suppress(FileExistsError):
+            _files.publish(partial, path)
+            return path
 
 
 @contextlib.contextmanager
@@ -169,7 +178,7 @@ def _disk_errors(path):
         raise
 
 
-def _check_arguments(base_path, signatures, warmup, batch_sizes, card):
+def check_base_path(base_path):
     for path in (base_path, *base_path.parents):
         if path.is_dir():
             break
@@ -179,6 +188,10 @@ def _check_arguments(base_path, signatures, warmup, batch_sizes, card):
                 f"Received: {path}, which is a file or a broken link"
             )
     check_model_name(base_path.resolve().name)
+
+
+def _check_arguments(base_path, signatures, warmup, batch_sizes, card):
+    check_base_path(base_path)
     for name, signature in signatures.items():
         check_input_names(list(signature.inputs))
         if not name or name.startswith("__") or not name.isprintable():
@@ -211,7 +224,7 @@ def _check_arguments(base_path, signatures, warmup, batch_sizes, card):
         ) from error
 
 
-def _outputs_by_name(model):
+def outputs_by_name(model):
     names = output_names(model)
     return lambda outputs: dict(
         zip(names, keras.tree.flatten(outputs), strict=True)
@@ -327,14 +340,8 @@ def _check(folder, model, signatures, outputs, warmup):
     """Compare the export, run in a new process, with the Keras model.
 
     The requests are random examples and the user's for the warm-up file.
-    If two calls of the Keras model differ, the output is random, and only its
-    shape is compared.
     """
     random = np.random.default_rng(0)
-    tolerance = max(
-        HALF_PRECISION.get(layer.compute_dtype, TOLERANCE)
-        for layer in clone.all_layers(model)
-    )
     requests = [
         (name, signature.examples(size, random))
         for name, signature in signatures.items()
@@ -344,23 +351,36 @@ def _check(folder, model, signatures, outputs, warmup):
         size = max(len(array) for array in arrays.values())
         examples = signatures[name].examples(size)
         requests.append((name, _repeat(arrays, examples, size)))
-    expected, again = [], []
-    for name, arrays in requests:
-        serve = _endpoint(model, signatures[name], outputs)
-        # The new process runs on the CPU; a GPU rounds differently.
-        with tf.device("CPU:0"):
-            tensors = {key: tf.constant(x) for key, x in arrays.items()}
-            for answers in (expected, again):
-                answer = serve(tensors)
-                answers.append(keras.tree.map_structure(np.array, answer))
     replayed = warmup_file.read_warmup(folder)
     try:
         answers = check.predict_in_fresh_process(folder, [*requests, *replayed])
     except RuntimeError as error:
         raise RuntimeError(f"{error} Nothing was published.") from error
-    for (name, _), found, right, other in zip(
-        requests, answers, expected, again, strict=False
-    ):
+    compare(model, signatures, outputs, requests, answers[: len(requests)])
+
+
+def compare(model, signatures, outputs, requests, answers):
+    """Compare answers to requests with the Keras model's.
+
+    If two calls of the Keras model differ, the output is random, and only its
+    shape is compared.
+
+    Raises:
+        RuntimeError: if an answer differs.
+    """
+    tolerance = max(
+        HALF_PRECISION.get(layer.compute_dtype, TOLERANCE)
+        for layer in clone.all_layers(model)
+    )
+    for (name, arrays), found in zip(requests, answers, strict=True):
+        serve = _endpoint(model, signatures[name], outputs)
+        # The export runs on the CPU; a GPU rounds differently.
+        with tf.device("CPU:0"):
+            tensors = {key: tf.constant(x) for key, x in arrays.items()}
+            right, other = (
+                keras.tree.map_structure(np.array, serve(tensors))
+                for _ in range(2)
+            )
         for key, values in right.items():
             if found[key].shape != values.shape or (
                 _are_close(other[key], values, tolerance)

@@ -88,7 +88,7 @@ class ServingClient:
         self._transport: Any = _open_transport(
             protocol, parts, timeout, int(max_response_bytes)
         )
-        self._has_rows = protocol == "v1" and parts.scheme != "grpc"
+        self._has_rows: bool = protocol == "v1" and parts.scheme != "grpc"
         self._retries = retries
         self._signatures: dict[tuple, Any] = {}
 
