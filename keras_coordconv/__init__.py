@@ -10,6 +10,7 @@ from keras_coordconv.conversion import convert_to_coordconv
 from keras_coordconv.conversion import fold_coordinates
 from keras_coordconv.conversion import follow_affine
 from keras_coordconv.conversion import load_coordconv_kernel
+from keras_coordconv.conversion import remove_coordinates
 from keras_coordconv.coordinates import coordinate_grid
 from keras_coordconv.encodings import FourierFeatures
 from keras_coordconv.encodings import GaussianFourierFeatures
@@ -31,6 +32,7 @@ from keras_coordconv.layers import SoftArgmax1D
 from keras_coordconv.layers import SoftArgmax2D
 from keras_coordconv.layers import SoftArgmax3D
 from keras_coordconv.preprocessing import CoordAugmentation
+from keras_coordconv.report import coordinate_report
 from keras_coordconv.tiles import predict_in_tiles
 from keras_coordconv.tiles import receptive_field
 
@@ -59,10 +61,12 @@ __all__ = [
     "SoftArgmax3D",
     "convert_to_coordconv",
     "coordinate_grid",
+    "coordinate_report",
     "fold_coordinates",
     "follow_affine",
     "frames",
     "load_coordconv_kernel",
     "predict_in_tiles",
     "receptive_field",
+    "remove_coordinates",
 ]

@@ -24,10 +24,11 @@ LIBRARY = {
     "layers": ("coordinates", "frames"),
     "preprocessing": (),
     "conversion": ("coordinates", "frames", "layers"),
+    "report": ("conversion",),
     "tiles": ("conversion", "coordinates"),
     "keras_coordconv": (
         *("_backend", "conversion", "coordinates", "encodings", "frames"),
-        *("layers", "preprocessing", "tiles"),
+        *("layers", "preprocessing", "report", "tiles"),
     ),
     "serving": (
         *("_files", "_install", "_signals", "conversion"),

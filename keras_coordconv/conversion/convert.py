@@ -114,7 +114,7 @@ def convert_to_coordconv(
             replaced[layer] = remake(
                 layer,
                 _CONVERTIBLE[type(layer)],
-                without=_arguments_of_old_kernel(layer),
+                without=arguments_of_old_kernel(layer),
                 use_radius=use_radius,
                 coordinate_range=coordinate_range,
                 align=align,
@@ -132,13 +132,13 @@ def convert_to_coordconv(
     if affine:
         model = _with_affine_input(model, chosen)
     new_model = rebuild(model, convert)
-    _check_all_replaced(chosen, replaced)
+    check_all_replaced(chosen, replaced)
     for layer, new_layer in replaced.items():
         new_layer.trainable = layer.trainable
         for weight in new_layer.weights:
             old = getattr(layer, weight.name)
             weight.assign(_append_coordinate_slice(old, weight))
-            _freeze_as(weight, old)
+            freeze_as(weight, old)
     return new_model
 
 
@@ -173,7 +173,7 @@ def fold_coordinates(model: keras.Model) -> keras.Model:
     >>> export_for_serving(folded, "saved_models/my_model")
     """
     check_graph(model)
-    chosen = [layer for layer in all_layers(model) if type(layer) in _PLAIN]
+    chosen = [layer for layer in all_layers(model) if type(layer) in PLAIN]
     replaced: dict[keras.Layer, Any] = {}
     with_frames = []
 
@@ -199,7 +199,7 @@ def fold_coordinates(model: keras.Model) -> keras.Model:
             "`coordinates` have different coordinates each time: neither is "
             f"folded. Received: model={model} with {_names_of_ours(model)}"
         )
-    _check_all_replaced(
+    check_all_replaced(
         [layer for layer in chosen if layer not in with_frames], replaced
     )
     for layer, sizes in replaced.items():
@@ -211,7 +211,7 @@ def fold_coordinates(model: keras.Model) -> keras.Model:
                 convolution.weights, keras.tree.flatten(weights), strict=True
             ):
                 weight.assign(value)
-                _freeze_as(weight, getattr(layer, weight.name))
+                freeze_as(weight, getattr(layer, weight.name))
             position_bias.bias.assign(
                 layer._position_bias(size, coordinate_weights)
             )
@@ -222,8 +222,8 @@ def _folded(layer, name):
     """Creates a plain convolution and a position bias, without values yet."""
     convolution = remake(
         layer,
-        _PLAIN[type(layer)],
-        without=(*_arguments_of_old_kernel(layer), *COORDINATE_ARGUMENTS),
+        PLAIN[type(layer)],
+        without=(*arguments_of_old_kernel(layer), *COORDINATE_ARGUMENTS),
         use_bias=False,
         activation=None,
         activity_regularizer=None,
@@ -247,7 +247,7 @@ def _names_of_ours(model):
     return ", ".join(names) or "no layer of this package"
 
 
-def _arguments_of_old_kernel(layer):
+def arguments_of_old_kernel(layer):
     """Returns the arguments that a layer with a larger kernel cannot reuse.
 
     Some initializers, such as `Constant` with an array, can only create kernels
@@ -325,7 +325,7 @@ def _with_affine_input(model, chosen):
     return keras.Model(inputs, model.output, name=model.name)
 
 
-def _check_all_replaced(chosen, replaced):
+def check_all_replaced(chosen, replaced):
     missed = [layer.name for layer in chosen if layer not in replaced]
     if missed:
         raise ValueError(
@@ -335,7 +335,7 @@ def _check_all_replaced(chosen, replaced):
         )
 
 
-def _freeze_as(weight, old):
+def freeze_as(weight, old):
     """Freezes a weight if the old one is frozen. With LoRA, it is a tensor."""
     weight.trainable = getattr(old, "trainable", weight.trainable)
 
@@ -354,7 +354,7 @@ def _append_coordinate_slice(old, new):
     return result
 
 
-_PLAIN = {ours: plain for plain, ours in _CONVERTIBLE.items()}
+PLAIN = {ours: plain for plain, ours in _CONVERTIBLE.items()}
 
 # The low-rank update is already part of the kernel.
 _LORA_ARGUMENTS = ("lora_rank", "lora_alpha")
