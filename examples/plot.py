@@ -35,13 +35,13 @@ from keras_coordconv.experiments.evaluation import intervals
 from keras_coordconv.experiments.models import gan
 from keras_coordconv.experiments.models import position_codes
 from keras_coordconv.experiments.models import vae
+from keras_coordconv.experiments.plots import style
 from keras_coordconv.experiments.training import flags
 from keras_coordconv.experiments.training import results
 from keras_coordconv.experiments.training import run_files
 from keras_coordconv.experiments.training.command import command
 
 SCORES = ("accuracy", "distance", "iou")
-TITLES = {"conv": "convolution", "coordconv": "CoordConv"}
 SUBSETS = {"train": "training", "test": "held-out"}
 # Units per pixel, of (x, y) and of the coordinates.
 PER_PIXEL = 2 / (CANVAS_SIZE - 1)
@@ -150,7 +150,7 @@ def draw_predictions(runs):
     predictions = {}
     for folder, run in runs.items():
         model = load_trained(folder)
-        predictions[TITLES[run["args"]["layer"]]] = {
+        predictions[style.name_of(run["args"]["layer"])] = {
             title: sum_probabilities(model, one["location"])
             for title, one in examples.items()
         }
@@ -194,7 +194,8 @@ def draw_generators(runs):
         )
     real = sort_of_clevr.load_arrays("test", SAMPLES)["image"]
     models = {
-        "{layer}, seed {seed}".format(**run["args"]): load_trained(folder)
+        f"{style.name_of(run['args']['layer'])}, seed {run['args']['seed']}, "
+        f"{len(run['history'])} epochs": load_trained(folder)
         for folder, run in runs.items()
     }
     if are_vaes == {True}:

@@ -279,7 +279,14 @@ def main(argv=None):
             "predicted as a whole": whole[shown].argmax(-1),
             "predicted in tiles": in_tiles[shown].argmax(-1),
         }
-        run.save_figure("classes", plots.plot_classes(maps, CLASSES))
+        run.save_figure(
+            "classes",
+            plots.plot_classes(
+                maps,
+                CLASSES,
+                grids={"predicted in tiles": TILE_SIZE[args.axes] - 2 * MARGIN},
+            ),
+        )
         return run.finish(metrics)
 
 

@@ -192,7 +192,8 @@ def write_table(path, rows):
 def write_figure(path, figure):
     """Write a matplotlib figure in the format given by the file extension."""
     with atomic_write(path) as payload:
-        figure.savefig(payload, dpi=150)
+        # "tight": nothing that is drawn lies outside of the picture.
+        figure.savefig(payload, dpi=150, bbox_inches="tight")
 
 
 def _make_scratch(parent):

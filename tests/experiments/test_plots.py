@@ -129,8 +129,12 @@ def test_returns_of_games():
     pong, tetris = plots.plot_returns(runs).axes
     assert (pong.get_title(), tetris.get_title()) == ("Pong", "Tetris")
     lines = {line.get_label(): line for line in pong.lines}
-    assert set(lines) == {"conv (2 runs)", "coordconv (1 run)", "random"}
-    conv = lines["conv (2 runs)"]
+    assert set(lines) == {
+        "convolution (2 runs)",
+        "CoordConv (1 run)",
+        "random",
+    }
+    conv = lines["convolution (2 runs)"]
     steps = conv.get_xdata()
     np.testing.assert_allclose(steps, np.arange(4, 201, 4))
     # Of 0, 1, 2, ..., the last hundred at most.
@@ -141,13 +145,15 @@ def test_returns_of_games():
         conv.get_ydata(), (np.array(last_hundred) + 7) / 2
     )
     # CoordConv is drawn first; none of its games is over.
-    assert conv.get_color() != lines["coordconv (1 run)"].get_color()
-    assert np.ma.getmaskarray(lines["coordconv (1 run)"].get_ydata()).all()
+    assert conv.get_color() != lines["CoordConv (1 run)"].get_color()
+    assert np.ma.getmaskarray(lines["CoordConv (1 run)"].get_ydata()).all()
     corners = pong.collections[1].get_paths()[0].vertices
     assert (200, 149.5) in {tuple(corner) for corner in corners}
     # Of random play, -20.7 in Pong; of Tetris, none is known.
     np.testing.assert_allclose(lines["random"].get_ydata(), -20.7)
-    assert [line.get_label() for line in tetris.lines] == ["conv (1 run)"]
+    assert [line.get_label() for line in tetris.lines] == [
+        "convolution (1 run)"
+    ]
 
 
 def test_intervals():
@@ -234,3 +240,32 @@ def test_positions_that_are_found():
     image = panels[1].images[0].get_array()
     assert image.count() == 2
     assert (image[20, 10], image[20, 11]) == (1.0, 0.5)
+
+
+def test_costs():
+    rows = [
+        {"mode": mode, "shape": shape, "model": model, "ratio": ratio}
+        for mode, shape, model, ratio in (
+            ("inference", "small", "conv", 1.0),
+            ("inference", "small", "coordconv", 2.0),
+            ("inference", "large", "coordconv", 8.0),
+            ("inference", "large", "folded", 1.5),
+            ("training", "small", "coordconv", 3.0),
+        )
+    ]
+    inference, training = plots.plot_benchmark(rows).axes
+    names = [label.get_text() for label in inference.get_yticklabels()]
+    assert names == ["CoordConv", "CoordConv, folded"]
+    assert [text.get_text() for text in inference.texts] == ["4.00", "1.50"]
+    np.testing.assert_allclose(inference.lines[0].get_xdata(), [2, 8])
+    assert [text.get_text() for text in training.texts] == ["3.00"]
+
+
+def test_borders_of_tiles():
+    labels = np.zeros((6, 8), int)
+    maps = {"whole": labels, "tiles": labels}
+    whole, tiles = plots.plot_classes(maps, ["none"], {"tiles": 3}).axes
+    assert not whole.lines
+    rows, *columns = (line.get_xydata() for line in tiles.lines)
+    np.testing.assert_allclose(rows[:, 1], 2.5)
+    np.testing.assert_allclose([line[0, 0] for line in columns], [2.5, 5.5])

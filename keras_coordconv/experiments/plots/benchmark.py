@@ -3,6 +3,8 @@
 import numpy as np
 from matplotlib.figure import Figure
 
+from keras_coordconv.experiments.plots import style
+
 
 def plot_benchmark(rows):
     """Plots the time of each layer relative to the plain convolution.
@@ -12,46 +14,52 @@ def plot_benchmark(rows):
             from `examples/benchmark_layers.py`.
 
     Returns:
-        A `matplotlib.figure.Figure` with one panel per mode.
+        A `matplotlib.figure.Figure` with one panel per mode: for each layer,
+        one dot per shape, and their geometric mean.
     """
     modes = list(dict.fromkeys(row["mode"] for row in rows))
-    shapes = list(dict.fromkeys(row["shape"] for row in rows))
-    models = dict.fromkeys(
-        row["model"] for row in rows if row["model"] != "conv"
+    layers = list(
+        dict.fromkeys(row["model"] for row in rows if row["model"] != "conv")
     )
-    colors = {name: f"C{index}" for index, name in enumerate(models)}
     figure = Figure(
-        figsize=(1.8 + 4.6 * len(modes), 2.2 + 0.55 * len(shapes)),
+        figsize=(3 + 3.6 * len(modes), 1.2 + 0.5 * len(layers)),
         layout="constrained",
     )
     panels = figure.subplots(1, len(modes), squeeze=False, sharey=True)[0]
     for axis, mode in zip(panels, modes, strict=True):
-        ratios = {}
-        for row in rows:
-            if row["mode"] == mode and row["model"] != "conv":
-                of_model = ratios.setdefault(row["model"], {})
-                of_model[row["shape"]] = row["ratio"]
-        height = 0.8 / len(ratios)
-        for index, (name, by_shape) in enumerate(ratios.items()):
-            values = list(by_shape.values())
-            mean = np.exp(np.mean(np.log(values)))
-            positions = np.array([shapes.index(shape) for shape in by_shape])
-            axis.barh(
-                positions - 0.4 + (index + 0.5) * height,
-                values,
-                height,
-                color=colors[name],
-                label=f"{name} (geometric mean {mean:.2f})",
+        for position, layer in enumerate(layers):
+            ratios = [
+                row["ratio"]
+                for row in rows
+                if (row["mode"], row["model"]) == (mode, layer)
+            ]
+            if not ratios:
+                continue
+            color = style.OF_LAYER.get(layer, style.GRAY)
+            axis.plot(
+                ratios,
+                np.full(len(ratios), position),
+                linestyle="none",
+                marker="o",
+                color=color,
+                alpha=0.35,
             )
-        axis.axvline(1.0, color="black", linewidth=1)
+            mean = np.exp(np.mean(np.log(ratios)))
+            axis.plot(mean, position, marker="|", color="black", markersize=18)
+            axis.annotate(
+                f"{mean:.2f}",
+                (mean, position),
+                xytext=(0, 11),
+                textcoords="offset points",
+                ha="center",
+                size="small",
+            )
+        axis.axvline(1.0, color="black", linewidth=0.8)
         axis.set(
             title=mode,
             xlabel="time relative to Conv2D",
-            ylim=(len(shapes) - 0.5, -0.5),
-            yticks=np.arange(len(shapes)),
-            yticklabels=shapes,
-        )
-        axis.legend(
-            loc="upper center", bbox_to_anchor=(0.5, -0.06), frameon=False
+            ylim=(len(layers) - 0.5, -0.7),
+            yticks=np.arange(len(layers)),
+            yticklabels=[style.name_of(layer) for layer in layers],
         )
     return figure

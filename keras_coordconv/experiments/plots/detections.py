@@ -5,13 +5,14 @@ import math
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from keras_coordconv.experiments.plots import style
 from keras_coordconv.experiments.plots.canvas import show_canvas
 
-TRUE = {"edgecolor": "tab:green", "linewidth": 1, "linestyle": "--"}
-FOUND = {"edgecolor": "tab:orange", "linewidth": 1.5}
+TRUE = {"edgecolor": style.GREEN, "linewidth": 1, "linestyle": "--"}
+FOUND = {"edgecolor": style.ORANGE, "linewidth": 1.5}
 
 
-def plot_detections(images, true_boxes, boxes, scores, min_score=0.5):
+def plot_detections(images, true_boxes, boxes, scores, min_score=0.9):
     """Draws images with their true boxes and the boxes of a detector.
 
     Args:

@@ -5,8 +5,10 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from keras_coordconv.experiments.plots import style
+
 # Tropical, arid, temperate, continental, polar.
-COLORS = ("#0072b2", "#d55e00", "#f0e442", "#009e73", "#8fd3f4")
+COLORS = (style.BLUE, style.VERMILION, style.YELLOW, style.GREEN, "#8fd3f4")
 OCEAN, COAST = "white", "#555555"
 # How much of its color a training pixel keeps.
 FADED = 0.25

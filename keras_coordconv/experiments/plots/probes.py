@@ -3,6 +3,8 @@
 import numpy as np
 from matplotlib.figure import Figure
 
+from keras_coordconv.experiments.plots import style
+
 
 def plot_by_position(answers, position, score):
     """Plots the mean score of each model at each position.
@@ -21,7 +23,7 @@ def plot_by_position(answers, position, score):
     for name, (positions, scores) in answers.items():
         shown = np.unique(positions)
         means = [np.mean(scores[positions == one]) for one in shown]
-        axis.plot(shown, means, marker=".", label=name)
+        axis.plot(shown, means, marker=".", label=style.name_of(name))
     axis.set(xlabel=position, ylabel=score)
     axis.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
     return figure

@@ -5,8 +5,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from keras_coordconv.experiments.evaluation import game_scores
+from keras_coordconv.experiments.plots import style
 
-COLORS = {"coordconv": "tab:blue", "conv": "tab:red", "dense": "tab:gray"}
 POINTS = 50
 
 
@@ -58,12 +58,12 @@ def _plot_layer(axis, layer, runs):
         [_running_mean(run["games"], steps) for run in runs]
     )
     count = len(runs)
-    color = COLORS[layer]
+    color = style.OF_LAYER[layer]
     axis.plot(
         steps,
         returns.mean(axis=0),
         color=color,
-        label=f"{layer} ({count} run{'s' * (count > 1)})",
+        label=f"{style.name_of(layer)} ({count} run{'s' * (count > 1)})",
     )
     axis.fill_between(
         steps, returns.min(axis=0), returns.max(axis=0), color=color, alpha=0.2
@@ -95,8 +95,9 @@ def plot_intervals(intervals, label):
     figure = Figure(figsize=(6, 1 + 0.5 * len(intervals)), layout="constrained")
     axis = figure.subplots()
     for layer, (number, low, high) in intervals.items():
-        axis.plot([low, high], [layer, layer], color=COLORS[layer], linewidth=8)
-        axis.plot([number], [layer], marker="|", color="black", markersize=16)
+        name, color = style.name_of(layer), style.OF_LAYER[layer]
+        axis.plot([low, high], [name, name], color=color, linewidth=8)
+        axis.plot([number], [name], marker="|", color="black", markersize=16)
     axis.set(xlabel=label)
     axis.margins(y=0.4)
     return figure

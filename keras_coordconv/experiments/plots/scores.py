@@ -7,13 +7,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 from matplotlib.ticker import NullFormatter
 
+from keras_coordconv.experiments.plots import style
+
 # In every figure, the color stands for the layer and the split; line styles and
 # markers stand for other settings.
 COLORS = {
-    ("coordconv", "quadrant"): "tab:blue",
-    ("coordconv", "uniform"): "tab:green",
-    ("conv", "quadrant"): "tab:red",
-    ("conv", "uniform"): "tab:orange",
+    ("coordconv", "quadrant"): style.BLUE,
+    ("coordconv", "uniform"): style.SKY,
+    ("conv", "quadrant"): style.VERMILION,
+    ("conv", "uniform"): style.ORANGE,
 }
 STYLES = [
     {"marker": "o", "linestyle": "-"},

@@ -10,12 +10,14 @@ COLORS = (
 )
 
 
-def plot_classes(maps, classes):
+def plot_classes(maps, classes, grids=None):
     """Draws maps of classes side by side.
 
     Args:
         maps: Dictionary from a title to an integer array `(height, width)`.
         classes: Sequence of strings, the names of at most 10 classes.
+        grids: Optional dictionary from a title to the size of the tiles in
+            pixels, whose borders are drawn.
 
     Returns:
         A `matplotlib.figure.Figure` with one panel per map.
@@ -30,6 +32,12 @@ def plot_classes(maps, classes):
             vmax=len(classes) - 0.5,
             interpolation="nearest",
         )
+        if title in (grids or {}):
+            for draw, length in zip(
+                (axis.axhline, axis.axvline), labels.shape, strict=True
+            ):
+                for border in range(grids[title], length, grids[title]):
+                    draw(border - 0.5, color="white", linewidth=0.5)
         axis.set(title=title, xlabel="x [pixel]", ylabel="y [pixel]")
     figure.legend(
         handles=[
