@@ -2,7 +2,7 @@
 
 MkDocs calls these two functions. In the project's folder every link leads to a
 file; on the site it leads to the page made of that file, of a notebook with the
-outputs that are saved in it. What has no page is text.
+outputs that are saved in it. What has no page is in the repository.
 """
 
 import os
@@ -50,14 +50,16 @@ def on_page_markdown(markdown, page, config, files):
         if "://" in target:
             return match[0]
         path = os.path.relpath(folder / target, ROOT)
-        if (ROOT / path).is_dir():
+        if f"{path}/README.md" in PAGES:
             path = f"{path}/README.md"
-        if path.startswith("examples/results/") and mark:
+        if path.startswith("examples/results/") and path.endswith(".png"):
             found = f"images/{pathlib.Path(path).name}"
         else:
             found = PAGES.get(path, path.removeprefix("docs/"))
         if found not in files.src_uris:
-            return text
+            if mark or not (ROOT / path).exists():
+                return match[0]  # MkDocs reports it.
+            return f"[{text}]({config.repo_url}/tree/main/{path})"
         found = posixpath.relpath(found, posixpath.dirname(own_page) or ".")
         return f"{mark}[{text}]({found}{anchor or ''})"
 
