@@ -2,10 +2,9 @@
 
 from keras_coordconv import _signals
 
-_signals.end_imports()
-
 try:
-    import keras  # noqa: F401
+    with _signals.command_imports():
+        import keras  # noqa: F401
 except ModuleNotFoundError as error:
     if error.name not in ("tensorflow", "jax", "torch"):
         raise

@@ -22,6 +22,7 @@ _ADVICE = "To continue: "
 
 _received = None
 _printed = False
+_stderr = 2
 
 
 class Stopped(KeyboardInterrupt):
@@ -56,17 +57,38 @@ def with_advice(message, error):
     return " ".join([message, *advice])
 
 
-def end_imports():
-    """Ends `python -m keras_coordconv.X` on a signal during the imports.
+@contextlib.contextmanager
+def command_imports():
+    """Surrounds the imports of `python -m keras_coordconv.X`.
 
-    Python imports the package first, and Keras with it. Until the module
-    starts, its name in `sys.argv` is `-m`.
+    Python imports the package first, and Keras with it. A signal then ends the
+    process with one line, and TensorFlow prints none of its own. Until the
+    module starts, its name in `sys.argv` is `-m`.
     """
-    if sys.argv[:1] == ["-m"] and any(
-        argument.removeprefix("-m").startswith("keras_coordconv.")
-        for argument in sys.orig_argv
+    global _stderr
+    if (
+        sys.argv[:1] != ["-m"]
+        or sys.stderr is None
+        or not any(
+            argument.removeprefix("-m").startswith("keras_coordconv.")
+            for argument in sys.orig_argv
+        )
     ):
-        _set_handlers(_end_now)
+        yield
+        return
+    _set_handlers(_end_now)
+    # TensorFlow raises its errors as exceptions. No setting turns off all that
+    # it prints on import.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    _stderr = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        copy, _stderr = _stderr, 2
+        os.dup2(copy, 2)
+        os.close(copy)
 
 
 @contextlib.contextmanager
@@ -134,5 +156,5 @@ def _print_line(line):
     global _printed
     if not _printed:
         # Not by `print`, which the signal may have interrupted.
-        os.write(2, f"\n{line}\n".encode())
+        os.write(_stderr, f"\n{line}\n".encode())
     _printed = _received is not None
