@@ -101,9 +101,13 @@ setup(
             "lmdb",
             # Runs the tutorial.
             "nbmake>=1.5",
+            # A client of TensorFlow Serving's APIs by other people.
+            "ovmsclient>=2023.1",
             "pycocotools>=2.0.8",
             "pytest>=8",
             "pytest-xdist>=3.5",
+            # Parses the files for servers and clusters in docs/.
+            "pyyaml",
             # Its digits replace MNIST.
             "scikit-learn>=1.5",
         ],

@@ -80,3 +80,15 @@ def test_readme_on_pypi():
         names = re.findall(r"github(?:\.com)?/(\w+/keras_coordconv)", text)
         wrong = {name for name in names if not address.endswith(name)}
         assert not wrong, page
+
+
+def test_compose_file():
+    """The services of docs/serving.md are those of its `docker run`."""
+    yaml = pytest.importorskip("yaml")
+    text = (ROOT / "docs/serving.md").read_text(encoding="utf-8")
+    (block,) = re.findall("```yaml\n(.+?)```", text, re.DOTALL)
+    (command,) = re.findall(r"^docker run .+", text, re.MULTILINE)
+    (service,) = yaml.safe_load(block)["services"].values()
+    assert command.split()[-2:] == [service["image"], service["command"]]
+    assert re.findall(r"-p (\S+)", command) == service["ports"]
+    assert service["volumes"] == ["./saved_models:/models:ro"]

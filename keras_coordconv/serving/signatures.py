@@ -85,7 +85,14 @@ def constant_requests(folder):
         dictionary of arrays by input name.
     """
     requests = []
-    for name, table in read_signatures(folder).items():
+    tables = read_signatures(folder)
+    # Images have the size that the model takes, if that is known.
+    model_inputs = tables.get("tensor", {"inputs": {}})["inputs"].values()
+    shape = [8, 8, 3]
+    for spec in model_inputs:
+        if spec["shape"] and len(spec["shape"]) == 4:
+            shape = [size or 8 for size in spec["shape"][1:]]
+    for name, table in tables.items():
         arrays = {}
         for key, spec in table["inputs"].items():
             spec = tf.TensorSpec(spec["shape"], spec["dtype"])
@@ -93,7 +100,7 @@ def constant_requests(folder):
                 spec = tf.TensorSpec((None,), spec.dtype)
             arrays[key] = _example(spec, 1, None)
             if key == IMAGES:
-                arrays[key][:] = _png(np.full((8, 8, 3), 128, "uint8"))
+                arrays[key][:] = _png(np.full(shape, 128, "uint8"))
         requests.append((name, arrays))
     return requests
 

@@ -66,7 +66,7 @@ class Models:
                 raise RequestError(
                     "FAILED_PRECONDITION", f"Unrecognized label: {label}"
                 )
-        version = version or max(versions)
+        version = max(versions) if version is None else version
         if version not in versions:
             raise RequestError(
                 "NOT_FOUND", f"Servable not found: {name}, version {version}"
@@ -159,7 +159,7 @@ class Grpc(
             found, _, _ = self.models.find(name, version, label)
         except RequestError as error:
             context.abort(grpc.StatusCode[error.code], str(error))
-        one = version or label
+        one = version is not None or label
         response = get_model_status_pb2.GetModelStatusResponse()
         for number in [found] if one else self.models.loaded[name]:
             response.model_version_status.add(version=number, state=AVAILABLE)
@@ -231,7 +231,7 @@ class Rest(http.server.BaseHTTPRequestHandler):
                 "model_spec": {"name": name, "version": f"{found}"},
                 "metadata": {"signature_def": table},
             }
-        one = version or label
+        one = version is not None or label
         return {
             "model_version_status": [
                 {
@@ -356,9 +356,9 @@ def plain(value, name):
 
 
 class MockServer:
-    """A gRPC server and a REST server, on free ports."""
+    """A gRPC server and a REST server, by default on free ports."""
 
-    def __init__(self, folder, labels=None):
+    def __init__(self, folder, labels=None, rest_port=0, grpc_port=0):
         models = Models(folder, labels)
         self._grpc = grpc.server(
             concurrent.futures.ThreadPoolExecutor(4),
@@ -374,10 +374,12 @@ class MockServer:
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(
             servicer, self._grpc
         )
-        port = self._grpc.add_insecure_port("127.0.0.1:0")
+        port = self._grpc.add_insecure_port(f"127.0.0.1:{grpc_port}")
         self._grpc.start()
         self.grpc = f"grpc://127.0.0.1:{port}"
-        self._rest = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Rest)
+        self._rest = http.server.ThreadingHTTPServer(
+            ("127.0.0.1", rest_port), Rest
+        )
         self._rest.models = models
         threading.Thread(target=self._rest.serve_forever, daemon=True).start()
         self.rest = f"http://127.0.0.1:{self._rest.server_port}"
@@ -394,6 +396,10 @@ if __name__ == "__main__":
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("folder", help="folder with <name>/<version>")
-    server = MockServer(parser.parse_args().folder)
+    parser.add_argument(
+        "--ports", type=int, nargs=2, default=(8501, 8500), help="REST and gRPC"
+    )
+    args = parser.parse_args()
+    server = MockServer(args.folder, None, *args.ports)
     print(f"Mock TensorFlow Serving: {server.rest} {server.grpc}")
     threading.Event().wait()
