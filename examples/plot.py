@@ -6,6 +6,8 @@ scores          Figures 4 and 6: the final test score of each run against its
                 train score, and the test score over the training time; median
                 and range of the runs that differ only in their seed. Runs of
                 one task.
+epochs          The test score after each epoch, one panel per run. Runs of one
+                task.
 predictions     Figure 5: the sums of the true pixels and of the predicted
                 probabilities, for the training and the test set. Two runs of
                 coordinate_classification.py on one split, one with each layer.
@@ -80,6 +82,15 @@ def load_trained(folder):
 
 
 def draw_scores(runs):
+    return plots.plot_scores(group_runs(list(runs.values())), only_score(runs))
+
+
+def draw_epochs(runs):
+    return plots.plot_epochs(list(runs.values()), only_score(runs))
+
+
+def only_score(runs):
+    """Returns the name of the score that all runs have."""
     scores = {
         score
         for run in runs.values()
@@ -91,7 +102,7 @@ def draw_scores(runs):
             "The runs must all be of one task. "
             f"Received: runs with {', '.join(sorted(scores)) or 'no score'}."
         )
-    return plots.plot_scores(group_runs(list(runs.values())), scores.pop())
+    return scores.pop()
 
 
 def group_runs(runs):
@@ -297,6 +308,7 @@ def print_table(title, runs, cell):
 
 KINDS = {
     "scores": draw_scores,
+    "epochs": draw_epochs,
     "predictions": draw_predictions,
     "units": draw_units,
     "generators": draw_generators,

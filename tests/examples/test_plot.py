@@ -54,6 +54,17 @@ def test_scores(scripts):
     assert names == {"runs", "scores.png"}
 
 
+def test_epochs(tmp_path):
+    runs = {}
+    for seed in (0, 3):
+        write_scores(tmp_path / f"{seed}", seed=seed)
+        runs[seed] = results.read_run(tmp_path / f"{seed}")
+    panels = plot.draw_epochs(runs).axes
+    assert [panel.get_ylabel() for panel in panels] == ["seed 0", "seed 3"]
+    (line,) = panels[1].lines
+    assert line.get_xydata().tolist() == [[1, 0.1], [2, 0.4]]
+
+
 def test_runs_are_pooled_over_the_seed_alone(scripts):
     flags = [
         {"layer": "conv", "l2": 0.0, "width": 1, "workdir": "a"},

@@ -10,6 +10,7 @@ from keras_coordconv.experiments.plots.position_codes import plot_position_codes
 from keras_coordconv.experiments.plots.probes import plot_by_position
 from keras_coordconv.experiments.plots.returns import plot_intervals
 from keras_coordconv.experiments.plots.returns import plot_returns
+from keras_coordconv.experiments.plots.scores import plot_epochs
 from keras_coordconv.experiments.plots.scores import plot_scores
 from keras_coordconv.experiments.plots.supervised_tasks import plot_locations
 from keras_coordconv.experiments.plots.supervised_tasks import plot_not_so_clevr
@@ -27,6 +28,7 @@ __all__ = [
     "plot_classes",
     "plot_coverage",
     "plot_detections",
+    "plot_epochs",
     "plot_globe",
     "plot_images",
     "plot_intervals",

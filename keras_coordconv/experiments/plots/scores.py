@@ -109,3 +109,33 @@ def plot_scores(runs, score):
         over_time.xaxis.set_minor_formatter(NullFormatter())
     over_time.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
     return figure
+
+
+def plot_epochs(runs, score):
+    """Plots the test score of each run after each epoch, one panel per run.
+
+    Args:
+        runs: List of runs that differ in their seed, from
+            `training.results.read_run`.
+        score: String, the metric: `"accuracy"`, `"distance"` or `"iou"`.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+    """
+    figure = Figure(figsize=(9, 1.1 * len(runs) + 0.6), layout="constrained")
+    panels = figure.subplots(
+        len(runs), 1, sharex=True, sharey=True, squeeze=False
+    )[:, 0]
+    for axis, run in zip(panels, runs, strict=True):
+        args = run["args"]
+        axis.plot(
+            [row["epoch"] for row in run["history"]],
+            [row[f"val_{score}"] for row in run["history"]],
+            color=COLORS[args["layer"], args["split"]],
+            marker="o",
+            markersize=3,
+        )
+        axis.set(ylabel=f"seed {args['seed']}")
+    panels[-1].set(xlabel="epoch")
+    figure.supylabel(f"test {score}")
+    return figure
