@@ -42,13 +42,13 @@ from keras_coordconv.layers import CoordConv2D
 
 NAME = "climate"
 TITLES = {
-    "none": "Convolution",
-    "world": "CoordConv, latitude and longitude",
-    "latitude": "CoordConv, latitude",
-    "periodic": "CoordConv, latitude and periodic longitude",
-    "fourier": "CoordConv, Fourier features",
-    "tensor": "CoordConv, coordinates of the landscape",
-    "wide": "Convolution with a wide view",
+    "none": "Conv2D",
+    "world": "CoordConv2D with latitude and longitude",
+    "latitude": "CoordConv2D with latitude",
+    "periodic": "CoordConv2D with periodic longitude",
+    "fourier": "CoordConv2D with Fourier features",
+    "tensor": "CoordConv2D in the landscape's frame",
+    "wide": "Conv2D with a wide view",
 }
 RECIPE = {"epochs": 20, "batch_size": 16, "learning_rate": 0.003}
 RECIPES = {f"--split {split}": RECIPE for split in koppen.SPLITS}
@@ -276,8 +276,7 @@ def main(argv=None):
                     "Measured climate": np.maximum(maps["climate"], 0),
                     **{
                         f"{TITLES[name]}: "
-                        f"{metrics[f'test_{name}_accuracy']:.0%} of the "
-                        "held-out land right": found
+                        f"{metrics[f'test_{name}_accuracy']:.0%} right": found
                         for name, found in networks.items()
                     },
                 },

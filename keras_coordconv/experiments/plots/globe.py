@@ -19,7 +19,7 @@ def plot_globe(maps, climate, is_test, classes):
 
     Args:
         maps: Dictionary from a title to an integer array of shape `(180, 360)`,
-            the class of each pixel.
+            the class of each pixel. The legend is beside the first map.
         climate: Integer array of that shape, the true classes, negative in the
             ocean.
         is_test: Boolean array of that shape, the pixels that are held out.
@@ -28,42 +28,46 @@ def plot_globe(maps, climate, is_test, classes):
     Returns:
         A `matplotlib.figure.Figure` with one panel per map.
     """
-    figure = Figure(figsize=(6.4, 3.1 * len(maps) + 0.5), layout="constrained")
+    rows = len(maps) // 2 + 1
+    figure = Figure(figsize=(10, 2.5 * rows), layout="constrained")
+    first, key, *others = figure.subplots(rows, 2, squeeze=False).ravel()
+    axes = [first, *others]
     palette = np.array([to_rgb(color) for color in COLORS])
     is_land = climate >= 0
     strength = np.where(is_test, 1.0, FADED)[..., None]
-    for axis, (title, found) in zip(
-        figure.subplots(len(maps), squeeze=False)[:, 0],
-        maps.items(),
-        strict=True,
-    ):
+    longitude = np.arange(-180, 180) + 0.5
+    latitude = 90 - (np.arange(180) + 0.5)
+    for axis, (title, found) in zip(axes, maps.items(), strict=False):
         colors = 1 - strength * (1 - palette[found])
         colors[~is_land] = to_rgb(OCEAN)
         axis.imshow(
             colors, extent=(-180, 180, -90, 90), interpolation="nearest"
         )
-        longitude = np.arange(-180, 180) + 0.5
-        latitude = 90 - (np.arange(180) + 0.5)
-        axis.contour(
-            *(longitude, latitude, is_land),
-            levels=[0.5],
-            colors=COAST,
-            linewidths=0.4,
-        )
-        axis.contour(
-            *(longitude, latitude, is_test),
-            levels=[0.5],
-            colors="black",
-            linewidths=0.6,
-        )
-        axis.set(title=title, xticks=[], yticks=[], ylim=(-60, 85))
-    figure.legend(
+        for line, color, width in (
+            (is_land, COAST, 0.4),
+            (is_test & is_land, "black", 0.8),
+        ):
+            axis.contour(
+                *(longitude, latitude, line),
+                levels=[0.5],
+                colors=color,
+                linewidths=width,
+            )
+        axis.set(title=title, xticks=[], yticks=[], ylim=(-57, 84))
+    for axis in (key, *axes[len(maps) :]):
+        axis.axis("off")
+    key.legend(
         handles=[
-            Patch(color=color, label=name)
-            for color, name in zip(COLORS, classes, strict=True)
+            *(
+                Patch(color=color, label=name)
+                for color, name in zip(COLORS, classes, strict=True)
+            ),
+            Patch(facecolor="white", edgecolor="black", label="held out"),
+            Patch(color="#dddddd", label="pale: trained on"),
         ],
-        loc="outside lower center",
-        ncols=len(classes),
+        loc="center",
+        ncols=2,
         frameon=False,
+        fontsize="large",
     )
     return figure
