@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_coordconv import _files
+from keras_coordconv._install import install_command
 from keras_coordconv.serving import export
 from keras_coordconv.serving.signatures import input_names
 from keras_coordconv.serving.signatures import tensor_signature
@@ -113,7 +114,7 @@ def _check_package(name):
     except ImportError as error:
         raise ImportError(
             f"Exporting requires {name}. Received: {error}. "
-            "Run: pip install 'coordconv-keras[onnx]'"
+            f"Run: {install_command('onnx')}"
         ) from error
 
 

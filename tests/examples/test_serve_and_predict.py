@@ -5,6 +5,8 @@ import shutil
 
 import pytest
 
+from keras_coordconv._install import install_command
+
 pytestmark = pytest.mark.tensorflow_backend
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -41,7 +43,7 @@ def test_without_the_package_of_the_server(scripts, saved_models):
         "serve_and_predict", *flags, "grpc://127.0.0.1:9", status=2, **hidden
     )
     assert printed.startswith("error: gRPC requires tensorflow-serving-api.")
-    assert printed.endswith("pip install 'coordconv-keras[serving]'\n")
+    assert printed.endswith(f"Run: {install_command('serving')}\n")
 
 
 def test_with_a_mock_server(scripts, tmp_path, saved_models):
