@@ -1,6 +1,6 @@
 """Climate from relief: which of five climates does each place on Earth have?
 
-Networks see landscapes as relief, 24 x 24 degrees at a time, and predict the
+Networks get landscapes as relief, 24 x 24 degrees at a time, and predict the
 main Köppen-Geiger class of each pixel. Africa's deserts look like its savannas:
 without the latitude, relief alone does not determine the climate.
 
@@ -16,7 +16,7 @@ shows the climate that each network predicts for the whole Earth.
 holds out South America. `--coordinates` chooses the networks: latitude and
 longitude (`world`), only the latitude, encodings of both coordinates, the
 coordinates of the tensor, which are meaningless for landscapes, none, or none
-but a coarse view of the surrounding 80 x 80 degrees (`wide`).
+but a coarse view of 52 x 52 degrees around each pixel (`wide`).
 
 Each run also scores three methods without a network: the most frequent class of
 a latitude, the nearest training pixel, and gradient-boosted trees.
