@@ -39,6 +39,11 @@ To compare with CoordConv2D of another version (`other`), in a folder:
     git worktree add ../other COMMIT
     python examples/benchmark_layers.py --other ../other
 
+To measure exported models in the runtimes of a CPU, which need `pip install
+'.[experiments,onnx]'`, in place of `--modes`:
+
+    python examples/benchmark_layers.py --runtime openvino onnxruntime tflite
+
 On a GPU, use JAX, which compiles each model for the sizes of the shape:
 
     KERAS_BACKEND=jax python examples/benchmark_layers.py --calls-together 20
@@ -49,8 +54,10 @@ import startup  # noqa: F401, before the rest
 import concurrent.futures
 import functools
 import importlib
+import os
 import pathlib
 import sys
+import tempfile
 import typing
 
 import keras
@@ -122,6 +129,7 @@ MODES = (
     *("inference", "training", *FRAME_MODES, "encoding_inference"),
     *RESNET50_MODES,
 )
+RUNTIMES = ("openvino", "onnxruntime", "tflite")
 # Learning rate; so low that the weights do not change.
 RATE = 1e-6
 
@@ -232,6 +240,15 @@ def build_models(mode, shape, activation, other=None):
         if folded:
             folded["encoded"] = keras_coordconv.fold_coordinates(model(encoded))
         return {"conv": model(convolution()), **folded}
+    if mode in RUNTIMES:
+        return {
+            "conv": model(convolution()),
+            "coordconv": coordconv,
+            **folded,
+            "concatenation": model(
+                keras_coordconv.CoordinateChannel2D(), convolution()
+            ),
+        }
     if other:
         of_other = {"other": model(convolution(other.CoordConv2D))}
     return {
@@ -281,6 +298,72 @@ def compile_inference(model, inputs):
     def call():
         with torch.no_grad():
             return model(inputs, training=False)
+
+    return call
+
+
+def compile_openvino(model, inputs):
+    import openvino
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = export_onnx(model, inputs, folder)
+        compiled = openvino.compile_model(
+            openvino.convert_model(file),
+            "CPU",
+            {
+                # Where the processor has bfloat16, it is the default.
+                "INFERENCE_PRECISION_HINT": "f32",
+                "PERFORMANCE_HINT": "LATENCY",
+            },
+        )
+    request = compiled.create_infer_request()
+    inputs = ops.convert_to_numpy(inputs)
+
+    def call():
+        found = request.infer(inputs, share_inputs=True, share_outputs=True)
+        return found[0]
+
+    return call
+
+
+def compile_onnxruntime(model, inputs):
+    import onnxruntime
+
+    with tempfile.TemporaryDirectory() as folder:
+        session = onnxruntime.InferenceSession(
+            export_onnx(model, inputs, folder),
+            providers=["CPUExecutionProvider"],
+        )
+    feed = {session.get_inputs()[0].name: ops.convert_to_numpy(inputs)}
+    return lambda: session.run(None, feed)[0]
+
+
+def export_onnx(model, inputs, folder):
+    model(inputs)  # Keras exports only models that have been called.
+    file = f"{folder}/model.onnx"
+    model.export(file, format="onnx", verbose=False)
+    return file
+
+
+def compile_tflite(model, inputs):
+    import tensorflow as tf
+
+    with tempfile.TemporaryDirectory() as folder:
+        model.export(folder, verbose=False)
+        content = tf.lite.TFLiteConverter.from_saved_model(folder).convert()
+    interpreter = tf.lite.Interpreter(
+        model_content=content, num_threads=os.cpu_count()
+    )
+    source = interpreter.get_input_details()[0]["index"]
+    interpreter.resize_tensor_input(source, inputs.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(source, ops.convert_to_numpy(inputs))
+    target = interpreter.get_output_details()[0]["index"]
+    tensor = interpreter.tensor(target)
+
+    def call():
+        interpreter.invoke()
+        return tensor
 
     return call
 
@@ -426,6 +509,9 @@ def measure(args, shape, modes, other):
         compile_call = {
             "inference": compile_inference,
             "training": compile_training_step,
+            "openvino": compile_openvino,
+            "onnxruntime": compile_onnxruntime,
+            "tflite": compile_tflite,
         }[mode.split("_")[-1]]
         models = build_models(mode, shape, args.activation, other)
         calls = {
@@ -468,7 +554,10 @@ def measure_calls(args, mode, shape, calls):
     # The order of the operations varies: the minimum is what a step needs,
     # larger values are chance.
     peaks = {
-        name: [peak_memory(call) for _ in range(args.turns)]
+        name: [
+            None if mode in RUNTIMES else peak_memory(call)
+            for _ in range(args.turns)
+        ]
         for name, call in calls.items()
     }
     peaks = {
@@ -585,6 +674,13 @@ def build_parser():
         "1x1 convolution, in front of it (default: inference training)",
     )
     parser.add_argument(
+        "--runtime",
+        nargs="+",
+        choices=RUNTIMES,
+        help="run exported models in these runtimes, in place of --modes "
+        "(default: none)",
+    )
+    parser.add_argument(
         "--batch-size",
         type=flags.positive_integer,
         default=16,
@@ -625,6 +721,12 @@ def main(argv=None):
             "--other has no effect here: it applies only to the modes "
             "inference and training"
         )
+    if args.runtime:
+        args.modes = args.runtime
+        if keras.backend.backend() != "tensorflow" or args.other:
+            parser.error(
+                "--runtime requires the TensorFlow backend, and has no --other"
+            )
     package = pathlib.Path(args.other or ".", NAME_OF_PACKAGE, "__init__.py")
     if args.other and not package.is_file():
         parser.error(

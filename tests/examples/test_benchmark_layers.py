@@ -38,6 +38,33 @@ def test_frames(scripts):
     ]
 
 
+@pytest.mark.parametrize("runtime", ["openvino", "onnxruntime", "tflite"])
+def test_a_runtime_computes_what_is_measured(scripts, monkeypatch, runtime):
+    import benchmark_layers
+
+    if runtime != "tflite":
+        for package in ("onnx", "tf2onnx", runtime):
+            pytest.importorskip(package)
+    images = keras.random.normal((2, 9, 9, 3))
+    shape = benchmark_layers.Shape(9, 3, 4, 3, 2, 2)
+    models = benchmark_layers.build_models(runtime, shape, "relu")
+    assert list(models) == ["conv", "coordconv", "folded", "concatenation"]
+    for model in models.values():
+        compile_call = getattr(benchmark_layers, f"compile_{runtime}")
+        found = compile_call(model, images)()
+        if runtime == "tflite":
+            found = found()
+        expected = model.predict_on_batch(images)
+        assert found == pytest.approx(expected, abs=1e-4)
+    results = benchmark_layers.main(
+        ["--shapes", "1", "20", "--turns", "1", "--runtime", runtime]
+    )
+    assert [(row["mode"], row["model"]) for row in results["rows"]] == [
+        (runtime, name)
+        for name in (*models, "conv", "coordconv", "concatenation")
+    ]
+
+
 def test_unwritable_output(scripts, capsys):
     import benchmark_layers
 
