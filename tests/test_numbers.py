@@ -174,7 +174,7 @@ def report_sentences():
         ("pixel", "a learned vector per pixel reaches at least {} %"),
     ):
         names = [f"position_codes/{code}_{split}" for split in SPLITS]
-        scores = read(*names, seeds=3, metric="test_accuracy")
+        scores = read(*names, seeds=5, metric="test_accuracy")
         yield text.format(at_least(100 * scores, 1))
 
     for anchors in ("_scrambled", ""):
@@ -195,13 +195,13 @@ def report_sentences():
 
 def position_code_sentences():
     for code in ("coordinates", "pixel", "axis", "fourier"):
-        scores = read(
-            *(f"position_codes/{code}_{split}" for split in SPLITS),
-            seeds=1,
-            metric="test_accuracy",
-        )
-        cells = " | ".join(f"{100 * score:.1f}" for score in scores)
-        yield f"| `{code}` | {cells} |"
+        cells = []
+        for split in SPLITS:
+            name = f"position_codes/{code}_{split}"
+            scores = 100 * read(name, seeds=5, metric="test_accuracy")
+            _, width = mean_interval(scores)
+            cells.append(f"{scores.mean():.1f} ± {width:.1f}")
+        yield f"| `{code}` | {' | '.join(cells)} |"
 
 
 def probe_sentences():
