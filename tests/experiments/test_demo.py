@@ -109,6 +109,11 @@ def test_both_models_side_by_side(start):
     page = start()
     port = int(page.url.rstrip("/").rpartition(":")[2])
     assert listening_addresses(port) == {"0100007F"}  # 127.0.0.1
+    # The page opens with an answer, in the held-out quadrant.
+    first = page.locator(".prose.answer:visible", has_text="(46, 44)")
+    first.wait_for()
+    plain, coordconv = re.findall(r"([\d.]+) pixels off", first.inner_text())
+    assert float(plain) > 3 and coordconv == "0.0"
     for tab, number, plain_is_wrong in (
         ("Classification", r"([\d.]+) pixels off", lambda off: off > 3),
         ("Regression", r"([\d.]+) pixels off", lambda off: off > 3),

@@ -3,13 +3,14 @@
 import numpy as np
 
 SCALE = 6
-WHITE, RED, GREEN, BLUE = (
+WHITE, RED, GREEN, BLUE, LIGHT_BLUE = (
     np.array(color, "uint8")
     for color in (
         (255, 255, 255),
         (229, 57, 53),
         (0, 200, 83),
         (21, 50, 90),
+        (66, 133, 210),
     )
 )
 

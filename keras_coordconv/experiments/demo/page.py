@@ -18,7 +18,8 @@ from keras_coordconv.experiments.reinforcement.environments import (
 from keras_coordconv.serving import ServingError
 
 MODELS = {"Convolution": "_conv", "CoordConv": ""}
-START = (40, 22)
+START = (46, 44)  # In the held-out quadrant.
+HELD_OUT = CANVAS_SIZE // 2 + 1  # First row and column of the quadrant.
 DETECTOR = "scattered_mnist_detector"
 GENERATOR = "clevr_generator"
 MIN_SCORE = 0.8
@@ -62,24 +63,25 @@ def build_page(models):
             ),
         ):
             with gr.Tab(title):
-                _position_tab(task, functools.partial(predict, models))
+                _position_tab(page, task, functools.partial(predict, models))
         with gr.Tab("Detector"):
-            _detector_tab(models)
+            _detector_tab(page, models)
         if _has(models, GENERATOR):
             with gr.Tab("Generator"):
-                _generator_tab(models)
+                _generator_tab(page, models)
         if _has(models, game.AGENT):
             with gr.Tab("Game"):
                 _game_tab(models)
     return page
 
 
-def _position_tab(task, predict):
+def _position_tab(page, task, predict):
     gr.Markdown(
         f"{task} Both were trained on three quadrants of the canvas, never on "
         "the blue one. Click a position in the blue quadrant, then another "
         "one outside of it: which network is right in both?"
     )
+    text = gr.Markdown(elem_classes="answer")
     with gr.Row():
         canvas = gr.Image(
             _canvas(*START),
@@ -91,7 +93,6 @@ def _position_tab(task, predict):
             gr.Image(label=name, interactive=False, buttons=[])
             for name in MODELS
         ]
-    text = gr.Markdown(elem_classes="answer")
     outputs = [canvas, *pictures, text]
 
     def show(x, y):
@@ -113,6 +114,7 @@ def _position_tab(task, predict):
         return show(*drawing.position_of(event.index, CANVAS_SIZE, half))
 
     canvas.select(click, None, outputs)
+    _fill(page, functools.partial(show, *START), outputs)
 
 
 def _classify(models, suffix, x, y):
@@ -120,7 +122,8 @@ def _classify(models, suffix, x, y):
     answer = _predict(models, f"coordinate_classification{suffix}", x, y)
     image = answer["probabilities"].reshape(CANVAS_SIZE, CANVAS_SIZE)
     found = int(answer["column"][0]), int(answer["row"][0])
-    return drawing.enlarge(image / image.max()), _offset(found, (x, y))
+    picture = _mark(drawing.enlarge(image / image.max()), x, y)
+    return picture, _offset(found, (x, y))
 
 
 def _render(models, suffix, x, y):
@@ -129,7 +132,8 @@ def _render(models, suffix, x, y):
     (truth,) = not_so_clevr.draw_squares(np.array([[x, y]]))[..., 0] > 0.5
     found = image > 0.5
     iou = (found & truth).sum() / (found | truth).sum()
-    return drawing.enlarge(image), f"IOU {iou:.2f} (1 is perfect)"
+    picture = _mark(drawing.enlarge(image), x, y)
+    return picture, f"IOU {iou:.2f} (1 is perfect)"
 
 
 def _locate(models, suffix, x, y):
@@ -139,7 +143,7 @@ def _locate(models, suffix, x, y):
         f"coordinate_regression{suffix}", {"image": image}, "tensor"
     )
     found = CANVAS_SIZE * answer["location"][0]
-    picture = drawing.enlarge(image[0, ..., 0])
+    picture = _mark(drawing.enlarge(image[0, ..., 0]), x, y)
     inside = np.clip(found, 0, CANVAS_SIZE - 1)
     drawing.cross(picture, *inside, drawing.GREEN)
     return picture, _offset(found, (x, y))
@@ -158,13 +162,19 @@ def _offset(found, truth):
 def _canvas(x, y):
     """Draw the canvas with the held-out quadrant and the position."""
     image = np.zeros((CANVAS_SIZE, CANVAS_SIZE, 3), "uint8")
-    corner = CANVAS_SIZE // 2 + 1
-    image[corner:, corner:] = drawing.BLUE
+    image[HELD_OUT:, HELD_OUT:] = drawing.BLUE
     image[y, x] = drawing.WHITE
     return drawing.cross(drawing.enlarge(image), x, y, drawing.RED)
 
 
-def _detector_tab(models):
+def _mark(picture, x, y):
+    """Draw the outline of the held-out quadrant, and the position."""
+    quadrant = (HELD_OUT, HELD_OUT, CANVAS_SIZE, CANVAS_SIZE)
+    drawing.outline(picture, quadrant, drawing.LIGHT_BLUE)
+    return drawing.cross(picture, x, y, drawing.RED)
+
+
+def _detector_tab(page, models):
     with gr.Row():
         with gr.Column():
             gr.Markdown(
@@ -190,9 +200,10 @@ def _detector_tab(models):
         return picture, f"scores: {words}"
 
     shuffle.click(detect, None, [found, text])
+    _fill(page, detect, [found, text])
 
 
-def _generator_tab(models):
+def _generator_tab(page, models):
     ((name, spec),) = models.metadata(GENERATOR)["tensor"]["inputs"].items()
     gr.Markdown(
         "A CoordConv GAN draws a red and a blue object from latent variables. "
@@ -222,6 +233,7 @@ def _generator_tab(models):
     for slider in sliders:
         slider.change(generate, [numbers, *sliders], image)
     shuffle.click(draw_numbers, None, [numbers, *sliders])
+    _fill(page, draw_numbers, [numbers, *sliders])
 
 
 def _game_tab(models):
@@ -271,6 +283,19 @@ def _game_tab(models):
         play_game, None, [steps, animation, number, frame, actions, text]
     )
     number.change(show, [steps, number], [frame, actions])
+
+
+def _fill(page, function, outputs):
+    """Show the answers of a function when the page opens."""
+
+    def fill():
+        try:
+            return function()
+        except (gr.Error, ServingError, ValueError):
+            # A click reports it.
+            return [gr.skip()] * len(outputs)
+
+    page.load(fill, None, outputs, show_progress="hidden")
 
 
 def _show_errors(function):
