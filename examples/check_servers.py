@@ -173,7 +173,7 @@ def wait_until_ready(client, models, process, log, seconds=180):
             if process.poll() is not None or seconds < 0:
                 raise RuntimeError(
                     f"The server did not start. Received: {log} ending with "
-                    f"{pathlib.Path(log).read_text()[-1000:]}"
+                    f"{pathlib.Path(log).read_text(encoding='utf-8')[-1000:]}"
                 )
             time.sleep(1)
 
