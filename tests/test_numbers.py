@@ -1,5 +1,6 @@
 """The numbers in the text are those of the results that were measured."""
 
+import csv
 import json
 import pathlib
 from itertools import product
@@ -193,6 +194,36 @@ def report_sentences():
         yield with_interval(read(name, seeds=3, metric="test_return"), 0)
 
 
+def last(name, seeds, metric):
+    """The last value of a metric in the histories of runs."""
+    values = []
+    for seed in range(seeds):
+        path = RESULTS / f"{name}_seed{seed}_history.csv"
+        with path.open(encoding="utf-8") as file:
+            values.append(float(list(csv.DictReader(file))[-1][metric]))
+    return np.array(values)
+
+
+def epoch_sentences():
+    """Scores of the kept and of the last epoch, in docs/reproduction.md."""
+    for name, seeds, metric, digits, scale in (
+        ("coordinate_classification/conv_uniform", 3, "accuracy", 1, 100),
+        (
+            "coordinate_classification/paper_recipe_quadrant",
+            5,
+            "accuracy",
+            1,
+            100,
+        ),
+        ("coordinate_regression/conv_quadrant", 5, "distance", 1, 1),
+        ("rendering/conv_uniform", 3, "iou", 2, 1),
+    ):
+        kept = read(name, seeds=seeds, metric=f"test_{metric}")
+        final = last(name, seeds, f"val_{metric}")
+        cells = [commas(values, digits, scale) for values in (kept, final)]
+        yield " | ".join(cells)
+
+
 def position_code_sentences():
     for code in ("coordinates", "pixel", "axis", "fourier"):
         cells = []
@@ -229,6 +260,7 @@ def probe_sentences():
         ("README.md", readme_sentences),
         ("docs/faq.md", cost_sentences),
         ("docs/reproduction.md", report_sentences),
+        ("docs/reproduction.md", epoch_sentences),
         ("docs/experiments/position_codes.md", position_code_sentences),
         ("docs/experiments/probes.md", probe_sentences),
     ],
