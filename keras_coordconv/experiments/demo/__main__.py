@@ -20,13 +20,26 @@ from keras_coordconv.experiments.training import flags
 from keras_coordconv.experiments.training.command import command
 from keras_coordconv.serving import ServingClient
 
-# Hides Gradio's empty toolbars over images. Enlarges animations, which Gradio
-# does not; files of enlarged frames would be too large.
+# Hides Gradio's empty toolbars over images, moves its labels from the images to
+# above them, and enlarges small images, whose files would be too large. On a
+# phone, a tab is one screen: the first picture is above the others.
 CSS = """
 .icon-button-wrapper { display: none }
-.enlarged .image-frame { width: 100% }
-.enlarged .image-frame img {
-  width: 100%; object-fit: contain; image-rendering: pixelated
+.panels { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)) }
+.panels label[data-testid=block-label] { position: static; width: fit-content }
+.panel { max-width: 500px }
+.panel .image-frame, .panel .image-frame img,
+.panels .image-frame, .panels .image-frame img {
+  width: 100%; object-fit: contain
+}
+img[src$=".gif"] { image-rendering: pixelated }
+@media (max-width: 600px) {
+  h1 { margin: 0; font-size: 1.4em }
+  .panels { grid-template-columns: repeat(2, minmax(0, 1fr)) }
+  .panels > :first-child { grid-column: 1 / 3; width: 65%; margin: auto }
+  .maps > :first-child { width: 100% }
+  .game > :first-child { grid-column: auto; width: 100% }
+  .game > :last-child { grid-column: 1 / 3 }
 }
 """
 

@@ -14,6 +14,23 @@ OCEAN, COAST = "white", "#555555"
 FADED = 0.25
 
 
+def paint(climate, true_climate, is_test):
+    """Paints each pixel in the color of its climate.
+
+    Args:
+        climate: Integer array of shape `(180, 360)`, the classes to paint.
+        true_climate, is_test: As `climate` and `is_test` of `plot_globe`.
+
+    Returns:
+        Float array of shape `(180, 360, 3)` in [0, 1].
+    """
+    palette = np.array([to_rgb(color) for color in COLORS])
+    strength = np.where(is_test, 1.0, FADED)[..., None]
+    colors = 1 - strength * (1 - palette[climate])
+    colors[true_climate < 0] = to_rgb(OCEAN)
+    return colors
+
+
 def plot_globe(maps, climate, is_test, classes):
     """Draws the climate on maps of the Earth, faded where it was trained on.
 
@@ -32,16 +49,14 @@ def plot_globe(maps, climate, is_test, classes):
     figure = Figure(figsize=(10, 2.5 * rows), layout="constrained")
     first, key, *others = figure.subplots(rows, 2, squeeze=False).ravel()
     axes = [first, *others]
-    palette = np.array([to_rgb(color) for color in COLORS])
     is_land = climate >= 0
-    strength = np.where(is_test, 1.0, FADED)[..., None]
     longitude = np.arange(-180, 180) + 0.5
     latitude = 90 - (np.arange(180) + 0.5)
     for axis, (title, found) in zip(axes, maps.items(), strict=False):
-        colors = 1 - strength * (1 - palette[found])
-        colors[~is_land] = to_rgb(OCEAN)
         axis.imshow(
-            colors, extent=(-180, 180, -90, 90), interpolation="nearest"
+            paint(found, climate, is_test),
+            extent=(-180, 180, -90, 90),
+            interpolation="nearest",
         )
         for line, color, width in (
             (is_land, COAST, 0.4),
