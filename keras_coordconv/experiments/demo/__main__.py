@@ -27,8 +27,8 @@ CSS = """
 .icon-button-wrapper { display: none }
 .panels { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)) }
 .panels label[data-testid=block-label] { position: static; width: fit-content }
-.panel { max-width: 500px }
-.panel .image-frame, .panel .image-frame img,
+.single { max-width: 500px }
+.single .image-frame, .single .image-frame img,
 .panels .image-frame, .panels .image-frame img {
   width: 100%; object-fit: contain
 }

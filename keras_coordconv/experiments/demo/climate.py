@@ -62,7 +62,7 @@ class Earth:
     def pictures(self, x, y):
         """Return the maps of the truth and of each network with a cross."""
         return [
-            drawing.cross(picture.copy(), x, y, drawing.BLACK, SCALE, 12)
+            drawing.cross(picture.copy(), x, y, drawing.BLACK, SCALE, 18)
             for picture in self._pictures
         ]
 

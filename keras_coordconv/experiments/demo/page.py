@@ -261,7 +261,7 @@ def _detector_tab(tab, models):
             step=0.05,
             label="Lowest score shown",
         )
-    panels = _panels("", kind="panel")
+    panels = _panels("", kind="single")
 
     def show_boxes(seed, min_score):
         digits = scattered_mnist.load_stand_in("test")
@@ -309,7 +309,7 @@ def _generator_tab(tab, models):
     )
     asked = gr.State(START_IMAGES)
     _ask_by_button("Shuffle", asked)
-    panels = _panels("", kind="panel")
+    panels = _panels("", kind="single")
 
     def show(seed):
         random = np.random.default_rng(seed)
