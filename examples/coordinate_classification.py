@@ -21,9 +21,8 @@ trains the deconvolutional network.
 
 import startup  # noqa: F401, before the rest
 
-import pathlib
-
 import keras
+from baselines import beside_baseline
 
 from keras_coordconv.experiments import plots
 from keras_coordconv.experiments.datasets import not_so_clevr
@@ -37,13 +36,6 @@ from keras_coordconv.experiments.training.command import command
 from keras_coordconv.experiments.training.run import Run
 
 NAME = "coordinate_classification"
-# A convolution trained on the quadrant split, for the figure.
-BASELINE = (
-    pathlib.Path(__file__)
-    .resolve()
-    .parents[1]
-    .joinpath("saved_models", "coordinate_classification_conv", "model.keras")
-)
 RECIPES = {
     "--layer coordconv": {
         "units": "pixels",
@@ -149,10 +141,7 @@ def main(argv=None):
         trained = run.trained_model()
         metrics = run.evaluate(trained, **data)
         metrics["seconds_to_perfect"] = perfect.seconds(run.history)
-        models = {args.layer: trained}
-        if args.layer == "coordconv" and args.split == "quadrant":
-            baseline = keras.saving.load_model(BASELINE, compile=False)
-            models = {"conv": baseline} | models
+        models = beside_baseline(NAME, args, trained)
         for name, figure in draw_figures(models, data).items():
             run.save_figure(name, figure)
         if args.export_dir:

@@ -22,6 +22,7 @@ limit, at a test IOU of 0.88 (seed 0).
 import startup  # noqa: F401, before the rest
 
 import keras
+from baselines import beside_baseline
 
 from keras_coordconv.experiments import plots
 from keras_coordconv.experiments.datasets import not_so_clevr
@@ -186,28 +187,34 @@ def main(argv=None):
         trained = run.trained_model()
         metrics = run.evaluate(trained, **data)
         metrics["seconds_to_perfect"] = perfect.seconds(run.history)
-        for name, figure in draw_figures(trained, args, data).items():
+        models = beside_baseline(NAME, args, trained)
+        for name, figure in draw_figures(models, data).items():
             run.save_figure(name, figure)
         if args.export_dir:
             run.export(trained, metrics, outputs=rendering.serving_outputs)
         return run.finish(metrics)
 
 
-def draw_figures(model, args, data):
+def draw_figures(models, data):
     """Draws Figure 2 and the right column of Figure 5 of the paper."""
-    true_sums, predictions = {}, {}
-    for subset, dataset in data.items():
-        true_sums[subset] = plots.sum_images(
-            targets["image"] for _, targets in dataset
-        )
-        predictions[subset] = plots.sum_images(
-            keras.ops.sigmoid(model.predict_on_batch(locations)["image"])
-            for locations, _ in dataset
-        )
+    true_sums = {
+        subset: plots.sum_images(targets["image"] for _, targets in dataset)
+        for subset, dataset in data.items()
+    }
+    predictions = {
+        name: {
+            subset: plots.sum_images(
+                keras.ops.sigmoid(model.predict_on_batch(locations)["image"])
+                for locations, _ in dataset
+            )
+            for subset, dataset in data.items()
+        }
+        for name, model in models.items()
+    }
     return {
         "not_so_clevr": plots.plot_not_so_clevr(),
         "summed_predictions": plots.plot_summed_predictions(
-            true_sums, {args.layer: predictions}
+            true_sums, predictions
         ),
     }
 

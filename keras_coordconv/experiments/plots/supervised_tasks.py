@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from keras_coordconv.experiments.canvas import CANVAS_SIZE
+from keras_coordconv.experiments.plots import style
 from keras_coordconv.experiments.plots.canvas import frame_canvas
 from keras_coordconv.experiments.plots.canvas import show_canvas
 
@@ -88,7 +89,10 @@ def plot_summed_predictions(true_sums, predictions):
         brightest = true_sums[name].max()
         for axis, (column, sums) in zip(row, columns.items(), strict=True):
             image = show_canvas(
-                axis, sums[name], f"{name}: {column}", vmax=brightest
+                axis,
+                sums[name],
+                f"{name}: {style.name_of(column)}",
+                vmax=brightest,
             )
         figure.colorbar(
             image, ax=list(row), shrink=0.8, label="sum", extend="max"
