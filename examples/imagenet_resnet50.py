@@ -15,10 +15,10 @@ Datasets with imagenet2012 or with ImageNet's tar files in downloads/manual.
 
 tries it on ten drawn shapes, which need no download.
 
-Several machines train together with KERAS_BACKEND=jax, one process per machine:
+Several machines train together with KERAS_BACKEND=jax, under a launcher:
 
-    python examples/imagenet_resnet50.py --data-dir FOLDER --workdir SHARED \\
-        --coordinator HOST:PORT --processes 4 --process-id 0   # ... to 3
+    srun python examples/imagenet_resnet50.py --data-dir FOLDER \\
+        --workdir SHARED --resume
 """
 
 import startup  # noqa: F401, before the rest
@@ -131,7 +131,7 @@ def build_parser():
     return parser
 
 
-def open_data(args):
+def open_data(args, devices):
     """Opens the images that the flags select."""
     if args.stand_in:
         print("Stand-in: ten drawn shapes, not ImageNet.")
@@ -142,7 +142,7 @@ def open_data(args):
             args.dataset,
             args.data_dir,
             args.limit_examples,
-            prepare=args.processes == 1,
+            prepare=devices.processes == 1,
         )
     except ValueError as error:
         raise ValueError(NO_DATA.format(reason=error)) from error
@@ -175,11 +175,9 @@ def build_metrics():
 @command
 def main(argv=None):
     args = recipes.parse(build_parser(), RECIPES, argv)
-    devices = distribution.start(
-        args.devices, args.coordinator, args.processes, args.process_id
-    )
+    devices = distribution.start(args.devices)
     batch_size = devices.local_batch_size(args.batch_size)
-    source = open_data(args)
+    source = open_data(args, devices)
     steps_per_epoch = (
         args.steps_per_epoch or source.count("train") // args.batch_size
     )

@@ -92,3 +92,39 @@ def test_compose_file():
     assert command.split()[-2:] == [service["image"], service["command"]]
     assert re.findall(r"-p (\S+)", command) == service["ports"]
     assert service["volumes"] == ["./saved_models:/models:ro"]
+
+
+def test_files_for_clusters():
+    """The Slurm script and the JobSet start the script with flags it has."""
+    import imagenet_resnet50
+
+    from keras_coordconv.experiments.training import distribution
+
+    yaml = pytest.importorskip("yaml")
+    text = TEXTS["docs/experiments/imagenet.md"]
+    (job,) = re.findall("```sh\n(.+?)```", text, re.DOTALL)
+    subprocess.run(["bash", "-n"], input=job, text=True, check=True)
+    options = dict(re.findall(r"^#SBATCH --([\w-]+)=?(.*)$", job, re.MULTILINE))
+    # One process per GPU.
+    assert options["gres"] == f"gpu:{options['ntasks-per-node']}"
+    command = re.search("^srun python (.+)$", job, re.MULTILINE)[1].split()
+
+    (block,) = re.findall("```yaml\n(.+?)```", text, re.DOTALL)
+    jobset = yaml.safe_load(block)
+    (replicated,) = jobset["spec"]["replicatedJobs"]
+    indexed = replicated["template"]["spec"]
+    (container,) = indexed["template"]["spec"]["containers"]
+    variables = {x["name"]: x.get("value") for x in container["env"]}
+    assert set(distribution.KERAS_VARIABLES) < set(variables)
+    address, processes, _ = (variables[x] for x in distribution.KERAS_VARIABLES)
+    assert int(processes) == indexed["parallelism"] == indexed["completions"]
+    names = jobset["metadata"]["name"], replicated["name"]
+    assert address == f"{'-'.join(names)}-0-0.{names[0]}:1234"
+    assert indexed["completionMode"] == "Indexed"
+    volumes = {x["name"] for x in indexed["template"]["spec"]["volumes"]}
+    assert {x["name"] for x in container["volumeMounts"]} == volumes
+
+    parser = imagenet_resnet50.build_parser()
+    for script, *flags in (command, container["command"][1:]):
+        assert (ROOT / script).exists()
+        assert parser.parse_args(flags).resume

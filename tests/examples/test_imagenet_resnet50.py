@@ -112,15 +112,10 @@ def test_no_data(scripts, tmp_path):
     ("arguments", "message"),
     [
         (("--data-dir", "nowhere"), "Data folder not found"),
-        (("--processes", "2"), "Several processes need a coordinator"),
         (("--stand-in", "--data-dir", "x"), "applies only to --no-stand-in"),
         (("--devices", "none"), "argument --devices"),
         (("--ema-momentum", "1"), "less than 1, received 1"),
         (("--label-smoothing", "nan"), "less than 1, received nan"),
-        (
-            ("--processes", "2", "--workdir", "w", "--coordinator", "h:1"),
-            "Set KERAS_BACKEND=jax",
-        ),
         (("--layer", "dense"), "invalid choice: 'dense'"),
     ],
 )
@@ -150,7 +145,7 @@ def test_two_devices(scripts, tmp_path):
 @pytest.mark.slow
 def test_two_processes_one_killed_and_resumed(scripts, tmp_path):
     pytest.importorskip("jax")
-    begin = (*SMALL, "--epochs", 4, "--devices", 1, "--processes", 2)
+    begin = (*SMALL, "--epochs", 4, "--devices", 1)
 
     def start_both(*flags):
         with socket.socket() as server:
@@ -158,11 +153,13 @@ def test_two_processes_one_killed_and_resumed(scripts, tmp_path):
             port = server.getsockname()[1]
         return [
             scripts.start(
-                *(SCRIPT, *flags, "--coordinator", f"127.0.0.1:{port}"),
-                *("--process-id", process),
+                *(SCRIPT, *flags),
                 KERAS_BACKEND="jax",
+                KERAS_DISTRIBUTION_JOB_ADDRESSES=f"127.0.0.1:{port}",
+                KERAS_DISTRIBUTION_NUM_PROCESSES="2",
+                KERAS_DISTRIBUTION_PROCESS_ID=process,
             )
-            for process in (0, 1)
+            for process in "01"
         ]
 
     first, second = start_both(*begin)

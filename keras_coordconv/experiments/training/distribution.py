@@ -10,12 +10,14 @@ Each device computes an equal share of the batch; the result is the same as with
 the whole batch on one device. The TensorFlow backend uses
 `tf.distribute.MirroredStrategy` on the devices of one machine. The JAX backend
 uses `keras.distribution.DataParallel` on the devices of one machine, or of
-several machines with one process each.
+several processes that `srun`, `mpirun` or the environment variables
+`KERAS_DISTRIBUTION_*` describe.
 """
 
 import contextlib
 import dataclasses
 import json
+import os
 import zlib
 from collections.abc import Callable
 
@@ -26,6 +28,16 @@ from keras_coordconv.experiments.training import flags
 from keras_coordconv.experiments.training import results
 
 ALL = "all"
+KERAS_VARIABLES = (
+    "KERAS_DISTRIBUTION_JOB_ADDRESSES",
+    "KERAS_DISTRIBUTION_NUM_PROCESSES",
+    "KERAS_DISTRIBUTION_PROCESS_ID",
+)
+# What JAX needs to find the processes of `srun`.
+SLURM_VARIABLES = (
+    *("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_NTASKS"),
+    *("SLURM_PROCID", "SLURM_LOCALID"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,69 +156,47 @@ class Devices:
 
 
 def add_arguments(parser):
-    """Adds `--devices`, `--coordinator`, `--processes` and `--process-id`."""
+    """Adds `--devices`."""
     group = parser.add_argument_group("devices")
     group.add_argument(
         "--devices",
         type=_number_of_devices,
         default=ALL,
         metavar="N|all",
-        help="number of devices of this machine, chosen by "
+        help="number of devices of this process, chosen by "
         "CUDA_VISIBLE_DEVICES; without a GPU, N parts of the CPU, to try it "
         "out (default: %(default)s)",
     )
-    group.add_argument(
-        "--coordinator",
-        metavar="HOST:PORT",
-        help="for several machines, with KERAS_BACKEND=jax: address of "
-        "process 0, the same in all processes, which must share the folder "
-        "--workdir",
-    )
-    group.add_argument(
-        "--processes",
-        type=int,
-        default=1,
-        help="number of processes, one per machine (default: %(default)s)",
-    )
-    group.add_argument(
-        "--process-id",
-        type=int,
-        default=0,
-        help="index of this process, starting at 0 (default: %(default)s)",
-    )
 
 
-def start(devices=ALL, coordinator=None, processes=1, process_id=0):
+def start(devices=ALL):
     """Sets up the devices. Call it before anything uses one.
 
+    Several processes are found in the environment: that of `srun` or `mpirun`,
+    where JAX uses one GPU per process, or `KERAS_DISTRIBUTION_JOB_ADDRESSES`,
+    `KERAS_DISTRIBUTION_NUM_PROCESSES` and `KERAS_DISTRIBUTION_PROCESS_ID`,
+    where it uses all GPUs that a process sees.
+
     Args:
-        devices: Integer or `"all"`, number of devices of this machine. Without
+        devices: Integer or `"all"`, number of devices of this process. Without
             a GPU, `"all"` is the CPU; a number splits it into parts, for tests.
-        coordinator: String, `"host:port"` of process 0, for several processes.
-        processes: Integer, number of processes.
-        process_id: Integer, index of this process.
 
     Returns:
         `Devices`.
 
     Raises:
-        ValueError: if there are not enough devices, or if the backend does not
-            support several devices.
+        ValueError: if there are not enough devices, if the backend does not
+            support several devices, or if the environment variables are
+            incomplete.
     """
-    if (processes > 1) != (coordinator is not None) or not (
-        0 <= process_id < processes
-    ):
-        raise ValueError(
-            "Several processes need a coordinator, and a process id below the "
-            "number of processes. Received: "
-            f"{coordinator=}, {processes=}, {process_id=}"
-        )
+    processes, arguments = _find_processes()
     backend = keras.backend.backend()
     if backend == "jax":
-        return _start_jax(devices, coordinator, processes, process_id)
+        return _start_jax(devices, processes, arguments)
     if processes > 1:
         raise ValueError(
-            "Several processes need Keras on the JAX backend. "
+            "Several processes need Keras on the JAX backend; no release of "
+            "Keras up to 3.15 has data parallelism for PyTorch. "
             f"Received: {processes=} on {backend}. Set KERAS_BACKEND=jax; the "
             "trained model can be exported with KERAS_BACKEND=tensorflow."
         )
@@ -218,6 +208,39 @@ def start(devices=ALL, coordinator=None, processes=1, process_id=0):
             f"Received: {devices=} on {backend}"
         )
     return Devices()
+
+
+def _find_processes():
+    """Finds the processes that train together, in the environment.
+
+    Returns:
+        Tuple of their number and the arguments for JAX to connect them; none
+        if JAX finds them itself.
+    """
+    given = {k: os.environ[k] for k in KERAS_VARIABLES if k in os.environ}
+    if given:
+        addresses, *numbers = (given.get(name, "") for name in KERAS_VARIABLES)
+        if not addresses or not all(text.isdecimal() for text in numbers):
+            numbers = (0, 0)
+        processes, process_id = map(int, numbers)
+        if process_id >= processes:
+            raise ValueError(
+                f"{', '.join(KERAS_VARIABLES)} must be the address of process "
+                "0, the number of processes and a smaller number. "
+                f"Received: {given}"
+            )
+        return processes, {
+            "coordinator_address": addresses.split(",")[0],
+            "num_processes": processes,
+            "process_id": process_id,
+            # JAX would take one GPU per process where it finds Slurm.
+            "cluster_detection_method": "deactivate",
+        }
+    if "OMPI_COMM_WORLD_SIZE" in os.environ:
+        return int(os.environ["OMPI_COMM_WORLD_SIZE"]), {}
+    if all(name in os.environ for name in SLURM_VARIABLES):
+        return int(os.environ["SLURM_NTASKS"]), {}
+    return 1, {}
 
 
 def _start_tensorflow(devices):
@@ -251,7 +274,7 @@ def _split_processor(tf, count):
             ) from None
 
 
-def _start_jax(devices, coordinator, processes, process_id):
+def _start_jax(devices, processes, arguments):
     import jax
     import tensorflow as tf
 
@@ -260,13 +283,8 @@ def _start_jax(devices, coordinator, processes, process_id):
     if devices != ALL:
         jax.config.update("jax_num_cpu_devices", devices)
     if processes > 1:
-        # Keras would let JAX detect Slurm, which assigns one GPU per process.
-        jax.distributed.initialize(
-            coordinator,
-            processes,
-            process_id,
-            cluster_detection_method="deactivate",
-        )
+        jax.distributed.initialize(**arguments)
+    process_id = jax.process_index()
     names = []
     for process in range(processes):
         own = [d for d in jax.devices() if d.process_index == process]

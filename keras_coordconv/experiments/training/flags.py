@@ -13,9 +13,6 @@ FREE_FLAGS = (
     "tensorboard",
     "data_dir",
     "devices",
-    "coordinator",
-    "processes",
-    "process_id",
 )
 
 

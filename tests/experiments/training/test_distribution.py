@@ -94,12 +94,14 @@ def test_two_devices(data_dir, tmp_path, one_device):
 @pytest.mark.skipif(BACKEND != "jax", reason="needs Keras on the JAX backend")
 def test_two_processes(data_dir, tmp_path, one_device):
     output = tmp_path / "result.npz"
-    flags = ("--devices", 1, "--processes", 2)
-    flags += ("--coordinator", f"127.0.0.1:{free_port()}")
+    addresses = f"127.0.0.1:{free_port()}"
     finish(
         *(
-            start(data_dir, output, *flags, "--process-id", process)
-            for process in (0, 1)
+            start(
+                *(data_dir, output, "--devices", 1),
+                **processes(addresses, "2", process),
+            )
+            for process in "01"
         )
     )
     check_same(dict(np.load(output)), one_device, devices=2)
@@ -112,24 +114,69 @@ def test_batch_must_be_shared_evenly():
         devices.local_batch_size(10)
 
 
+def processes(*values):
+    """Environment variables of Keras, without those that are `None`."""
+    variables = zip(distribution.KERAS_VARIABLES, values, strict=True)
+    return {name: value for name, value in variables if value is not None}
+
+
 @pytest.mark.parametrize(
-    "arguments",
+    "values",
     [
-        {"processes": 2},
-        {"coordinator": "127.0.0.1:1234"},
-        {"coordinator": "127.0.0.1:1", "processes": 2, "process_id": 2},
-        {"coordinator": "127.0.0.1:1", "processes": 2, "process_id": -1},
+        (None, "2", None),
+        ("127.0.0.1:1234", None, None),
+        ("127.0.0.1:1", "2", "2"),
+        ("127.0.0.1:1", "2", "-1"),
+        ("127.0.0.1:1", "two", "0"),
+        ("", "2", "0"),
     ],
 )
-def test_incomplete_processes(arguments):
-    with pytest.raises(ValueError, match="need a coordinator"):
-        distribution.start(1, **arguments)
+def test_incomplete_processes(monkeypatch, values):
+    for name, value in processes(*values).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match="'KERAS_DISTRIBUTION_"):
+        distribution.start(1)
+
+
+SLURM = {
+    **{"SLURM_JOB_ID": "7", "SLURM_NTASKS": "4", "SLURM_PROCID": "0"},
+    **{"SLURM_LOCALID": "0", "SLURM_STEP_NODELIST": "node[1-2]"},
+}
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, 1),
+        ({"OMPI_COMM_WORLD_SIZE": "2"}, 2),
+        (SLURM, 4),
+        # A batch script itself, without `srun`.
+        ({**SLURM, "SLURM_STEP_NODELIST": None}, 1),
+        (processes("a:1,b:1", "3", "2"), 3),
+        # What Keras's variables say counts.
+        ({**SLURM, **processes("a:1", "1", "0")}, 1),
+    ],
+)
+def test_processes_of_the_environment(monkeypatch, variables, expected):
+    for name, value in variables.items():
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    found, arguments = distribution._find_processes()
+    assert found == expected
+    if expected == 3:
+        assert arguments["coordinator_address"] == "a:1"
+        assert arguments["process_id"] == 2
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow's rule")
-def test_several_processes_need_jax():
+@pytest.mark.parametrize(
+    "variables", [SLURM, processes("127.0.0.1:1", "2", "0")]
+)
+def test_several_processes_need_jax(monkeypatch, variables):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
     with pytest.raises(ValueError, match="Set KERAS_BACKEND=jax"):
-        distribution.start(1, "127.0.0.1:1234", processes=2)
+        distribution.start(1)
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow's strategies")

@@ -48,9 +48,7 @@ def main():
     parser.add_argument("--output")
     distribution.add_arguments(parser)
     args = recipes.parse(parser, {})
-    devices = distribution.start(
-        args.devices, args.coordinator, args.processes, args.process_id
-    )
+    devices = distribution.start(args.devices)
     run = Run("train_on_devices", args, devices=devices)
     if devices.processes > 1:
         check_that_differences_are_found(devices)
