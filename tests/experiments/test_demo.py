@@ -239,6 +239,8 @@ def test_a_tab_is_one_screen_of_a_phone(start):
         wait_for_answer(page, "Position (51, 48)")
         pictures = page.locator("img:visible")
         assert pictures.count() == 3
+        # A finger finds the position.
+        assert pictures.first.bounding_box()["width"] > 190
         for picture in pictures.all():
             box = picture.bounding_box()
             assert box["x"] >= 0 and box["x"] + box["width"] <= 390
