@@ -253,6 +253,12 @@ def coordinate_report(
             )
         )
     other = keras.tree.map_structure(lambda own: np.roll(own, 1, axis=0), y)
+    of_chance = score.of_parts(other, reference, parts) - values
+    error = np.std(of_chance, ddof=1) / math.sqrt(len(parts))
+    # Few examples cannot show that the model is no better than chance.
+    has_learned = len(parts) < 10 or bool(
+        abs(np.mean(of_chance)) > error * _QUANTILES[len(parts) - 2]
+    )
     report = CoordinateReport(
         score.name,
         score(y, reference),
@@ -262,7 +268,7 @@ def coordinate_report(
         None,
         "",
     )
-    uses, advice = _conclude(report, bool(coordinate_layers))
+    uses, advice = _conclude(report, bool(coordinate_layers), has_learned)
     return dataclasses.replace(report, uses_position=uses, advice=advice)
 
 
@@ -474,7 +480,10 @@ def _move_images(model, inputs, y, batch_size):
 
     def _window(array, known, offsets):
         """Returns the part of an output that moves with the content."""
-        own_sizes = array.shape[1:-1] if is_last else array.shape[2:]
+        # Labels may have no channels.
+        has_channels = array.ndim == rank + 2
+        first = 1 if is_last or not has_channels else 2
+        own_sizes = array.shape[first : first + rank]
         scales = [1] * rank
         if known.axes is not None:
             scales = [axis.step for axis in known.axes]
@@ -492,9 +501,7 @@ def _move_images(model, inputs, y, batch_size):
                     f"an output of size {own_sizes}"
                 )
             slices.append(slice(int(begin), int(begin + n - removed)))
-        if array.ndim < rank + 2:  # Labels without channels.
-            return array[(slice(None), *slices)]
-        return array[(slice(None), *[slice(None)] * (not is_last), *slices)]
+        return array[(*[slice(None)] * first, *slices)]
 
     middle = run(margins)
     changed = []
@@ -535,11 +542,16 @@ def _on_canvas(images, margins, offsets, first_axis):
     return canvas
 
 
-def _conclude(report, has_coordinates):
+def _conclude(report, has_coordinates, has_learned):
     """Returns whether the model uses its position, and one sentence."""
     deciding = [row for row in report.rows if row.change != "constant"]
     large = [row for row in deciding if report.share(row) >= _MIN_SHARE]
     certain = [row for row in large if row.interval < abs(row.difference)]
+    if large and not has_learned:
+        return None, (
+            "The model is no better than with exchanged targets on these "
+            "examples: train it first, or pass more."
+        )
     if certain:
         row = max(certain, key=report.share)
         found = (
@@ -547,7 +559,12 @@ def _conclude(report, has_coordinates):
             f"{report.value:.4g} to {row.value:.4g}"
         )
         if has_coordinates:
-            return True, f"The model uses its coordinates ({found}): keep them."
+            return True, (
+                f"The model uses its coordinates ({found}). It may use them "
+                "only because they are there: compare it with "
+                "`remove_coordinates(model)` after both have been trained for "
+                "the same time."
+            )
         return True, (
             f"The model depends on the position without coordinates ({found}):"
             " coordinates may help, if the target depends on the position."
@@ -561,6 +578,16 @@ def _conclude(report, has_coordinates):
         )
     if has_coordinates:
         constant = [row for row in report.rows if row not in deciding]
+        small = [row for row in deciding if row.interval < abs(row.difference)]
+        outputs = max(row.outputs for row in report.rows)
+        if small and outputs >= _MIN_SHARE:
+            row = max(small, key=report.share)
+            return None, (
+                f"The coordinates change the outputs, but {report.metric} by "
+                f"little ({row.where}: {row.change}: {row.difference:+.3g} ± "
+                f"{row.interval:.2g}): compare the model with a plain one that "
+                "has been trained for the same time."
+            )
         if max(map(report.share, constant)) < _MIN_SHARE:
             return False, (
                 "The model does not use its coordinates: `remove_coordinates` "
@@ -572,5 +599,5 @@ def _conclude(report, has_coordinates):
         )
     return False, (
         "The model does not depend on the position: if the target does, "
-        "convert it with `convert_to_coordconv`."
+        "convert it with `convert_to_coordconv`, for crops with `affine=True`."
     )

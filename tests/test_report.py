@@ -242,6 +242,42 @@ def test_maps_move_with_the_images(padding, strides):
     assert report.uses_position is False
 
 
+def test_targets_without_channels_move_with_the_images():
+    """The class of each pixel is the sign of its image."""
+    layer = layers.Conv2D(2, 1)
+    model = keras.Sequential([keras.Input((16, 32, 1)), layer])
+    model.set_weights([np.array([[[[-1.0, 1.0]]]]), np.zeros(2)])
+    x = np.random.default_rng(0).normal(size=(12, 16, 32, 1))
+    y = (x[..., 0] > 0).astype("int32")
+    metric = keras.metrics.SparseCategoricalAccuracy()
+    report = coordinate_report(model, x, y, metric)
+    assert [row.value for row in report.rows] == [1, 1, 1, 1]
+    assert report.uses_position is False
+
+
+def test_small_but_certain_effect():
+    """The rows are a tenth of the output, and a part of the target."""
+    inputs = keras.Input((16, 16, 1))
+    x = keras_coordconv.CoordConv2D(1, 1, coordinate_range=(0, 1))(inputs)
+    model = keras.Model(inputs, x)
+    kernel = np.array([1.0, 0.4, 0.0]).reshape(1, 1, 3, 1)
+    model.set_weights([kernel, np.zeros(1)])
+    x = np.random.default_rng(0).normal(size=(40, 16, 16, 1))
+    y = model.predict(x, verbose=0)
+    report = coordinate_report(model, x, y, MSE)
+    assert report.uses_position is None
+    assert "compare the model with a plain one" in report.advice
+
+
+def test_a_model_that_has_learned_nothing():
+    random = np.random.default_rng(0)
+    x, y = one_pixel_each(), random.normal(size=(len(ROWS), 1))
+    x, y = np.tile(x, (4, 1, 1, 1)), random.normal(size=(4 * len(ROWS), 1))
+    report = coordinate_report(row_model(), x, y, MSE)
+    assert report.uses_position is None
+    assert "no better than with exchanged targets" in report.advice
+
+
 def test_padding_is_seen_at_the_border():
     """A convolution that only depends on the zeros around the image."""
     layer = layers.Conv2D(1, 7, padding="same", use_bias=False)

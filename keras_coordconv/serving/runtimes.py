@@ -124,11 +124,13 @@ def _named_model(model, outputs):
         name: keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=name)
         for name, tensor in zip(input_names(model), model.inputs, strict=True)
     }
-    structure = model.inputs[0]
+    structure, answer = model.inputs[0], model.outputs[0]
     if not isinstance(model, keras.Sequential):
-        structure = model.input
+        structure, answer = model.input, model.output
     packed = keras.tree.pack_sequence_as(structure, list(inputs.values()))
-    answer = outputs(model(packed, training=False))
+    # No input may have the name of a layer, such as the model's.
+    same = keras.Model(structure, answer, name="_".join(["model", *inputs]))
+    answer = outputs(same(packed, training=False))
     return keras.Model(
         inputs,
         {

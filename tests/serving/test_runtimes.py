@@ -86,6 +86,15 @@ def test_a_model_that_was_never_called(tmp_path, format):
 
 
 @formats
+def test_a_model_with_the_name_of_its_input(tmp_path, format):
+    model = photo_model(name="image")
+    path = export_for_runtime(model, tmp_path / "model", format=format)
+    image = np.random.rand(2, 6, 5, 3).astype("float32")
+    (found,) = run(path, {"image": image}).values()
+    np.testing.assert_allclose(found, model.predict(image), atol=1e-5)
+
+
+@formats
 def test_several_inputs_and_outputs(tmp_path, format):
     model = several_model()
     path = export_for_runtime(model, tmp_path / "m", 7, format=format)
