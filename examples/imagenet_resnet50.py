@@ -17,7 +17,8 @@ tries it on ten drawn shapes, which need no download.
 
 Several machines train together with KERAS_BACKEND=jax, under a launcher:
 
-    srun python examples/imagenet_resnet50.py --data-dir FOLDER \\
+    srun --kill-on-bad-exit python examples/imagenet_resnet50.py \\
+        --data-dir FOLDER \\
         --workdir SHARED --resume
 """
 
@@ -186,7 +187,7 @@ def main(argv=None):
             "The training set must have at least one batch. Received: "
             f"{source.count('train')} images for a batch of {args.batch_size}"
         )
-    with Run(NAME, args, devices=devices) as run:
+    with devices.plain_errors(), Run(NAME, args, devices=devices) as run:
         devices.check_same(
             images={
                 subset: source.count(subset) for subset in image_sources.SUBSETS

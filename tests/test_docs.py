@@ -107,7 +107,7 @@ def test_files_for_clusters():
     options = dict(re.findall(r"^#SBATCH --([\w-]+)=?(.*)$", job, re.MULTILINE))
     # One process per GPU.
     assert options["gres"] == f"gpu:{options['ntasks-per-node']}"
-    command = re.search("^srun python (.+)$", job, re.MULTILINE)[1].split()
+    command = re.search("^srun .*?python (.+)$", job, re.MULTILINE)[1].split()
 
     (block,) = re.findall("```yaml\n(.+?)```", text, re.DOTALL)
     jobset = yaml.safe_load(block)

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.tensorflow_backend, pytest.mark.long]
 SCRIPT = pathlib.Path(__file__).parents[2] / "examples/imagenet_resnet50.py"
 LAUNCHERS = {
     "mpirun": ("mpirun", "--allow-run-as-root", "--oversubscribe", "-n", "2"),
-    "srun": ("srun", "--overcommit", "-n", "2"),
+    "srun": ("srun", "--kill-on-bad-exit", "--overcommit", "-n", "2"),
 }
 RANKS = ("OMPI_COMM_WORLD_RANK=1", "SLURM_PROCID=1")
 

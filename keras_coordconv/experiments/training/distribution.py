@@ -18,6 +18,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import zlib
 from collections.abc import Callable
 
@@ -33,6 +34,8 @@ KERAS_VARIABLES = (
     "KERAS_DISTRIBUTION_NUM_PROCESSES",
     "KERAS_DISTRIBUTION_PROCESS_ID",
 )
+# In the errors of the libraries that connect JAX's processes.
+LOST_PROCESS = re.compile("gloo|nccl|coordination|heartbeat", re.IGNORECASE)
 # What JAX needs to find the processes of `srun`.
 SLURM_VARIABLES = (
     *("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_NTASKS"),
@@ -146,6 +149,25 @@ class Devices:
             work_folder=results.read_flags(run.path) if has_flags else "empty",
             epochs_done=run.epochs_done,
         )
+
+    @contextlib.contextmanager
+    def plain_errors(self):
+        """Raises JAX's errors about a lost process as one line.
+
+        Raises:
+            RuntimeError: in place of an error of the communication.
+        """
+        try:
+            yield
+        except (RuntimeError, ValueError) as error:
+            is_lost = self.processes > 1 and LOST_PROCESS.search(str(error))
+            if not is_lost:
+                raise
+            raise RuntimeError(
+                "Another process ended. Received in process "
+                f"{self.process_id}: {str(error).splitlines()[0][:200]}. "
+                "Continue with the same command and --resume."
+            ) from error
 
     def wait_for_all(self):
         """Waits until all processes have called this method."""

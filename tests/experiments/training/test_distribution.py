@@ -107,6 +107,35 @@ def test_two_processes(data_dir, tmp_path, one_device):
     check_same(dict(np.load(output)), one_device, devices=2)
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize(
+    ("error", "is_lost"),
+    [
+        (
+            ValueError(
+                "UNKNOWN: Gloo AllGather failed: [pair.cc:538] Read error "
+                "[127.0.0.1]:11413: Connection reset by peer\nmore"
+            ),
+            True,
+        ),
+        (RuntimeError("The coordination service: heartbeat timeout"), True),
+        (ValueError("The batch size must be positive."), False),
+    ],
+)
+def test_error_of_a_lost_process(processes, error, is_lost):
+    with (
+        pytest.raises((RuntimeError, ValueError)) as raised,
+        distribution.Devices(processes, processes).plain_errors(),
+    ):
+        raise error
+    if processes == 1 or not is_lost:
+        assert raised.value is error
+    else:
+        text = str(raised.value)
+        assert text.startswith("Another process ended. Received in process 0")
+        assert text.endswith("same command and --resume.") and "\n" not in text
+
+
 def test_batch_must_be_shared_evenly():
     devices = distribution.Devices(count=4, processes=2)
     assert devices.local_batch_size(12) == 6

@@ -18,6 +18,7 @@ from keras_coordconv.experiments.datasets import imagenet
 from keras_coordconv.experiments.training import distribution
 from keras_coordconv.experiments.training import flags
 from keras_coordconv.experiments.training import recipes
+from keras_coordconv.experiments.training.command import command
 from keras_coordconv.experiments.training.run import Run
 
 BATCH_SIZE = 8
@@ -42,13 +43,19 @@ def check_that_differences_are_found(devices):
     raise AssertionError("check_same must find what differs")
 
 
-def main():
+@command
+def main(argv=None):
     parser = flags.build_parser(__doc__)
     parser.add_argument("--data-dir")
     parser.add_argument("--output")
     distribution.add_arguments(parser)
-    args = recipes.parse(parser, {})
+    args = recipes.parse(parser, {}, argv)
     devices = distribution.start(args.devices)
+    with devices.plain_errors():
+        train(args, devices)
+
+
+def train(args, devices):
     run = Run("train_on_devices", args, devices=devices)
     if devices.processes > 1:
         check_that_differences_are_found(devices)
