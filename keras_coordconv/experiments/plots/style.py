@@ -5,6 +5,7 @@ The colors are those of Okabe and Ito, which color-blind people tell apart
 """
 
 import matplotlib as mpl
+from cycler import cycler
 
 BLUE, VERMILION, GREEN = "#0072b2", "#d55e00", "#009e73"
 YELLOW, SKY, PURPLE, ORANGE = "#f0e442", "#56b4e9", "#cc79a7", "#e69f00"
@@ -33,7 +34,7 @@ NAMES = {
 
 mpl.rcParams.update(
     {
-        "axes.prop_cycle": mpl.cycler(color=COLORS),
+        "axes.prop_cycle": cycler(color=COLORS),
         "axes.titlesize": "medium",
         "legend.frameon": False,
     }
