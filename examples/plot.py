@@ -21,6 +21,8 @@ generators      Figure 7, from runs of clevr_gan.py: samples, positions of the
 position_codes  Which held-out positions the networks find, by position code and
                 split. Prints tables with 95 % intervals over the seeds
                 (Student's; Welch's for differences). Runs of position_codes.py.
+key_points      Where the networks of the first run find the ball. Prints tables
+                as above. Runs of key_points.py.
 """
 
 import startup  # noqa: F401, before the rest
@@ -32,6 +34,7 @@ from keras_coordconv import _files
 from keras_coordconv.experiments import plots
 from keras_coordconv.experiments.canvas import CANVAS_SIZE
 from keras_coordconv.experiments.datasets import not_so_clevr
+from keras_coordconv.experiments.datasets import pong
 from keras_coordconv.experiments.datasets import sort_of_clevr
 from keras_coordconv.experiments.evaluation import intervals
 from keras_coordconv.experiments.models import gan
@@ -306,6 +309,55 @@ def print_table(title, runs, cell):
         print(f"| `{code}` | {' | '.join(cells)} |")
 
 
+def draw_key_points(runs):
+    scores = {}
+    for run in runs.values():
+        for head in run["args"]["heads"]:
+            scores.setdefault(head, []).append(run["metrics"])
+    for subset in ("train", "test", "quadrant"):
+        print_distances(subset, scores)
+    screens = pong.load_screens("quadrant", 500)
+    found = load_trained(next(iter(runs))).predict(screens["image"], verbose=0)
+    return plots.plot_key_points(
+        screens["image"][0, ..., 0],
+        pong.FIELD * screens["points"][:, 0],
+        {head: pong.FIELD * points[:, 0] for head, points in found.items()},
+        pong.FIELD,
+    )
+
+
+def print_distances(subset, scores):
+    """Prints the mean distances of each network, in pixels.
+
+    Args:
+        subset: String.
+        scores: Dictionary from the name of a network to a list of the metrics
+            of its runs. The ball's distance is compared with the first network.
+    """
+
+    def values(head, point):
+        name = f"{subset}_{head}_{point}_distance"
+        return [own[name] for own in scores[head]]
+
+    print(f"\n| {subset} | {' | '.join(pong.POINTS)} | ball, difference |")
+    print("|---" * (2 + len(pong.POINTS)) + "|")
+    first = next(iter(scores))
+    for head in scores:
+        cells = []
+        for point in pong.POINTS:
+            cells.append(f"{np.mean(values(head, point)):.1f}")
+            if len(scores[head]) > 1:
+                _, width = intervals.mean_interval(values(head, point))
+                cells[-1] += f" ± {width:.1f}"
+        pair = values(head, "ball"), values(first, "ball")
+        if head != first and min(map(len, pair)) > 1:
+            difference, width = intervals.difference_interval(*pair)
+            cells.append(f"{difference:+.1f} ± {width:.1f}")
+        else:
+            cells.append("")
+        print(f"| `{head}` | {' | '.join(cells)} |")
+
+
 KINDS = {
     "scores": draw_scores,
     "epochs": draw_epochs,
@@ -313,6 +365,7 @@ KINDS = {
     "units": draw_units,
     "generators": draw_generators,
     "position_codes": draw_position_codes,
+    "key_points": draw_key_points,
 }
 
 if __name__ == "__main__":

@@ -107,6 +107,19 @@ QUEUE = [
         minutes=4,
     ),
     Part(
+        "key_points/search/rate{learning-rate}_seed{seed}",
+        {"held-out": ["validation"], "learning-rate": [0.001, 0.003, 0.01]},
+        minutes=1.5,
+        seeds=(100,),
+    ),
+    Part("key_points/quadrant_seed{seed}", {}, minutes=1.5),
+    # The search chose another rate for this network.
+    Part(
+        "key_points/{heads}_seed{seed}",
+        {"heads": ["coordconv"], "learning-rate": [0.01]},
+        minutes=0.5,
+    ),
+    Part(
         "coordinate_regression/{layer}_{split}_seed{seed}",
         COORDCONV,
         minutes=0.3,

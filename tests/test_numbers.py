@@ -256,6 +256,29 @@ def probe_sentences():
         yield f"| {strides}, {title} | {' | '.join(cells)} |"
 
 
+def key_point_sentences():
+    def ball(head, subset):
+        metric = f"{subset}_{head}_ball_distance"
+        # Trained alone, with another learning rate.
+        name = head if head == "coordconv" else "quadrant"
+        return read(f"key_points/{name}", seeds=5, metric=metric)
+
+    for head in (
+        *("soft_argmax", "coordconv_soft_argmax", "coordconv"),
+        *("pooling", "dense"),
+    ):
+        cells = []
+        for subset in ("test", "quadrant"):
+            mean, width = mean_interval(ball(head, subset))
+            cells.append(f"{mean:.1f} ± {width:.1f}")
+        if head != "soft_argmax":
+            difference, width = difference_interval(
+                ball(head, "quadrant"), ball("soft_argmax", "quadrant")
+            )
+            cells.append(f"{difference:+.1f} ± {width:.1f}")
+        yield f"| `{head}` | {' | '.join(cells)} |"
+
+
 @pytest.mark.parametrize(
     ("page", "sentences"),
     [
@@ -263,6 +286,7 @@ def probe_sentences():
         ("docs/faq.md", cost_sentences),
         ("docs/reproduction.md", report_sentences),
         ("docs/reproduction.md", epoch_sentences),
+        ("docs/experiments/key_points.md", key_point_sentences),
         ("docs/experiments/position_codes.md", position_code_sentences),
         ("docs/experiments/probes.md", probe_sentences),
     ],

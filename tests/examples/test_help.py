@@ -13,7 +13,7 @@ SCRIPTS = sorted(
 )
 # They compare other things than layers, and nobody would serve their nets.
 WITHOUT_LAYER_AND_EXPORT = (
-    *("instances", "position_codes", "position_probes", "tiles"),
+    *("instances", "key_points", "position_codes", "position_probes", "tiles"),
 )
 
 

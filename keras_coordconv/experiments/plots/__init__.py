@@ -6,6 +6,7 @@ from keras_coordconv.experiments.plots.generators import plot_coverage
 from keras_coordconv.experiments.plots.generators import plot_images
 from keras_coordconv.experiments.plots.generators import plot_lines
 from keras_coordconv.experiments.plots.globe import plot_globe
+from keras_coordconv.experiments.plots.key_points import plot_key_points
 from keras_coordconv.experiments.plots.position_codes import plot_position_codes
 from keras_coordconv.experiments.plots.probes import plot_by_position
 from keras_coordconv.experiments.plots.returns import plot_intervals
@@ -32,6 +33,7 @@ __all__ = [
     "plot_globe",
     "plot_images",
     "plot_intervals",
+    "plot_key_points",
     "plot_lines",
     "plot_locations",
     "plot_not_so_clevr",
