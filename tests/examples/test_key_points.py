@@ -26,7 +26,10 @@ def ale(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("held_out", "heads"),
-    [("test", key_points.HEADS), ("validation", ("soft_argmax",))],
+    [
+        pytest.param("test", key_points.HEADS, marks=pytest.mark.slow),
+        ("validation", ("soft_argmax",)),
+    ],
 )
 def test_small_run(ale, scripts, held_out, heads):
     flags = ("--held-out", held_out, "--heads", *heads, "--workdir", "run")
