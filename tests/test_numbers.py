@@ -90,6 +90,12 @@ def readme_sentences():
     )
     assert (quadrant == 1).all()
     yield "100 % at seeds 0 to 19"
+    world, plain = (
+        100
+        * read("climate/blocks", seeds=5, metric=f"test_{one}_accuracy").mean()
+        for one in ("world", "none")
+    )
+    yield f"{world:.1f} % of the held-out land instead of {plain:.1f} %"
     quadrant = read(f"{task}/conv_quadrant", seeds=3, metric="test_accuracy")
     yield f"{span(quadrant, 1, scale=100)} %"
 
@@ -237,6 +243,41 @@ def position_code_sentences():
         yield f"| `{code}` | {' | '.join(cells)} |"
 
 
+def climate_sentences():
+    """The table of docs/experiments/climate.md, in percent."""
+    names = ("none", "tensor", "latitude", "world", "periodic", "fourier")
+    for name in (*names, "wide"):
+        cells = []
+        for split in ("blocks", "continent"):
+            scores, plain = (
+                100
+                * read(
+                    f"climate/{split}", seeds=5, metric=f"test_{one}_accuracy"
+                )
+                for one in (name, "none")
+            )
+            cells.append(
+                f"{scores.mean():.1f} ± {mean_interval(scores)[1]:.1f}"
+            )
+            difference, width = difference_interval(scores, plain)
+            cells.append(
+                "" if name == "none" else f"{difference:+.1f} ± {width:.1f}"
+            )
+        yield f"| `{name}` | {' | '.join(cells)} |".replace("|  |", "| |")
+    for name, title in (
+        ("same_latitude", "most frequent climate of the latitude"),
+        ("nearest_pixel", "nearest training pixel"),
+        ("boosted_trees", "gradient-boosted trees"),
+    ):
+        scores = [
+            100
+            * read(f"climate/{split}", seeds=1, metric=f"test_{name}_accuracy")
+            for split in ("blocks", "continent")
+        ]
+        cells = " | | ".join(f"{score[0]:.1f}" for score in scores)
+        yield f"| {title} | {cells} | |"
+
+
 def probe_sentences():
     for head, strides in product(("dense", "average"), (1, 2)):
         cells = [
@@ -288,6 +329,7 @@ def key_point_sentences():
         ("docs/reproduction.md", epoch_sentences),
         ("docs/experiments/key_points.md", key_point_sentences),
         ("docs/experiments/position_codes.md", position_code_sentences),
+        ("docs/experiments/climate.md", climate_sentences),
         ("docs/experiments/probes.md", probe_sentences),
     ],
 )
