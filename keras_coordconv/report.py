@@ -582,7 +582,7 @@ def _conclude(report, has_coordinates, has_learned):
         outputs = max(row.outputs for row in report.rows)
         if small and outputs >= _MIN_SHARE:
             row = max(small, key=report.share)
-            return None, (
+            return False, (
                 f"The coordinates change the outputs, but {report.metric} by "
                 f"little ({row.where}: {row.change}: {row.difference:+.3g} ± "
                 f"{row.interval:.2g}): compare the model with a plain one that "

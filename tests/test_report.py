@@ -265,7 +265,7 @@ def test_small_but_certain_effect():
     x = np.random.default_rng(0).normal(size=(40, 16, 16, 1))
     y = model.predict(x, verbose=0)
     report = coordinate_report(model, x, y, MSE)
-    assert report.uses_position is None
+    assert report.uses_position is False
     assert "compare the model with a plain one" in report.advice
 
 
