@@ -8,9 +8,9 @@ import pytest
 
 EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
 # Apart from what they all import first.
-SCRIPTS = sorted(
-    {path.stem for path in EXAMPLES.glob("*.py")} - {"environment", "startup"}
-)
+# Modules that the scripts import.
+MODULES = {"baselines", "environment", "startup"}
+SCRIPTS = sorted({path.stem for path in EXAMPLES.glob("*.py")} - MODULES)
 # They compare other things than layers, and nobody would serve their nets.
 WITHOUT_LAYER_AND_EXPORT = (
     *("instances", "key_points", "position_codes", "position_probes", "tiles"),
