@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zipfile
 
+import climate
 import keras
 import numpy as np
 import pytest
@@ -34,6 +35,7 @@ pytestmark = pytest.mark.tensorflow_backend
 FOLDER = pathlib.Path(__file__).parents[2] / "saved_models"
 OUTPUTS = {
     "clevr_generator": gan.serving_outputs,
+    "climate": climate.serving_outputs,
     "coordinate_classification": coordinate_classification.serving_outputs,
     "coordinate_regression": lambda location: {"location": location},
     "rendering": rendering.serving_outputs,
@@ -126,6 +128,12 @@ def test_equal_to_the_keras_model(name, predict, server):
             inputs = {"image": not_so_clevr.draw_centers(locations)}
         elif name == "clevr_generator":
             inputs = {"latent": draw_latent(random, size)}
+        elif name == "climate":
+            inputs = {
+                "relief": random.uniform(size=(size, 12, 15, 3)),
+                "affine": random.normal(size=(size, 2, 3)) / 10,
+            }
+            inputs = {key: x.astype("float32") for key, x in inputs.items()}
         elif name == "scattered_mnist_detector":
             inputs = {"image": not_so_clevr.draw_squares(locations)}
         elif name == "seaquest_policy":
@@ -133,8 +141,9 @@ def test_equal_to_the_keras_model(name, predict, server):
             inputs = {"observation": random.integers(0, 256, shape, "uint8")}
         else:
             inputs = {"location": locations.astype("float32")}
-        (array,) = inputs.values()
-        right = expected(array)
+        right = expected(
+            inputs if len(inputs) > 1 else next(iter(inputs.values()))
+        )
         found = predict(name, inputs, server)
         for file, image in zip(
             found.pop("image_bytes", ()), right.get("image", ()), strict=False
