@@ -152,10 +152,9 @@ def fold_coordinates(model: keras.Model) -> keras.Model:
     output channels, are not folded, nor are calls with `affine` or
     `coordinates`.
 
-    The files of the model grow by one map of height x width x filters numbers
-    per folded layer and size, in float32 0.8 MB for 56 x 56 x 64. Folding pays
-    off in TensorFlow's graphs; ONNX Runtime and OpenVINO fold constants
-    themselves.
+    The model's file grows by a map of height x width x filters numbers per
+    folded layer and size: 0.8 MB in float32 for 56 x 56 x 64. Folding pays off
+    in TensorFlow's graphs; ONNX Runtime and OpenVINO fold constants themselves.
 
     Args:
         model: Functional or Sequential `keras.Model`, built for inputs of known

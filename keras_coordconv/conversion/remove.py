@@ -34,7 +34,7 @@ _DEPTHWISE = {
 
 
 def remove_coordinates(model: keras.Model, x: Any = None) -> keras.Model:
-    """Replaces all coordinates by their mean, in a copy of a model.
+    """Replaces all coordinates with their mean, in a copy of a model.
 
     Each CoordConv becomes the plain convolution with the weights of the image's
     channels. What the coordinates contribute to its output is replaced by the

@@ -8,7 +8,7 @@ from keras import ops
 class ConstantChannels(keras.layers.Layer):
     """Layer that appends channels with the same value at each position.
 
-    `remove_coordinates` replaces channels that contain coordinates by it.
+    `remove_coordinates` replaces channels that contain coordinates with it.
 
     Args:
         count: Integer, number of channels.

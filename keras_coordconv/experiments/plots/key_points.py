@@ -3,6 +3,8 @@
 import numpy as np
 from matplotlib.figure import Figure
 
+from keras_coordconv.experiments.plots import style
+
 
 def plot_key_points(image, true, found, size, count=100):
     """Draws true points, and a line from each to the point that was found.
@@ -10,7 +12,7 @@ def plot_key_points(image, true, found, size, count=100):
     Args:
         image: Array of shape `(height, width)`, drawn as the background.
         true: Array of shape `(examples, 2)`, rows and columns in pixels.
-        found: Dictionary from a title to an array like `true`.
+        found: Dictionary from the name of a network to an array like `true`.
         size: Number, height and width of the image in pixels.
         count: Integer, the maximum number of examples to draw.
 
@@ -25,9 +27,10 @@ def plot_key_points(image, true, found, size, count=100):
             image, cmap="gray", extent=(0, size, size, 0), alpha=0.4, vmax=1.5
         )
         distance = np.linalg.norm(points - true, axis=-1).mean()
-        axes.set_title(f"{title}: {distance:.1f} pixels off", fontsize="medium")
+        axes.set_title(f"{style.name_of(title)}: {distance:.1f} pixels off")
         for begin, end in zip(true[chosen], points[chosen], strict=True):
-            axes.plot(*np.stack([begin, end])[:, ::-1].T, color="C3", lw=0.8)
-        axes.plot(*true[chosen][:, ::-1].T, "o", ms=3, color="C0")
+            line = np.stack([begin, end])[:, ::-1]
+            axes.plot(*line.T, color=style.VERMILION, lw=0.8)
+        axes.plot(*true[chosen][:, ::-1].T, "o", ms=3, color=style.BLUE)
         axes.set(xlim=(0, size), ylim=(size, 0), xticks=[], yticks=[])
     return figure

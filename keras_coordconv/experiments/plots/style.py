@@ -1,6 +1,6 @@
 """The style of all figures: colors, and the words for layers.
 
-The colors are those of Okabe and Ito, which color-blind people tell apart
+The colors are those of Okabe and Ito, which color-blind people can tell apart
 (https://jfly.uni-koeln.de/color/).
 """
 
@@ -22,6 +22,9 @@ NAMES = {
     "coordconv": "CoordConv",
     "conv": "convolution",
     "dense": "dense",
+    "pooling": "global pooling",
+    "soft_argmax": "soft-argmax",
+    "coordconv_soft_argmax": "CoordConv, soft-argmax",
     "conv_valid": "convolution without padding",
     "conv_same": "convolution with zero padding",
     "coordconv_same": "CoordConv",
