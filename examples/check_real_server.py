@@ -116,6 +116,14 @@ def check_version(addresses, version):
                     }
 
 
+def check_all(addresses, folder, found):
+    """Compares all models on the server with their files; yields rows."""
+    for name, numbers in found.items():
+        # The server loads only the latest version.
+        yield from check_version(addresses, folder / name / str(numbers[-1]))
+    yield from check_errors(addresses)
+
+
 def check_errors(addresses):
     """Asks for a model that the server does not have."""
     for address in addresses:
@@ -145,11 +153,7 @@ def build_parser():
         type=pathlib.Path,
         help="the served folder (default: the repository's)",
     )
-    parser.add_argument(
-        "--output",
-        default=f"runs/{NAME}",
-        help="folder for results.json (default: %(default)s)",
-    )
+    benchmarking.add_output(parser, NAME)
     return parser
 
 
@@ -163,13 +167,7 @@ def main(argv=None):
         )
     output = benchmarking.make_output(args)
     rows = []
-    for name, numbers in found.items():
-        # The server loads only the latest version.
-        version = args.saved_models / name / str(numbers[-1])
-        for row in check_version(args.addresses, version):
-            rows.append(row)
-            print(*row.values())
-    for row in check_errors(args.addresses):
+    for row in check_all(args.addresses, args.saved_models, found):
         rows.append(row)
         print(*row.values())
     del args.saved_models

@@ -254,11 +254,7 @@ def build_parser():
         help="folder for the virtual environments, kept for the next time "
         "(default: %(default)s)",
     )
-    parser.add_argument(
-        "--output",
-        default=f"runs/{NAME}",
-        help="folder for results.json (default: %(default)s)",
-    )
+    benchmarking.add_output(parser, NAME)
     return parser
 
 

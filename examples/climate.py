@@ -258,9 +258,7 @@ def main(argv=None):
         logits = trained.predict(inputs, verbose=0)
         networks = {name: x[0].argmax(-1) for name, x in logits.items()}
         others = without_network(maps, is_test)
-        # Pixels are narrower near the poles.
-        latitude = np.radians(koppen.centers()[0])[:, None]
-        areas = np.cos(latitude) * (maps["climate"] >= 0)
+        areas = koppen.land_areas(maps["climate"])
         metrics = {
             f"{subset}_{method}_{score.__name__}": score(
                 maps["climate"], found, areas * pixels

@@ -17,12 +17,10 @@ def install_command(extra):
     requirement = f"{DISTRIBUTION}[{extra}]"
     try:
         read = metadata.distribution(DISTRIBUTION).read_text
-        origin = read("direct_url.json")
+        origin = json.loads(read("direct_url.json") or "{}")
     except metadata.PackageNotFoundError:  # It runs in the project's folder.
-        folder = pathlib.Path(__file__).parents[1]
-        origin = json.dumps({"url": folder.as_uri()})
+        origin = {"url": pathlib.Path(__file__).parents[1].as_uri()}
     if origin:
-        origin = json.loads(origin)
         kind = origin.get("vcs_info", {}).get("vcs")
         source = f"{kind}+{origin['url']}" if kind else origin["url"]
         requirement += f" @ {source}"

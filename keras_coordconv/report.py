@@ -233,8 +233,9 @@ def coordinate_report(
     deviation = [np.std(own.astype("float64")) for own in reference]
     rows = []
     for (where, change), outputs in changed:
-        differences = score.of_parts(y, outputs, parts) - values
-        error = np.std(differences, ddof=1) / math.sqrt(len(parts))
+        difference, interval = _mean_and_interval(
+            score.of_parts(y, outputs, parts) - values
+        )
         moved = [
             np.sqrt(np.mean(np.square(own - before, dtype="float64"))) / scale
             for own, before, scale in zip(
@@ -247,18 +248,17 @@ def coordinate_report(
                 where,
                 change,
                 score(y, outputs),
-                float(np.mean(differences)),
-                float(error * _QUANTILES[len(parts) - 2]),
+                difference,
+                interval,
                 float(np.mean(moved)) if moved else 0.0,
             )
         )
     other = keras.tree.map_structure(lambda own: np.roll(own, 1, axis=0), y)
-    of_chance = score.of_parts(other, reference, parts) - values
-    error = np.std(of_chance, ddof=1) / math.sqrt(len(parts))
-    # Few examples cannot show that the model is no better than chance.
-    has_learned = len(parts) < 10 or bool(
-        abs(np.mean(of_chance)) > error * _QUANTILES[len(parts) - 2]
+    difference, interval = _mean_and_interval(
+        score.of_parts(other, reference, parts) - values
     )
+    # Few examples cannot show that the model is no better than chance.
+    has_learned = len(parts) < 10 or abs(difference) > interval
     report = CoordinateReport(
         score.name,
         score(y, reference),
@@ -270,6 +270,12 @@ def coordinate_report(
     )
     uses, advice = _conclude(report, bool(coordinate_layers), has_learned)
     return dataclasses.replace(report, uses_position=uses, advice=advice)
+
+
+def _mean_and_interval(values):
+    """Returns the mean, and half the width of its 95 % interval."""
+    error = np.std(values, ddof=1) / math.sqrt(len(values))
+    return float(np.mean(values)), float(error * _QUANTILES[len(values) - 2])
 
 
 class _Score:

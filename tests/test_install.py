@@ -12,8 +12,8 @@ from keras_coordconv._install import install_command
     [
         (None, ""),
         (
-            '{"url": "file:///home/me/my%20project", "dir_info": {}}',
-            " @ file:///home/me/my%20project",
+            '{"url": "file:///my%20project", "dir_info": {}}',
+            " @ file:///my%20project",
         ),
         (
             '{"url": "https://host/me/project",'

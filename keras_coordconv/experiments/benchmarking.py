@@ -36,6 +36,16 @@ def add_flags(parser, name, turns):
         default=turns,
         help="number of measurements of each (default: %(default)s)",
     )
+    add_output(parser, name)
+
+
+def add_output(parser, name):
+    """Adds `--output`.
+
+    Args:
+        parser: A `flags.Parser`.
+        name: String, the script's name.
+    """
     parser.add_argument(
         "--output",
         default=f"runs/{name}",

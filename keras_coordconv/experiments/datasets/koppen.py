@@ -114,6 +114,19 @@ def centers():
     return 90 - (np.arange(rows) + 0.5), np.arange(columns) + 0.5 - 180
 
 
+def land_areas(climate):
+    """Returns the area of each pixel of land, and 0 for the ocean.
+
+    Args:
+        climate: Integer array of shape `(180, 360)`, from `load_maps`.
+
+    Returns:
+        Float array of shape `(180, 360)`, 1 at the equator.
+    """
+    # Pixels are narrower near the poles.
+    return np.cos(np.radians(centers()[0]))[:, None] * (climate != OCEAN)
+
+
 def frames(begins):
     """Returns the frames of crops, float32 of shape `(crops, 2, 3)`.
 

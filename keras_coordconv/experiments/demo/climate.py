@@ -35,9 +35,7 @@ class Earth:
         }
         found = [p.argmax(axis=-1) for p in self._probabilities.values()]
         self._pictures = [self._draw(one) for one in (self._truth, *found)]
-        # Pixels are narrower near the poles.
-        areas = np.cos(np.radians(koppen.centers()[0]))[:, None]
-        areas = areas * (self._is_test & (self._truth != koppen.OCEAN))
+        areas = self._is_test * koppen.land_areas(self._truth)
         shares = (np.average(x == self._truth, weights=areas) for x in found)
         shares = ", ".join(
             f"{name} {100 * share:.0f} %"

@@ -5,7 +5,7 @@
                                     far in seconds, losses and metrics
     checkpoint-N/<name>.weights.h5  the state of each model after epoch N
     checkpoint-N/epoch.json         the history up to epoch N, and checksums
-    model.keras                      the first model, after the last epoch
+    model.keras                     the first model, after the last epoch
     metrics.json                    the result: numbers by name
     figures/*.png
 

@@ -34,7 +34,7 @@ class RestTransport:
         self._max_bytes = max_response_bytes
 
     def predict(self, key, signature, arrays, table, rows):
-        inputs = {name: jsonable(x) for name, x in arrays.items()}
+        inputs = {name: _jsonable(x) for name, x in arrays.items()}
         # Servers without metadata do not know signatures either.
         body = {"signature_name": signature} if table else {}
         rows = rows or not table
@@ -62,11 +62,7 @@ class RestTransport:
         )
 
     def status(self, key):
-        return self._request(
-            key,
-            "",
-            _read_status,
-        )
+        return self._request(key, "", _read_status)
 
     def close(self):
         pass
@@ -74,9 +70,9 @@ class RestTransport:
     def _request(self, key, ending, read, body=None):
         """Send a request and parse the JSON response with `read`."""
         model, version, label = key
-        url = f"{self._address}/{self._root}/{quote(model)}"
+        url = f"{self._address}/{self._root}/{_quote(model)}"
         if label is not None:
-            url += f"/labels/{quote(label)}"
+            url += f"/labels/{_quote(label)}"
         elif version is not None:
             url += f"/versions/{version}"
         url += ending
@@ -235,11 +231,11 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None  # Raises an `HTTPError` with the status.
 
 
-def quote(name):
+def _quote(name):
     return urllib.parse.quote(name, safe="")
 
 
-def jsonable(array):
+def _jsonable(array):
     if array.dtype != object:
         return array.tolist()
     return _encode(array.tolist())
